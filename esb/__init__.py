@@ -1,0 +1,3 @@
+"""A lightweight enterprise service bus."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,174 @@
+"""The broker port: batch-shaped, so that no message costs a round trip of its own.
+
+Two implementations stand behind it, ``rabbitmq`` (through kombu) and ``embedded`` (on SQLite); the scenarios of
+``esb.testing.broker`` hold for both. Objects made here belong to the thread that made them; only ``wake`` and
+``stop`` may be called from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+from esb.message import Message
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """One message to publish.
+
+    ``to`` is a queue name, or with ``event=True`` the routing key of an event. ``delay`` (seconds) holds a command
+    back before it appears in its queue. ``properties`` are the bus's own small headers (``esb-attempt`` …): they
+    travel beside the message and never become part of it.
+    """
+
+    message: Message
+    to: str
+    event: bool = False
+    delay: float = 0.0
+    properties: dict[str, str] = {}
+
+
+class Outcome(Enum):
+    """What became of one publish."""
+
+    CONFIRMED = "confirmed"      # persistent, in at least one queue
+    RETURNED = "returned"        # no queue: a lost command, or an event nobody subscribed to
+    REFUSED = "refused"          # nacked or over the queue's limit: not in the queue, try later
+
+
+class Delivery(msgspec.Struct, eq=False):
+    """A message as taken, with the right to settle it."""
+
+    message: Message
+    queue: str
+    token: Any                   # the implementation's: a delivery tag, a row id
+    redelivered: bool = False    # somebody took it before and did not settle: a suspect
+    properties: Mapping[str, str] = {}
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """Messages of one queue: waiting, and taken but unsettled (-1: the broker does not tell)."""
+
+    ready: int
+    unsettled: int = -1
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """A queue and the routing keys of events it wants (``order.placed.v1``; ``*`` and ``#`` as in AMQP topics)."""
+
+    name: str
+    events: tuple[str, ...] = ()
+    limit: int = 0               # most messages waiting; 0: none. Beyond it publishing is REFUSED
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """Everything that must exist: queues, and each distinct delay in seconds. ``stale``: bindings to remove."""
+
+    queues: tuple[Queue, ...]
+    delays: tuple[float, ...] = ()
+    stale: tuple[tuple[str, str], ...] = ()      # (queue, routing key)
+
+
+class Publisher(Protocol):
+    """Publishes batches, each confirmed."""
+
+    def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+        """One outcome per message, in order; returns when all are known.
+
+        Raises ``BrokerDown`` when they cannot be known: then publish the whole batch again (same ids).
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Consumer(Protocol):
+    """Takes from a set of queues. Holds at most ``prefetch`` unsettled messages."""
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        """Up to ``limit`` messages; empty after ``timeout`` seconds or ``wake``. Raises ``BrokerDown``."""
+        ...
+
+    def transfer(
+        self, batch: Sequence[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]
+    ) -> None:
+        """Publish the results of a batch, let ``commit`` record them, then settle what ``commit`` returns.
+
+        The order is fixed: results are durable before ``commit`` runs, and nothing is settled before it returned.
+        The embedded broker writes results and settlements in one transaction *after* ``commit`` (which is told the
+        outcomes beforehand). Either way a crash leaves the inputs unsettled or everything done, and a repeat gives
+        the same ids. If ``commit`` raises, nothing is settled.
+        """
+        ...
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """These are done with. Raises ``LeaseLost`` if they are no longer ours (then a copy runs elsewhere)."""
+        ...
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Put these back, at their place, unblamed (not redelivered where the broker can)."""
+        ...
+
+    def pause(self) -> None:
+        """Stop taking and put back what was prefetched but not handed out by ``take``."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def wake(self) -> None:
+        """Make a waiting ``take`` return at once. Safe from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Put back everything unsettled."""
+        ...
+
+
+class Broker(Protocol):
+    """Makes publishers and consumers; each gets connections of its own."""
+
+    def declare(self, topology: Topology) -> None:
+        """Make sure all of it exists; what exists is left as it is."""
+        ...
+
+    def publisher(self, name: str = "") -> Publisher: ...
+
+    def consumer(self, queues: Sequence[str], prefetch: int, name: str = "") -> Consumer: ...
+
+    def depths(self, queues: Sequence[str]) -> dict[str, Depth]:
+        """How many messages lie in each; a queue that does not exist is left out. Delay queues count under
+        the name ``delayed``."""
+        ...
+
+    def purge(self, queue: str) -> int:
+        """Drop what waits in a queue; how many they were."""
+        ...
+
+    def check(self) -> str:
+        """A short sentence about the server, or ``BrokerDown``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def flow_queue(name: str) -> str:
+    """Where messages for a flow wait."""
+    return f"esb.flow.{name}"
+
+
+def endpoint_queue(name: str) -> str:
+    """Where messages to be sent to an endpoint wait."""
+    return f"esb.endpoint.{name}"
+
+
+def inbound_queue(name: str) -> str:
+    """Where raw arrivals of an endpoint wait that did not come through its adapter (`esb send`, a retry)."""
+    return f"esb.in.{name}"
+
+
+def event_key(type: str, version: int) -> str:
+    """The routing key of an event: ``order.placed/v1`` is ``order.placed.v1``."""
+    return f"{type}.v{version}" if version else type

@@ -1,0 +1,89 @@
+"""The open sets that config is checked against: adapter kinds, formats and steps.
+
+Config lies below the flow engine, so it learns what steps exist from its caller (the composition root). A step kind
+says itself what its settings refer to, through the :class:`Scope` that the checker hands it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+from pydantic import BaseModel
+
+from esb.ports import Adapter, Format
+
+Path = tuple[str | int, ...]     # from the step's settings to a value inside, ("when",) or ("do", 0, "send")
+
+
+class Scope(Protocol):
+    """What is known at one place of a flow: the contract in force. The checker implements it; findings go there."""
+
+    def expression(self, text: Any, at: Path, *, boolean: bool = False) -> None:
+        """``text`` is a JSONata expression (or a constant): check it, and its paths against the contract in force."""
+        ...
+
+    def mapping(self, ref: Any, at: Path) -> Scope:
+        """``ref`` names a mapping or is one written inline; what is in force behind it."""
+        ...
+
+    def contract(self, ref: str, at: Path) -> None:
+        """``ref`` must exist, and the document in force goes out under it."""
+        ...
+
+    def operation(self, ref: str, at: Path) -> None:
+        """``endpoint.operation`` (or an endpoint with just one) must exist and be able to send."""
+        ...
+
+    def element(self, text: str) -> Scope:
+        """In force inside the array that an expression gives."""
+        ...
+
+    def unknown(self) -> Scope:
+        """In force where nothing is known about the document any more."""
+        ...
+
+    def steps(self, steps: Sequence[Step], at: Path) -> Scope:
+        """Check nested steps from here; what is in force behind them."""
+        ...
+
+    def finding(self, at: Path, kind: str, text: str) -> None:
+        """Anything else that is wrong."""
+        ...
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One parsed step: ``{kind: settings, name: …}``. ``settings`` is an instance of its kind's model."""
+
+    kind: str
+    settings: Any
+    name: str                    # unique within its flow; given, or made as kind:target[:n]
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+class StepKind(Protocol):
+    """A step as config sees it; ``esb.flow`` has the other half."""
+
+    kind: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]]
+
+    @classmethod
+    def target(cls, settings: Any) -> str:
+        """The word that makes the default name ``kind:target`` (a mapping's name, an endpoint …), or ""."""
+        ...
+
+    @classmethod
+    def check(cls, settings: Any, scope: Scope) -> Scope:
+        """Report every reference and expression; return what is in force behind the step."""
+        ...
+
+
+class Components(msgspec.Struct, frozen=True):
+    """All kinds known to a bus, by the word used in YAML."""
+
+    adapters: Mapping[str, type[Adapter]]
+    formats: Mapping[str, type[Format]]
+    steps: Mapping[str, type[StepKind]]

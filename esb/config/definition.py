@@ -1,0 +1,85 @@
+"""The loaded bus: immutable, complete, free of findings. What the composition root builds from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from esb.config.models import BusConfig, ContractRef, Effect, Operation, Receive, Records, Recovery
+from esb.ports import Settings
+
+
+class LoadedOperation(msgspec.Struct, frozen=True):
+    """An operation: the bus's own keys, and the adapter's."""
+
+    common: Operation
+    settings: Settings
+    effect: Effect               # resolved: stated, else keyed where the adapter is, else unkeyed
+
+
+class LoadedReceive(msgspec.Struct, frozen=True):
+    """``receive:``: the bus's own keys, and the adapter's."""
+
+    common: Receive
+    settings: Settings
+
+
+class LoadedEndpoint(msgspec.Struct, frozen=True):
+    """An endpoint with every open key resolved against its adapter and format."""
+
+    name: str
+    title: str
+    adapter: str
+    owner: str
+    settings: Settings
+    format: str
+    format_settings: Settings
+    records: Records | None
+    receive: LoadedReceive | None
+    operations: Mapping[str, LoadedOperation]
+    concurrency: int
+    timeout: float
+    recovery: Recovery
+
+
+class LoadedFlow(msgspec.Struct, frozen=True):
+    """A flow. ``source`` is an endpoint's name or a contract (``order.placed/v1``: an event)."""
+
+    name: str
+    title: str
+    source: str
+    steps: tuple[Any, ...]       # of components.Step, nested ones inside their settings
+    file: str = ""
+    line: int = 0
+
+    @property
+    def is_event(self) -> bool:
+        return "/" in self.source
+
+
+class LoadedMapping(msgspec.Struct, frozen=True):
+    """A mapping. ``lines`` tells where each leaf stands: ``("lines", "set", "sku")`` -> line number."""
+
+    name: str
+    source: str | None
+    target: str | None
+    lookups: Mapping[str, str]   # function name -> key of Definition.lookups
+    set: Mapping[str, Any]
+    file: str = ""
+    lines: Mapping[tuple[str | int, ...], int] = {}
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A whole bus directory, loaded. ``hash`` identifies its content (secrets and environment values excluded)."""
+
+    root: str                    # absolute directory
+    hash: str
+    config: BusConfig
+    endpoints: Mapping[str, LoadedEndpoint]
+    flows: Mapping[str, LoadedFlow]
+    mappings: Mapping[str, LoadedMapping]
+    contracts: Mapping[ContractRef, Mapping[str, Any]]           # "order/v1" -> JSON Schema
+    lookups: Mapping[str, Mapping[str, Any]]     # file -> key -> value (a text, or a row as a mapping)
+    files: Mapping[str, str]                     # relative name -> text as on disk, for the definitions table

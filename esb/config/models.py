@@ -1,0 +1,198 @@
+"""What a bus directory may say: one pydantic model per kind of file, the single source of parsing, schema and docs.
+
+Adapter settings, formats and steps are open sets: their models are looked up in :class:`~esb.config.components.
+Components` while loading, and land here already validated (``Endpoint.settings``, ``Step.settings`` …).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from esb.ports import Effect, Settings
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+def seconds(value: Any) -> float:
+    """``5s``, ``1.5m``, ``24h`` or a plain number of seconds, as seconds."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("a duration such as 5s, 10m or 24h is needed")
+    if isinstance(value, int | float):
+        return float(value)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", value.strip())
+    if not match:
+        raise ValueError("a duration such as 500ms, 5s, 10m, 24h or 7d is needed")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def octets(value: Any) -> int:
+    """``8 MB`` or a plain number of bytes, as bytes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"(\d+)\s*(B|KB|MB|GB)", value.strip(), re.IGNORECASE) if isinstance(value, str) else None
+    if not match:
+        raise ValueError("a size such as 512 KB or 8 MB is needed")
+    return int(match[1]) * _SIZES[match[2].upper()]
+
+
+def duration_text(value: float) -> str:
+    """The shortest way to write a duration: 300.0 is ``5m``."""
+    for unit in ("d", "h", "m", "s"):
+        if value >= _UNITS[unit] and value % _UNITS[unit] == 0:
+            return f"{int(value / _UNITS[unit])}{unit}"
+    return f"{int(round(value * 1000))}ms" if value < 1 else f"{value:g}s"
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    Field(ge=0),
+    PlainSerializer(duration_text, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"}, {"type": "number", "minimum": 0}]}
+    ),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(octets),
+    Field(ge=1),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^\d+\s*([kKmMgG]?[bB])$"}, {"type": "integer", "minimum": 1}]}
+    ),
+]
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", value):
+        raise ValueError("a name is small letters, digits, - and _, and starts with a letter")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,62}$"})]
+ContractRef = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*/v[1-9][0-9]*$", examples=["order.placed/v1"])]
+
+
+class Breaker(Settings):
+    """When to stop calling an endpoint, and when to try it again."""
+
+    failures: int = Field(5, ge=1, description="Endpoint failures in a row that open the breaker.")
+    reset: Duration = Field(30.0, description="How long it stays open before one probe is let through.")
+
+
+class Recovery(Settings):
+    """What happens to a failure: retry now, retry later, park."""
+
+    retries: int = Field(2, ge=0, le=100, description="Immediate retries of an endpoint failure.")
+    delays: tuple[Duration, ...] = Field((5.0, 30.0, 300.0), description="Waits before the later retries, in order.")
+    give_up: Duration = Field(86400.0, description="An endpoint that stays down parks a message after this long.")
+    breaker: Breaker = Breaker()
+
+
+class Records(Settings):
+    """How the records of a stream become messages."""
+
+    group_by: str = Field(description="Field whose value keeps neighbouring records together as one message.")
+    lines: str = Field("lines", description="Where the group's records go in the document.")
+    head: tuple[str, ...] | None = Field(
+        None, description="Fields taken up into the document; default: all of the first record."
+    )
+
+
+class Receive(Settings):
+    """How messages come in. Keys of the adapter's own (``Adapter.Receive``) stand beside these."""
+
+    contract: ContractRef | None = Field(None, description="Each document must meet it.")
+    poll: Duration = Field(5.0, description="How often a polling adapter looks.")
+    duplicate: Literal["content", "name", "none"] = Field(
+        "content", description="What counts as the same thing again; repeats are counted and set aside."
+    )
+
+
+class Operation(Settings):
+    """One thing an endpoint can be asked to do. Keys of the adapter's own stand beside these."""
+
+    contract: ContractRef | None = Field(None, description="What is sent must meet it.")
+    effect: Effect | None = Field(
+        None, description="none: a read. idempotent: again does no harm. keyed: takes an Idempotency-Key. unkeyed: neither."
+    )
+    in_doubt: Literal["retry", "park"] = Field("park", description="When nobody can know whether an unkeyed send took place.")
+
+
+class Endpoint(Settings):
+    """One registered system interface."""
+
+    endpoint: Name
+    title: str = ""
+    adapter: str
+    owner: str = ""
+    settings: Any = Field(default_factory=dict, description="The adapter's own settings.")
+    format: Any = Field("json", description="A format's name, or {name: {settings}}.")
+    records: Records | None = None
+    receive: Any = Field(None, description="Present when messages come in here.")
+    operations: dict[str, Any] = Field(default_factory=dict)
+    concurrency: int = Field(4, ge=1, le=256, description="Messages under way to this endpoint at once.")
+    timeout: Duration = Field(30.0, description="For one attempt, all in all.")
+    recovery: Recovery | None = Field(None, description="Overrides the bus's default, key by key.")
+
+
+class Flow(Settings):
+    """From one source through steps to endpoints and events."""
+
+    flow: Name
+    title: str = ""
+    source: str = Field(alias="from", description="An endpoint's name, or an event such as order.placed/v1.")
+    steps: tuple[Any, ...] = Field(min_length=1)
+
+
+class Mapping(Settings):
+    """How one document becomes another: the target's shape, an expression at each leaf."""
+
+    mapping: Name
+    title: str = ""
+    source: ContractRef | None = Field(None, alias="from")
+    target: ContractRef | None = Field(None, alias="to")
+    lookups: dict[Name, str] = Field(default_factory=dict, description="Function name: CSV file (key in the first column).")
+    set: dict[str, Any] = Field(min_length=1)
+
+
+class Http(Settings):
+    """Where the ingress listens."""
+
+    host: str = Field("127.0.0.1", description="Loopback unless you say otherwise.")
+    port: int = Field(8480, ge=0, le=65535)
+    max_body: Size = Field(8 * 1024**2, description="Larger requests are answered 413.")
+
+
+class Retention(Settings):
+    """How long the store remembers."""
+
+    messages: Duration = 7 * 86400.0
+    inbox: Duration = 30 * 86400.0
+
+
+class Worker(Settings):
+    """How the bus role works."""
+
+    batch: int = Field(200, ge=1, le=5000, description="Messages settled together.")
+    prefetch: int = Field(600, ge=1, le=65535, description="Messages held per flow consumer.")
+    lease: Duration = Field(15.0, description="After this long a silent process counts as dead.")
+    drain: Duration = Field(30.0, description="Time to finish what is under way on a stop.")
+    memory: Size = Field(1024**3, description="A bus process larger than this is restarted.")
+
+
+class BusConfig(Settings):
+    """``esb.yaml``: what holds for the whole bus."""
+
+    bus: Name = "bus"
+    broker: str = Field("embedded", description="embedded, or amqp://user@host/vhost (amqps:// for TLS).")
+    database: str = Field("embedded", description="embedded, or postgresql://user@host/name.")
+    data: str = Field("data", description="Directory of the embedded broker and database.")
+    journey: Literal["full", "headers", "errors"] = Field("full", description="What is stored of each message.")
+    http: Http = Http()
+    recovery: Recovery = Recovery()
+    retention: Retention = Retention()
+    worker: Worker = Worker()

@@ -1,0 +1,201 @@
+"""The message: immutable, bytes inside, CloudEvents 1.0 and W3C trace context outside.
+
+The acknowledgement is not here: it belongs to the Delivery (see ``broker``), because splitting and copying a
+message must never copy the right to acknowledge it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time as _time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import uuid_utils
+
+JSON = "application/json"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One document on its way.
+
+    ``time`` is in seconds since the epoch, UTC, to the millisecond. ``subject`` is the business key (an order number). ``epoch`` is
+    the replay epoch: it stays 0 unless somebody replays *with effects*. ``version`` 0 means: no contract.
+    """
+
+    id: str
+    type: str
+    source: str
+    time: float
+    correlation_id: str
+    body: bytes
+    version: int = 0
+    subject: str | None = None
+    causation_id: str | None = None
+    traceparent: str = ""
+    content_type: str = JSON
+    headers: dict[str, str] = {}
+    epoch: int = 0
+
+    @property
+    def contract(self) -> str:
+        """``order.placed/v1``, or the bare type where there is no contract."""
+        return f"{self.type}/v{self.version}" if self.version else self.type
+
+
+def new_id() -> str:
+    """A UUIDv7: sorts by the time it was made (RFC 9562, section 5.7)."""
+    return str(uuid_utils.uuid7())
+
+
+def new_traceparent() -> str:
+    """A fresh, sampled W3C trace context (``00-<trace>-<span>-01``)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def derive_id(parent: str, epoch: int, place: str, step: str, ordinal: int) -> str:
+    """The id of a descendant: the same inputs always give the same id.
+
+    A UUIDv8 (RFC 9562, section 5.8) with the parent's 48 bits of time in front, so that families sort together,
+    and a BLAKE2b hash of what makes this descendant *this* one. Neither the index of the step nor the version of
+    the definition enters: adding a step in front must not change the ids of a message under way.
+
+    Args:
+        parent: id of the message this one comes from (any text; a UUID lends its time).
+        epoch: the replay epoch.
+        place: ``flow:<name>``, ``in:<endpoint>`` …
+        step: name of the step.
+        ordinal: which of the step's results, from 0.
+    """
+    digest = blake2b(f"{parent}\0{epoch}\0{place}\0{step}\0{ordinal}".encode(), digest_size=16).hexdigest()
+    front = parent[:13] if len(parent) == 36 and parent[8] == "-" else f"{digest[:8]}-{digest[8:12]}"
+    return f"{front}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:]}"
+
+
+def content_id(*parts: str, when: float | None = None) -> str:
+    """An id for something its source can name (a record of a file, a row): same parts, same id.
+
+    A UUIDv8 whose 48 bits of time are ``when`` (seconds since the epoch), so that such ids sort with UUIDv7s.
+    """
+    digest = blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    millis = f"{int((when or 0) * 1000) & 0xFFFFFFFFFFFF:012x}"
+    return str(uuid.UUID(f"{millis}8{digest[:3]}{'89ab'[int(digest[3], 16) & 3]}{digest[4:19]}"))
+
+
+def create(
+    body: bytes, *, type: str, source: str, id: str | None = None, version: int = 0, time: float | None = None, **rest: Any
+) -> Message:
+    """A message that enters the bus; what is not given is made up (id, time, correlation, trace)."""
+    id = id or new_id()
+    rest.setdefault("correlation_id", id)
+    rest["traceparent"] = rest.get("traceparent") or new_traceparent()
+    return Message(
+        id=id, type=type, version=version, source=source, time=round(_time.time() if time is None else time, 3), body=body, **rest
+    )
+
+
+# --- the wire -----------------------------------------------------------------------------------------------------
+# CloudEvents 1.0, binary mode: attributes are headers, the body stays as it is. The AMQP binding prefixes attributes
+# with "cloudEvents:", the HTTP binding with "ce-"; trace context travels under its own name so that any tracer sees it.
+
+AMQP_PREFIX = "cloudEvents:"
+HTTP_PREFIX = "ce-"
+_RESERVED = ("traceparent", "esb-epoch")
+
+
+def to_headers(message: Message, prefix: str = AMQP_PREFIX) -> dict[str, str]:
+    """All attributes of a message (but its content type and body) as a flat table of text."""
+    headers = dict(message.headers)
+    headers[prefix + "specversion"] = "1.0"
+    headers[prefix + "id"] = message.id
+    headers[prefix + "type"] = message.type
+    headers[prefix + "source"] = message.source
+    headers[prefix + "time"] = _rfc3339(message.time)
+    headers[prefix + "correlationid"] = message.correlation_id
+    if message.version:
+        headers[prefix + "dataschema"] = f"esb:{message.type}/v{message.version}"
+    if message.subject is not None:
+        headers[prefix + "subject"] = message.subject
+    if message.causation_id is not None:
+        headers[prefix + "causationid"] = message.causation_id
+    if message.traceparent:
+        headers["traceparent"] = message.traceparent
+    if message.epoch:
+        headers["esb-epoch"] = str(message.epoch)
+    return headers
+
+
+def from_headers(headers: Mapping[str, Any], content_type: str, body: bytes, prefix: str = AMQP_PREFIX) -> Message:
+    """The reverse of :func:`to_headers`; foreign messages get what they lack.
+
+    Headers that are not attributes stay application headers, as text. A malformed attribute is treated as absent.
+    """
+    attributes: dict[str, str] = {}
+    application: dict[str, str] = {}
+    skip = len(prefix)
+    for name, value in headers.items():
+        text = value if isinstance(value, str) else _text(value)
+        if name.startswith(prefix):
+            attributes[name[skip:]] = text
+        elif name in _RESERVED:
+            attributes[name] = text
+        else:
+            application[name] = text
+    get = attributes.get
+    id = get("id") or new_id()
+    return Message(
+        id=id,
+        type=get("type") or "unknown",
+        version=_version(get("dataschema")),
+        source=get("source") or "unknown",
+        subject=get("subject"),
+        time=_seconds(get("time")),
+        correlation_id=get("correlationid") or id,
+        causation_id=get("causationid"),
+        traceparent=get("traceparent") or "",
+        content_type=content_type or JSON,
+        headers=application,
+        epoch=_whole(get("esb-epoch")),
+        body=body,
+    )
+
+
+def pack(message: Message) -> bytes:
+    """A message as one value (MessagePack), for a column or a file."""
+    return _encoder.encode(message)
+
+
+def unpack(data: bytes) -> Message:
+    """The reverse of :func:`pack`."""
+    return _decoder.decode(data)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else round(_time.time(), 3)
+    except ValueError:
+        return round(_time.time(), 3)
+
+
+def _version(dataschema: str | None) -> int:
+    return _whole(dataschema.rpartition("/v")[2]) if dataschema and dataschema.startswith("esb:") else 0
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,217 @@
+"""What an adapter owes the bus: the one page to read before writing one.
+
+An **adapter** speaks one protocol (files, HTTP, SQL …) for one registered **endpoint**. It moves bytes and knows
+nothing of contracts, mappings or flows. A class named in the entry-point group ``esb.adapters`` is an adapter kind;
+``esb.testing.adapters`` holds the scenarios that it must pass, driven by its :class:`Features`.
+
+The obligations, for all of them:
+
+1. ``__init__`` only stores; :meth:`Adapter.open` may touch the outside; :meth:`Adapter.close` may be called at any
+   time, also twice, also without ``open``.
+2. A driver's exception never leaves the adapter. Raise what is true of the *effect*: ``Unreachable`` or ``Busy`` when
+   nothing can have happened, ``Interrupted`` when it may have, ``Refused`` when the other side rejects this message.
+3. :meth:`Adapter.send` may be called from many threads at once; everything else from one thread at a time.
+4. Every wait ends: ``send`` returns or raises within ``request.timeout`` seconds.
+5. No retries inside: recovery belongs to the bus, which sees all attempts.
+6. Nothing of a secret in an error text, a log line or a ``repr``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+Effect = Literal["none", "idempotent", "keyed", "unkeyed"]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys are findings, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Features(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter kind can do. The suite skips what is not claimed; ``esb check`` refuses its use."""
+
+    polls: bool = False          # claim() takes messages from the outside
+    serves: bool = False         # accept() turns an HTTP request into an arrival
+    sends: bool = False          # send() delivers
+    keyed: bool = False          # send() passes Request.key on, so the other side can drop repeats
+    replies: bool = False        # send() returns the other side's answer
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to deliver. ``key`` is stable over retries, restarts and replays (an Idempotency-Key)."""
+
+    operation: str
+    message_id: str
+    key: str
+    body: bytes                  # in the endpoint's format
+    document: Any                # the same, parsed; for paths and file names, never to be changed
+    content_type: str
+    headers: Mapping[str, str]   # CloudEvents attributes and trace context, under their HTTP names
+    subject: str | None = None
+    time: float = 0.0            # of the message, seconds since the epoch
+    timeout: float = 30.0        # seconds, for everything
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back. ``detail`` is a short word for the journey ("201", "written orders/4711.json")."""
+
+    detail: str = ""
+    body: bytes = b""
+    content_type: str = ""
+
+
+class Claim(Protocol):
+    """One thing taken from a source (a file, a row, a mail) that nobody else will take meanwhile."""
+
+    key: str                     # what it *is*: sha256 of the content, or primary key + hash of the row
+    name: str                    # what people call it: a file name
+    time: float                  # when it came to be, seconds since the epoch
+    position: int                # records already confirmed, by this owner or a dead one
+
+    def open(self) -> BinaryIO:
+        """The content from its start, as a stream; may be called more than once."""
+        ...
+
+    def advance(self, position: int) -> None:
+        """Records up to ``position`` are safe in the broker; survive a crash knowing it."""
+        ...
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to the ingress, already limited in size. Header names are lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """What a served request carries into the bus. ``id`` None: the source has no id of its own."""
+
+    body: bytes
+    content_type: str
+    id: str | None = None
+    subject: str | None = None
+    traceparent: str = ""
+    headers: Mapping[str, str] = {}
+
+
+class Denied(Exception):  # noqa: N818 - an answer, not a failure of the bus
+    """The request may not enter. ``status`` is the HTTP status (401, 403, 405, 415 …)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Adapter(ABC):  # noqa: B024 - a kind overrides what its features claim, and nothing else
+    """One endpoint's door to the outside. Override what ``features`` claims; leave the rest."""
+
+    kind: ClassVar[str]
+    summary: ClassVar[str] = ""                        # one line for `esb endpoints --kinds` and the reference
+    features: ClassVar[Features] = Features()
+    Settings: ClassVar[type[Settings]] = Settings      # the endpoint's `settings:`
+    Operation: ClassVar[type[Settings]] = Settings     # what an operation may say beside contract, reply and effect
+    Receive: ClassVar[type[Settings]] = Settings       # what `receive:` may say beside contract and poll
+
+    def __init__(
+        self, name: str, settings: Any, operations: Mapping[str, Any] | None = None, receive: Any = None, root: str = "."
+    ) -> None:
+        """Args: the endpoint's name, its ``Settings``, its ``Operation`` by name, its ``Receive``, and the directory
+        that relative paths start from."""
+        self.name = name
+        self.settings = settings
+        self.operations = operations or {}
+        self.receive = receive
+        self.root = root
+
+    def open(self) -> None:
+        """Get ready: pools, directories. Raises ``EndpointError`` when the outside is not there."""
+
+    def close(self) -> None:
+        """Let everything go."""
+
+    def check(self) -> str:
+        """Ask the outside for a sign of life, without an effect; a short sentence, or ``EndpointError``."""
+        return "nothing to check"
+
+    # polls ------------------------------------------------------------------------------------------------------
+
+    def claim(self, owner: str, limit: int) -> Sequence[Claim]:
+        """Take up to ``limit`` things, each marked as ``owner``'s so that a crash leaves it resumable.
+
+        Claims of this endpoint that an earlier owner left behind come first: the bus lets only one process poll
+        an endpoint at a time, so whoever is called is the rightful heir.
+        """
+        return ()
+
+    def done(self, claim: Claim) -> None:
+        """All its records are safe: remove or archive it. Called again after a crash, so never fail on "gone"."""
+
+    def reject(self, claim: Claim, reason: str) -> None:
+        """It cannot be read at all: move it aside where a person finds it, with the reason."""
+
+    def release(self, claim: Claim) -> None:
+        """Give it back untouched."""
+
+    # serves -----------------------------------------------------------------------------------------------------
+
+    def path(self) -> tuple[str, tuple[str, ...]]:
+        """Where the ingress shall listen: ``("/orders", ("POST",))``."""
+        return f"/{self.name}", ("POST",)
+
+    def accept(self, request: HttpRequest) -> Arrival:
+        """Authenticate and unwrap a request, or raise :class:`Denied`."""
+        return Arrival(body=request.body, content_type=request.headers.get("content-type", ""))
+
+    # sends ------------------------------------------------------------------------------------------------------
+
+    def send(self, request: Request) -> Reply:
+        """Deliver one message and return what came back. See obligations 2 to 5."""
+        return Reply()
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record of a stream. ``error`` set: it could not be read, and ``raw`` are its bytes as they came."""
+
+    number: int                  # from 1
+    document: Any = None
+    raw: bytes = b""
+    error: str = ""
+
+
+class Format(ABC):
+    """Turns bytes into documents and back. Knows nothing of where the bytes come from.
+
+    Reading streams: a file of a gigabyte never lies in memory. A record that cannot be read comes out as a
+    ``Record`` with its error and bytes, and reading goes on behind it.
+    """
+
+    kind: ClassVar[str]
+    summary: ClassVar[str] = ""
+    content_type: ClassVar[str]
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def read(self, stream: BinaryIO) -> Iterator[Record]:
+        """The records of a stream, in order. Raises ``DecodeError`` only when nothing at all can be read."""
+
+    @abstractmethod
+    def decode(self, body: bytes) -> Any:
+        """One message's document. Raises ``DecodeError``."""
+
+    @abstractmethod
+    def encode(self, document: Any) -> bytes:
+        """One document's bytes. Raises ``DecodeError`` naming the field that does not fit."""
