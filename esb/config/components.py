@@ -7,14 +7,14 @@ says itself what its settings refer to, through the :class:`Scope` that the chec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, ValidationInfo, WithJsonSchema
 
 from esb.ports import Adapter, Format
 
-Path = tuple[str | int, ...]     # from the step's settings to a value inside, ("when",) or ("do", 0, "send")
+Path = tuple[str | int, ...]  # from the step's settings to a value inside, ("when",) or ("do", 0, "send")
 
 
 class Scope(Protocol):
@@ -58,10 +58,20 @@ class Step(msgspec.Struct, frozen=True):
 
     kind: str
     settings: Any
-    name: str                    # unique within its flow; given, or made as kind:target[:n]
+    name: str  # unique within its flow; given, or made as kind:target[:n]
     file: str = ""
     line: int = 0
     column: int = 0
+
+
+def _nested(value: Any, info: ValidationInfo) -> Any:
+    parse = (info.context or {}).get("steps")
+    return parse(value) if parse else value
+
+
+# A settings field that holds further steps: one step or a list of them in YAML, ``tuple[Step, ...]`` after loading.
+# The loader hands its parser in as the validation context; in code, pass the tuple itself.
+Steps = Annotated[Any, BeforeValidator(_nested), WithJsonSchema({"x-steps": True})]
 
 
 class StepKind(Protocol):

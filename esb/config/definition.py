@@ -16,7 +16,7 @@ class LoadedOperation(msgspec.Struct, frozen=True):
 
     common: Operation
     settings: Settings
-    effect: Effect               # resolved: stated, else keyed where the adapter is, else unkeyed
+    effect: Effect  # resolved: stated, else keyed where the adapter is, else unkeyed
 
 
 class LoadedReceive(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class LoadedFlow(msgspec.Struct, frozen=True):
     name: str
     title: str
     source: str
-    steps: tuple[Any, ...]       # of components.Step, nested ones inside their settings
+    steps: tuple[Any, ...]  # of components.Step, nested ones inside their settings
     file: str = ""
     line: int = 0
 
@@ -65,7 +65,7 @@ class LoadedMapping(msgspec.Struct, frozen=True):
     name: str
     source: str | None
     target: str | None
-    lookups: Mapping[str, str]   # function name -> key of Definition.lookups
+    lookups: Mapping[str, str]  # function name -> key of Definition.lookups
     set: Mapping[str, Any]
     file: str = ""
     lines: Mapping[tuple[str | int, ...], int] = {}
@@ -74,12 +74,12 @@ class LoadedMapping(msgspec.Struct, frozen=True):
 class Definition(msgspec.Struct, frozen=True):
     """A whole bus directory, loaded. ``hash`` identifies its content (secrets and environment values excluded)."""
 
-    root: str                    # absolute directory
+    root: str  # absolute directory
     hash: str
     config: BusConfig
     endpoints: Mapping[str, LoadedEndpoint]
     flows: Mapping[str, LoadedFlow]
     mappings: Mapping[str, LoadedMapping]
-    contracts: Mapping[ContractRef, Mapping[str, Any]]           # "order/v1" -> JSON Schema
-    lookups: Mapping[str, Mapping[str, Any]]     # file -> key -> value (a text, or a row as a mapping)
-    files: Mapping[str, str]                     # relative name -> text as on disk, for the definitions table
+    contracts: Mapping[ContractRef, Mapping[str, Any]]  # "order/v1" -> JSON Schema
+    lookups: Mapping[str, Mapping[str, Any]]  # file -> key -> value (a text, or a row as a mapping)
+    files: Mapping[str, str]  # relative name -> text as on disk, for the definitions table

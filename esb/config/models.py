@@ -44,7 +44,7 @@ def duration_text(value: float) -> str:
     for unit in ("d", "h", "m", "s"):
         if value >= _UNITS[unit] and value % _UNITS[unit] == 0:
             return f"{int(value / _UNITS[unit])}{unit}"
-    return f"{int(round(value * 1000))}ms" if value < 1 else f"{value:g}s"
+    return f"{round(value * 1000)}ms" if value < 1 else f"{value:g}s"
 
 
 Duration = Annotated[
@@ -117,9 +117,12 @@ class Operation(Settings):
 
     contract: ContractRef | None = Field(None, description="What is sent must meet it.")
     effect: Effect | None = Field(
-        None, description="none: a read. idempotent: again does no harm. keyed: takes an Idempotency-Key. unkeyed: neither."
+        None,
+        description="none: a read. idempotent: again does no harm. keyed: takes an Idempotency-Key. unkeyed: neither.",
     )
-    in_doubt: Literal["retry", "park"] = Field("park", description="When nobody can know whether an unkeyed send took place.")
+    in_doubt: Literal["retry", "park"] = Field(
+        "park", description="When nobody can know whether an unkeyed send took place."
+    )
 
 
 class Endpoint(Settings):
@@ -155,7 +158,9 @@ class Mapping(Settings):
     title: str = ""
     source: ContractRef | None = Field(None, alias="from")
     target: ContractRef | None = Field(None, alias="to")
-    lookups: dict[Name, str] = Field(default_factory=dict, description="Function name: CSV file (key in the first column).")
+    lookups: dict[Name, str] = Field(
+        default_factory=dict, description="Function name: CSV file (key in the first column)."
+    )
     set: dict[str, Any] = Field(min_length=1)
 
 
