@@ -70,6 +70,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(Protocol):
     """One thing taken from a source (a file, a row, a mail) that nobody else will take meanwhile."""
 
+    id: str                      # of this taking: the same after a crash, another for the same content dropped again
     key: str                     # what it *is*: sha256 of the content, or primary key + hash of the row
     name: str                    # what people call it: a file name
     time: float                  # when it came to be, seconds since the epoch

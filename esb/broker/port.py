@@ -89,7 +89,10 @@ class Consumer(Protocol):
     """Takes from a set of queues. Holds at most ``prefetch`` unsettled messages."""
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
-        """Up to ``limit`` messages; empty after ``timeout`` seconds or ``wake``. Raises ``BrokerDown``."""
+        """Up to ``limit`` messages; empty after ``timeout`` seconds or ``wake``. Raises ``BrokerDown``.
+
+        ``limit`` 0 only waits (and keeps the connection alive): a worker whose hands are full still calls it.
+        """
         ...
 
     def transfer(
