@@ -1,0 +1,262 @@
+"""A private RabbitMQ node: start it, kill it, start it again on the same data.
+
+Run by hand (``python -m esb.testing.servers.rabbitmq``) it prints the URL of a fresh node and keeps it until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import amqp
+
+from esb.testing.servers import free_port, wait_until
+
+# Debian's packages put wrappers that change the user into PATH; the programs themselves lie here.
+_PROGRAMS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"))
+_POOL = 20  # vhosts made by one call of rabbitmqctl, which takes longer than they do
+_CONFIG = """\
+listeners.tcp.1 = 127.0.0.1:{port}
+default_user = {user}
+default_pass = {password}
+disk_free_limit.absolute = 10MB
+vm_memory_high_watermark.absolute = 1GB
+log.file.level = warning
+"""
+_ADD_VHOSTS = """\
+lists:foreach(fun(Number) ->
+    Name = iolist_to_binary(io_lib:format("t~b", [Number])),
+    rabbit_vhost:add(Name, <<"test">>),
+    rabbit_auth_backend_internal:set_permissions(<<"{user}">>, Name, <<".*">>, <<".*">>, <<".*">>, <<"test">>)
+end, lists:seq({first}, {last})).
+"""
+
+
+def programs() -> Path | None:
+    """Where RabbitMQ's own programs lie on this machine, or None when it is not installed."""
+    return next((path for path in _PROGRAMS if (path / "rabbitmq-server").exists()), None)
+
+
+class RabbitMqServer:
+    """One node of its own: name, ports, data, user and password.
+
+    Not for threads: whoever starts it also stops it.
+    """
+
+    private = True
+
+    def __init__(self) -> None:
+        found = programs()
+        if found is None:
+            raise FileNotFoundError("RabbitMQ is not installed: apt-get install rabbitmq-server")
+        self._programs = found
+        self.directory = Path(tempfile.mkdtemp(prefix="esb-rabbitmq-"))
+        self.port = free_port()
+        self.user = "esb"
+        self.password = secrets.token_hex(12)
+        self._vhosts = 0
+        self._environment = self._write_files()
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._node: subprocess.Popen[bytes] | None = None
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> RabbitMqServer:
+        """Start the node, if it does not run, and return when a client can log in.
+
+        Raises ``RuntimeError`` with the end of the log when it cannot be started.
+        """
+        if self._node is not None and self._node.poll() is None:
+            return self
+        self._epmd = self._epmd or _start_epmd(self._environment)
+        output = (self.directory / "output.log").open("ab")
+        # An Erlang shell on a pipe ends with its pipe, so the node never outlives the process that started it.
+        self._node = subprocess.Popen(
+            [self._programs / "rabbitmq-server"],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        output.close()
+        wait_until(self._ready, 60, f"RabbitMQ to accept a login on port {self.port}")
+        return self
+
+    def stop(self) -> None:
+        """Stop the node in order; its data stays."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL: what the node had not written is gone."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start again on the same port and data, after ``stop`` or ``kill`` (or stopping it first)."""
+        self.stop()
+        self.start()
+
+    def suspend(self) -> None:
+        """SIGSTOP: connections stay open and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: the end of :meth:`suspend`."""
+        self._signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Kill what runs and delete the data."""
+        self.kill()
+        if self._epmd is not None:
+            self._epmd.communicate()
+            self._epmd = None
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> RabbitMqServer:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+    # --- use --------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The node's default virtual host."""
+        return self._url("%2F")
+
+    def vhost(self) -> str:
+        """The URL of a virtual host that nobody used before: one test's own."""
+        number, self._vhosts = self._vhosts, self._vhosts + 1
+        if number % _POOL == 0:
+            self.ctl("eval", _ADD_VHOSTS.format(user=self.user, first=number, last=number + _POOL - 1))
+        return self._url(f"t{number}")
+
+    def ctl(self, *arguments: str) -> str:
+        """Run ``rabbitmqctl`` (it takes a second or two) and return what it prints. Raises ``RuntimeError``."""
+        done = subprocess.run(
+            [self._programs / "rabbitmqctl", "--quiet", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"rabbitmqctl {' '.join(arguments)} failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def memory_alarm(self, on: bool) -> None:
+        """Raise or clear the memory alarm: publishing connections are blocked, consuming ones go on."""
+        self.ctl("set_vm_memory_high_watermark", *(("0",) if on else ("absolute", "1GB")))
+
+    def drop_connections(self) -> None:
+        """Close every client connection from the server's side."""
+        self.ctl("close_all_connections", "dropped by a test")
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _url(self, vhost: str) -> str:
+        return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/{vhost}"
+
+    def _write_files(self) -> dict[str, str]:
+        place = self.directory
+        (place / "rabbitmq.conf").write_text(_CONFIG.format(port=self.port, user=self.user, password=self.password))
+        (place / "enabled_plugins").write_text("[].\n")
+        (place / "env.conf").write_text("")
+        cookie = place / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(20))
+        cookie.chmod(0o400)
+        return _environment(place, epmd=free_port(), distribution=free_port())
+
+    def _ready(self) -> bool:
+        if self._node is not None and self._node.poll() is not None:
+            raise RuntimeError(f"RabbitMQ did not start: {self._log_tail()}")
+        client = amqp.Connection(
+            f"127.0.0.1:{self.port}", userid=self.user, password=self.password, login_method="PLAIN", connect_timeout=2
+        )
+        try:
+            client.connect()
+            client.close()
+        except (OSError, amqp.exceptions.AMQPError):
+            client.collect()
+            return False
+        return True
+
+    def _log_tail(self) -> str:
+        return (self.directory / "output.log").read_text(errors="replace")[-2000:]
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._node is not None and self._node.poll() is None:
+            os.killpg(self._node.pid, number)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._signal(number)
+        if self._node is not None:
+            self._node.wait(30)
+            if self._node.stdin:
+                self._node.stdin.close()
+            self._node = None
+
+
+class ExternalRabbitMq:
+    """A server that somebody else runs (``ESB_TEST_BROKER``): used, never killed, and its virtual host is shared."""
+
+    private = False
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def vhost(self) -> str:
+        """The one virtual host there is."""
+        return self.url
+
+
+def _environment(place: Path, epmd: int, distribution: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "LANG": "C.UTF-8",
+        "HOME": str(place),
+        "RABBITMQ_NODENAME": f"esb-{secrets.token_hex(4)}@localhost",
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": str(place / "data"),
+        "RABBITMQ_LOG_BASE": str(place / "log"),
+        "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq.conf"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "enabled_plugins"),
+        "RABBITMQ_CONF_ENV_FILE": str(place / "env.conf"),
+        "RABBITMQ_ALLOW_INPUT": "1",
+        "ERL_EPMD_PORT": str(epmd),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        # Idle schedulers sleep at once: tests share few cores. The distribution listens on loopback only.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+        ),
+    }
+
+
+def _start_epmd(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Erlang's name server, under a shell that ends it when our end of the pipe closes (else it would stay)."""
+    script = "epmd & child=$!; cat >/dev/null; kill $child; wait"
+    return subprocess.Popen(["/bin/sh", "-c", script], env=environment, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def main() -> None:
+    """Start a node, print its URL, keep it until Ctrl-C."""
+    with RabbitMqServer() as server:
+        sys.stdout.write(server.url + "\n")
+        sys.stdout.flush()
+        sys.stderr.write("RabbitMQ runs; Ctrl-C ends it and deletes its data\n")
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            sys.stderr.write("stopping\n")
+
+
+if __name__ == "__main__":
+    main()

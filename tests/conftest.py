@@ -1,0 +1,55 @@
+"""The real servers that tests share. Each is private to the run, or the one that the environment names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+def missing(what: str) -> None:
+    """Skip with a reason where a person runs the tests, fail where nobody would notice the skip."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}; continuous integration must have it", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[Any]:
+    """A private RabbitMQ node that tests may kill and restart; ``.vhost()`` gives a test a place of its own."""
+    from esb.testing.servers.rabbitmq import ExternalRabbitMq, RabbitMqServer, programs
+
+    external = os.environ.get("ESB_TEST_BROKER")
+    if external:
+        yield ExternalRabbitMq(external)
+        return
+    if programs() is None:
+        missing("RabbitMQ is not installed (apt-get install rabbitmq-server, or set ESB_TEST_BROKER)")
+    with RabbitMqServer() as server:
+        yield server
+
+
+@pytest.fixture
+def private_rabbitmq(rabbitmq: Any) -> Any:
+    """The node, for tests that kill or stop it; it runs when the test begins."""
+    if not rabbitmq.private:
+        pytest.skip("an external broker is not killed")
+    rabbitmq.start()
+    return rabbitmq
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Any]:
+    """A private PostgreSQL cluster that tests may kill and restart."""
+    from esb.testing.servers.postgresql import ExternalPostgres, PostgresServer, programs
+
+    external = os.environ.get("ESB_TEST_DATABASE")
+    if external:
+        yield ExternalPostgres(external)
+        return
+    if programs() is None:
+        missing("PostgreSQL is not installed (apt-get install postgresql, or set ESB_TEST_DATABASE)")
+    with PostgresServer() as server:
+        yield server
