@@ -13,7 +13,11 @@ The obligations, for all of them:
 3. :meth:`Adapter.send` may be called from many threads at once; everything else from one thread at a time.
 4. Every wait ends: ``send`` returns or raises within ``request.timeout`` seconds.
 5. No retries inside: recovery belongs to the bus, which sees all attempts.
-6. Nothing of a secret in an error text, a log line or a ``repr``.
+6. Nothing of a secret in an error text, a log line or a ``repr``: declare it as pydantic ``SecretStr``.
+7. What comes from outside (names, header values, fields of a document) is made safe before it becomes part of a
+   path, a header or a query; ``Template`` is there for names filled from a message.
+
+An adapter imports this module, ``esb.message`` and ``esb.errors``, and nothing else of the bus.
 """
 
 from __future__ import annotations
@@ -24,6 +28,28 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
+
+from esb.templates import Template, TemplateText
+from esb.units import Duration, Size
+
+__all__ = [
+    "Adapter",
+    "Arrival",
+    "Claim",
+    "Denied",
+    "Duration",
+    "Effect",
+    "Features",
+    "Format",
+    "HttpRequest",
+    "Record",
+    "Reply",
+    "Request",
+    "Settings",
+    "Size",
+    "Template",
+    "TemplateText",
+]
 
 Effect = Literal["none", "idempotent", "keyed", "unkeyed"]
 
@@ -37,11 +63,11 @@ class Settings(BaseModel):
 class Features(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter kind can do. The suite skips what is not claimed; ``esb check`` refuses its use."""
 
-    polls: bool = False          # claim() takes messages from the outside
-    serves: bool = False         # accept() turns an HTTP request into an arrival
-    sends: bool = False          # send() delivers
-    keyed: bool = False          # send() passes Request.key on, so the other side can drop repeats
-    replies: bool = False        # send() returns the other side's answer
+    polls: bool = False  # claim() takes messages from the outside
+    serves: bool = False  # accept() turns an HTTP request into an arrival
+    sends: bool = False  # send() delivers
+    keyed: bool = False  # send() passes Request.key on, so the other side can drop repeats
+    replies: bool = False  # send() returns the other side's answer
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +76,23 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     message_id: str
     key: str
-    body: bytes                  # in the endpoint's format
-    document: Any                # the same, parsed; for paths and file names, never to be changed
+    body: bytes  # in the endpoint's format
+    document: Any  # the same, parsed; for paths and file names, never to be changed
     content_type: str
-    headers: Mapping[str, str]   # CloudEvents attributes and trace context, under their HTTP names
+    headers: Mapping[str, str]  # CloudEvents attributes and trace context, under their HTTP names
     subject: str | None = None
-    time: float = 0.0            # of the message, seconds since the epoch
-    timeout: float = 30.0        # seconds, for everything
+    time: float = 0.0  # of the message, seconds since the epoch
+    timeout: float = 30.0  # seconds, for everything
+
+    def words(self) -> dict[str, Any]:
+        """What a :class:`Template` may name beside the document's fields."""
+        return {
+            "message_id": self.message_id,
+            "subject": self.subject,
+            "time": self.time,
+            "key": self.key,
+            "operation": self.operation,
+        }
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,11 +106,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(Protocol):
     """One thing taken from a source (a file, a row, a mail) that nobody else will take meanwhile."""
 
-    id: str                      # of this taking: the same after a crash, another for the same content dropped again
-    key: str                     # what it *is*: sha256 of the content, or primary key + hash of the row
-    name: str                    # what people call it: a file name
-    time: float                  # when it came to be, seconds since the epoch
-    position: int                # records already confirmed, by this owner or a dead one
+    id: str  # of this taking: the same after a crash, another for the same content dropped again
+    key: str  # what it *is*: sha256 of the content, or primary key + hash of the row
+    name: str  # what people call it: a file name
+    time: float  # when it came to be, seconds since the epoch
+    position: int  # records already confirmed, by this owner or a dead one
 
     def open(self) -> BinaryIO:
         """The content from its start, as a stream; may be called more than once."""
@@ -107,25 +143,31 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Denied(Exception):  # noqa: N818 - an answer, not a failure of the bus
-    """The request may not enter. ``status`` is the HTTP status (401, 403, 405, 415 …)."""
+    """The request may not enter. ``status`` is the HTTP status (400, 401, 403 …), ``headers`` go with the answer."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = dict(headers or {})
 
 
-class Adapter(ABC):  # noqa: B024 - a kind overrides what its features claim, and nothing else
+class Adapter:
     """One endpoint's door to the outside. Override what ``features`` claims; leave the rest."""
 
     kind: ClassVar[str]
-    summary: ClassVar[str] = ""                        # one line for `esb endpoints --kinds` and the reference
+    summary: ClassVar[str] = ""  # one line for `esb endpoints --kinds` and the reference
     features: ClassVar[Features] = Features()
-    Settings: ClassVar[type[Settings]] = Settings      # the endpoint's `settings:`
-    Operation: ClassVar[type[Settings]] = Settings     # what an operation may say beside contract, reply and effect
-    Receive: ClassVar[type[Settings]] = Settings       # what `receive:` may say beside contract and poll
+    Settings: ClassVar[type[Settings]] = Settings  # the endpoint's `settings:`
+    Operation: ClassVar[type[Settings]] = Settings  # what an operation may say beside contract, reply and effect
+    Receive: ClassVar[type[Settings]] = Settings  # what `receive:` may say beside contract and poll
 
     def __init__(
-        self, name: str, settings: Any, operations: Mapping[str, Any] | None = None, receive: Any = None, root: str = "."
+        self,
+        name: str,
+        settings: Any,
+        operations: Mapping[str, Any] | None = None,
+        receive: Any = None,
+        root: str = ".",
     ) -> None:
         """Args: the endpoint's name, its ``Settings``, its ``Operation`` by name, its ``Receive``, and the directory
         that relative paths start from."""
@@ -134,6 +176,11 @@ class Adapter(ABC):  # noqa: B024 - a kind overrides what its features claim, an
         self.operations = operations or {}
         self.receive = receive
         self.root = root
+
+    @classmethod
+    def problems(cls, settings: Any, operations: Mapping[str, Any], receive: Any) -> Sequence[str]:
+        """What is wrong with these *together*, a sentence each; ``esb check`` shows them. Each alone is valid."""
+        return ()
 
     def open(self) -> None:
         """Get ready: pools, directories. Raises ``EndpointError`` when the outside is not there."""
@@ -151,7 +198,10 @@ class Adapter(ABC):  # noqa: B024 - a kind overrides what its features claim, an
         """Take up to ``limit`` things, each marked as ``owner``'s so that a crash leaves it resumable.
 
         Claims of this endpoint that an earlier owner left behind come first: the bus lets only one process poll
-        an endpoint at a time, so whoever is called is the rightful heir.
+        an endpoint at a time, so whoever is called is the rightful heir. What this adapter handed out to the same
+        owner and what is not yet done, rejected or released does not come again.
+
+        One bad thing must not block the others: raise ``EndpointError`` about it once, and go on without it.
         """
         return ()
 
@@ -184,7 +234,7 @@ class Adapter(ABC):  # noqa: B024 - a kind overrides what its features claim, an
 class Record(msgspec.Struct, frozen=True):
     """One record of a stream. ``error`` set: it could not be read, and ``raw`` are its bytes as they came."""
 
-    number: int                  # from 1
+    number: int  # from 1
     document: Any = None
     raw: bytes = b""
     error: str = ""
