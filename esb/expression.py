@@ -1,0 +1,252 @@
+"""JSONata expressions: the one language of mappings, conditions and keys.
+
+The engine is ``jsonatapy`` (a Rust core), wrapped in :class:`Expression` so that nothing else knows it. What is
+impure is taken out or pinned, so that the same message always gives the same result: ``$now`` and ``$millis`` tell
+the message's time; ``$eval``, ``$random``, ``$shuffle`` and ``$uuid`` are refused. What an expression reads can be
+found without running it: see :mod:`esb.expression_paths`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from jsonatapy import _jsonatapy as engine
+
+from esb.errors import ExpressionError
+from esb.expression_paths import names, syntax_error
+from esb.quoting import quote
+
+TIMEOUT = 1000  # milliseconds for one evaluation
+STACK = 500  # nested calls
+SEQUENCE = 100_000  # items of an intermediate result
+
+REFUSED = MappingProxyType(
+    {
+        "eval": "$eval is not available: an expression never runs text from a message",
+        "random": "$random is not available: a replay must give the same result",
+        "shuffle": "$shuffle is not available: a replay must give the same result",
+        "uuid": "$uuid is not available: a replay must give the same result; $message.id is a stable id",
+    }
+)
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NAMED = re.compile(r"\$([^\W\d]\w*)(?:\s*\.\s*([^\W\d]\w*))?")
+_LONG_NUMBER = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|(?<![\w$])(\d[\d.]{15,})""", re.DOTALL)
+_COMPUTES = re.compile(r"[-+*/%$]")
+_ENGINE_TEXT = re.compile(r"(?:Parse error: )?(?:Invalid syntax: )?([A-Z]\d{4}): (.*)", re.DOTALL)
+
+
+class Data:
+    """A document handed to expressions: converted for the engine once, at first use, then shared by all of them.
+
+    It belongs to the thread that made it, and the document must not be changed afterwards.
+    """
+
+    __slots__ = ("_handle", "_thread", "document")
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self._handle: Any = None
+        self._thread = 0
+
+    @property
+    def handle(self) -> Any:
+        """The engine's form of the document. Raises ``ExpressionError`` for what JSON cannot say."""
+        if self._thread == threading.get_ident():
+            return self._handle
+        return self._convert()
+
+    def _convert(self) -> Any:
+        try:
+            handle = engine.JsonataData(self.document)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ExpressionError(f"the document holds a value that JSON cannot say: {error}") from error
+        if self._handle is None:  # a handle of another thread must be dropped there, so it is kept
+            self._handle, self._thread = handle, threading.get_ident()
+        return handle
+
+
+class Expression:
+    """One JSONata expression, compiled when made and once more in each further thread that uses it.
+
+    The engine's object is bound to its thread (elsewhere it panics), hence the ``threading.local``.
+
+    Args:
+        text: the expression.
+        functions: by name without ``$``; each takes JSON values (``None`` for nothing) and returns one.
+        where: ``file:line``, for errors.
+
+    Raises:
+        ExpressionError: it cannot be parsed (with the position), or it uses what is refused.
+    """
+
+    __slots__ = ("_bound", "_clock", "_computes", "_functions", "_local", "text", "where")
+
+    def __init__(self, text: str, functions: Mapping[str, Callable[..., Any]] = _NOTHING, *, where: str = "") -> None:
+        self.text = text
+        self.where = where
+        self._functions = functions
+        self._local = threading.local()
+        self._bound = _bound(text)
+        self._clock = not self._bound.keys().isdisjoint(("now", "millis"))
+        self._computes = _COMPUTES.search(text) is not None
+        self._refuse()
+        self._compile()
+
+    def evaluate(self, data: Data, bindings: Mapping[str, Any] | None = None) -> Any:
+        """The value for one document; ``None`` when there is nothing there, or null.
+
+        Args:
+            data: the document.
+            bindings: variables by name without ``$``; ``message`` also gives ``$now`` its time.
+
+        Raises:
+            ExpressionError: it failed or ran into a limit. A function's own exception is its ``__cause__``.
+        """
+        try:
+            run = self._local.run
+        except AttributeError:
+            run = self._compile()
+        if bindings:
+            bindings = self._select(bindings)
+        try:
+            result = run(data.handle, bindings)
+            return _settle(result) if self._computes else result
+        except Exception as error:
+            raise self._failed(error) from self._local.__dict__.pop("raised", error)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            raise self._error(f"the expression engine broke down: {error}") from error
+
+    def _compile(self) -> Callable[..., Any]:
+        try:
+            compiled = engine.compile(self.text, TIMEOUT, STACK, SEQUENCE)
+            for name, function in self._functions.items():
+                compiled.register(name, self._guarded(function))
+        except ValueError as error:
+            raise self._unparsed(error) from error
+        for name, reason in REFUSED.items():
+            compiled.register_override(name, self._guarded(_refusal(reason)))
+        compiled.register_override("now", self._guarded(self._now))
+        compiled.register_override("millis", self._guarded(self._millis))
+        self._local.run = compiled.evaluate_with_data
+        return compiled.evaluate_with_data
+
+    def _select(self, bindings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Only what the expression names: the engine converts every binding at every call."""
+        if self._clock:
+            self._local.time = (bindings.get("message") or _NOTHING).get("time")
+        found = {name: _part(bindings[name], fields) for name, fields in self._bound.items() if name in bindings}
+        return found or None
+
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Keep a function's exception: the engine would turn it into a text."""
+        local = self._local
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except Exception as error:
+                local.raised = error
+                raise
+
+        return call
+
+    def _millis(self) -> int:
+        time = getattr(self._local, "time", None)
+        if not time:
+            raise ExpressionError("$now and $millis tell the message's time, and there is no message here")
+        return round(datetime.fromisoformat(time).timestamp() * 1000)
+
+    def _now(self, picture: str | None = None, timezone: str | None = None) -> Any:
+        given = {"t": self._millis(), "picture": picture, "zone": timezone}
+        arguments = ", picture, zone" if timezone else ", picture" if picture else ""
+        return engine.evaluate(f"$fromMillis(t{arguments})", given, None, TIMEOUT, STACK, SEQUENCE)
+
+    def _refuse(self) -> None:
+        if not self._bound.keys().isdisjoint(REFUSED):
+            for use in names(self.text):
+                if use.name in REFUSED:
+                    raise self._error(REFUSED[use.name])
+        for match in _LONG_NUMBER.finditer(self.text):
+            if match[1] and len(match[1].replace(".", "").strip("0")) > 15:
+                raise self._error(f"the number {match[1]} has more than 15 digits and would be rounded; use text")
+
+    def _failed(self, error: Exception) -> ExpressionError:
+        raised = getattr(self._local, "raised", None)
+        return self._error(_reason(str(error if raised is None else raised)))
+
+    def _unparsed(self, error: Exception) -> ExpressionError:
+        found = syntax_error(self.text)
+        if found is None:
+            return self._error(_reason(str(error)))
+        return self._error(f"{found.text}, at character {found.offset + 1}")
+
+    def _error(self, reason: str) -> ExpressionError:
+        where = f" ({self.where})" if self.where else ""
+        text = self.text if len(self.text) <= 120 else self.text[:119] + "…"
+        return ExpressionError(f"expression `{text}`{where}: {reason}")
+
+
+def _bound(text: str) -> dict[str, frozenset[str] | None]:
+    """Every ``$name`` in the text, with the fields read of it (``$message.id``), or None for all of it."""
+    found: dict[str, frozenset[str] | None] = {}
+    for name, field in _NAMED.findall(text):
+        known = found.get(name, frozenset())
+        found[name] = known | {field} if field and known is not None else None
+    return found
+
+
+def _part(value: Any, fields: frozenset[str] | None) -> Any:
+    if fields is None or type(value) is not dict:
+        return value
+    return {field: value[field] for field in fields if field in value}
+
+
+def _refusal(reason: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise ExpressionError(reason)
+
+    return refuse
+
+
+def _reason(text: str) -> str:
+    match = _ENGINE_TEXT.fullmatch(text)
+    return f"{match[2]} ({match[1]})" if match else text
+
+
+def _settle(value: Any) -> Any:
+    """A computed value in numbers that every system reads alike: finite, at most 15 significant digits.
+
+    Binary fractions are rounded there (0.1 + 0.2 is 0.3), as JSONata's own ``$string`` does; a whole number that
+    would lose digits is an error.
+    """
+    kind = type(value)
+    if kind is float:
+        return _rounded(value)
+    if kind is int:
+        return value if -(10**15) < value < 10**15 else _whole(value)
+    if kind is list:
+        return [_settle(item) for item in value]
+    if kind is dict:
+        return {key: _settle(item) for key, item in value.items()}
+    return value
+
+
+def _rounded(value: float) -> float:
+    if not math.isfinite(value):
+        raise ExpressionError("the result is not a finite number (a division by zero?)")
+    return _whole(value) if abs(value) >= 10**15 else float(f"{value:.15g}")
+
+
+def _whole(value: Any) -> Any:
+    if float(f"{value:.15g}") != value:
+        raise ExpressionError(f"the result {quote(value)} has more than 15 digits and would be rounded; use text")
+    return value
