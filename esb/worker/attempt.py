@@ -1,0 +1,118 @@
+"""One attempt at one delivery: encode, send, and the immediate retries. Runs on the pool of its endpoint."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from esb.broker.port import Delivery
+from esb.config.definition import LoadedEndpoint, LoadedOperation
+from esb.errors import EsbError, RoutingError
+from esb.formats.numbers import decode_json
+from esb.message import HTTP_PREFIX, to_headers
+from esb.ports import Adapter, Format, Reply, Request
+from esb.recovery import RetryNow, decide, failure_of
+from esb.worker.context import Context
+
+LONGEST_JITTER = 0.2  # seconds between immediate retries, so that many failures do not strike as one
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """What became of a delivery. ``sent`` False: it never got as far as the adapter."""
+
+    delivery: Delivery
+    started: float
+    tries: int = 0
+    sent: bool = False
+    reply: Reply | None = None
+    error: Exception | None = None
+    put_off: float = 0.0  # seconds to wait, costing nothing: somebody else may still be at it
+
+    @property
+    def operation(self) -> str:
+        return operation_of(self.delivery)
+
+
+def operation_of(delivery: Delivery) -> str:
+    """Which operation a command is for."""
+    return delivery.properties.get("operation", "")
+
+
+def first_failed(delivery: Delivery, now: float) -> float:
+    """When this message first failed at this endpoint, seconds since the epoch; ``now`` if it did not."""
+    return float(delivery.properties.get("failed", now))
+
+
+def delays_used(delivery: Delivery) -> int:
+    """How many of the policy's delays it has used up."""
+    return int(delivery.properties.get("attempt", 0))
+
+
+class Sender:
+    """Turns deliveries into requests of an adapter. Shared by the pool's threads; holds no state of its own."""
+
+    def __init__(
+        self, endpoint: LoadedEndpoint, adapter: Adapter, format: Format, context: Context, stopping: threading.Event
+    ) -> None:
+        self._endpoint = endpoint
+        self._operations: Mapping[str, LoadedOperation] = endpoint.operations
+        self._adapter = adapter
+        self._format = format
+        self._context = context
+        self._stopping = stopping
+
+    def attempt(self, delivery: Delivery, breaker: Callable[[], str]) -> Attempt:
+        """Send, retrying at once as often as the policy allows. Never raises."""
+        attempt = Attempt(delivery=delivery, started=self._context.clock())
+        try:
+            request = self._request(delivery)
+        except EsbError as error:
+            attempt.error = error
+            return attempt
+        while self._try(request, attempt) and self._again(attempt, breaker()):
+            self._stopping.wait(random.random() * LONGEST_JITTER)
+        return attempt
+
+    def _try(self, request: Request, attempt: Attempt) -> bool:
+        """One try; True when it failed."""
+        attempt.tries += 1
+        attempt.sent = True
+        try:
+            self._context.point("endpoint: before effect")
+            attempt.reply, attempt.error = self._adapter.send(request), None
+            self._context.point("endpoint: after effect")
+        except Exception as error:  # an adapter's bug must not kill the pool: recovery parks it as internal
+            attempt.error = error
+        return attempt.error is not None
+
+    def _again(self, attempt: Attempt, breaker: str) -> bool:
+        assert attempt.error is not None
+        now = self._context.clock()
+        failure = failure_of(
+            attempt.error, attempt=attempt.tries, delayed=delays_used(attempt.delivery),
+            first_failed=first_failed(attempt.delivery, now), now=now, breaker=breaker,
+        )  # fmt: skip
+        common = self._operations[attempt.operation]
+        decision = decide(self._endpoint.recovery, common.effect, common.common.in_doubt, failure)
+        return isinstance(decision, RetryNow) and not self._stopping.is_set()
+
+    def _request(self, delivery: Delivery) -> Request:
+        name, message = operation_of(delivery), delivery.message
+        if name not in self._operations:
+            raise RoutingError(f"endpoint {self._endpoint.name} has no operation {name!r} any more")
+        document = decode_json(message.body)
+        return Request(
+            operation=name,
+            message_id=message.id,
+            key=f"{message.id}/{name}",
+            body=self._format.encode(document),
+            document=document,
+            content_type=self._format.content_type,
+            headers=to_headers(message, HTTP_PREFIX),
+            subject=message.subject,
+            time=message.time,
+            timeout=self._endpoint.timeout,
+        )

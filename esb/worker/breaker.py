@@ -1,0 +1,131 @@
+"""The circuit breaker of an endpoint, shared by all workers through the store (Nygard, *Release It!*).
+
+Closed counts failures in a row. Open lets nothing through until ``reset`` seconds have passed; then one worker, and
+only one, wins the right to probe. The row is changed by compare-and-set and read at most once a second; without the
+store each process goes by what it saw itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from esb.errors import StoreDown
+from esb.store import BreakerRow as Row
+from esb.store import Store
+
+
+class Policy(Protocol):
+    """``recovery.breaker`` of an endpoint."""
+
+    @property
+    def failures(self) -> int: ...
+    @property
+    def reset(self) -> float: ...
+
+
+State = Literal["closed", "open", "probing"]
+READ_EVERY = 1.0  # seconds
+PROBE_LIMIT = 60.0  # seconds after which another worker may take over a probe whose owner fell silent
+
+
+def after_failure(row: Row, limit: int, now: float) -> Row:
+    """One more failure in a row: it may open the breaker, and ends a probe at once."""
+    failures = row.failures + 1
+    if row.state == "probing" or (row.state == "closed" and failures >= limit):
+        return _changed(row, state="open", failures=failures, opened_at=now, probe_owner="")
+    return _changed(row, failures=failures)
+
+
+def after_success(row: Row) -> Row:
+    """It works: closed, and forgotten what was."""
+    return _changed(row, state="closed", failures=0, opened_at=0.0, probe_at=0.0, probe_owner="")
+
+
+def may_probe(row: Row, reset: float, now: float) -> bool:
+    """Has it been open long enough, or has the last probe gone silent?"""
+    if row.state == "open":
+        return now >= row.opened_at + reset
+    return row.state == "probing" and now >= row.probe_at + PROBE_LIMIT
+
+
+def probing(row: Row, owner: str, now: float) -> Row:
+    """One worker's turn to try."""
+    return _changed(row, state="probing", probe_at=now, probe_owner=owner)
+
+
+class Breaker:
+    """One endpoint's breaker as this worker sees it. Used by one thread."""
+
+    def __init__(
+        self, endpoint: str, policy: Policy, store: Store, owner: str, clock: Callable[[], float]
+    ) -> None:  # fmt: skip
+        self._policy = policy
+        self._store = store
+        self._owner = owner
+        self._clock = clock
+        self._row = Row(endpoint=endpoint)
+        self._read_at = 0.0
+
+    def state(self) -> State:
+        """``closed``, ``open``, or ``probing`` (by whomever)."""
+        self._refresh()
+        return self._row.state
+
+    def peek(self) -> State:
+        """The state as last read. Safe from any thread."""
+        return self._row.state
+
+    def mine(self) -> bool:
+        """Is the probe under way this worker's?"""
+        return self._row.state == "probing" and self._row.probe_owner == self._owner
+
+    def wins_probe(self) -> bool:
+        """Is it this worker's turn to probe now? At most one worker hears yes per interval."""
+        self._refresh()
+        now = self._clock()
+        if not may_probe(self._row, self._policy.reset, now):
+            return False
+        return self._change(
+            lambda row: probing(row, self._owner, now) if may_probe(row, self._policy.reset, now) else None
+        )
+
+    def failed(self) -> None:
+        """An attempt met an endpoint failure."""
+        self._change(lambda row: after_failure(row, self._policy.failures, self._clock()))
+
+    def succeeded(self) -> None:
+        """An attempt went through."""
+        if self._row.failures or self._row.state != "closed":
+            self._change(after_success)
+
+    def _refresh(self, at_once: bool = False) -> None:
+        now = self._clock()
+        if not at_once and now - self._read_at < READ_EVERY:
+            return
+        try:
+            with self._store.reading() as t:
+                self._row = t.breakers.read_all().get(self._row.endpoint, Row(endpoint=self._row.endpoint))
+        except StoreDown:
+            pass  # what this process saw itself is the best there is
+        self._read_at = now
+
+    def _change(self, step: Callable[[Row], Row | None]) -> bool:
+        """Compare-and-set, again from the fresh row when somebody else was quicker."""
+        while (wanted := step(self._row)) is not None:
+            try:
+                with self._store.transaction() as t:
+                    if t.breakers.change(wanted.endpoint, self._row.version, wanted):
+                        self._row = wanted
+                        return True
+            except StoreDown:
+                self._row = wanted
+                return True
+            self._refresh(at_once=True)
+        return False
+
+
+def _changed(row: Row, **values: Any) -> Row:
+    return msgspec.structs.replace(row, version=row.version + 1, **values)

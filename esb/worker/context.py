@@ -1,0 +1,41 @@
+"""What every worker is given: the compiled bus and its doors to broker and store. Made by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from esb.broker.port import Broker
+from esb.config.definition import Definition
+from esb.contract import Contract
+from esb.flow import Flow
+from esb.ports import Adapter, Format
+from esb.store import Store
+
+
+def nowhere(name: str) -> None:
+    """The default for ``Context.point``: pass by."""
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """The compiled bus of one process.
+
+    ``owner`` names this process in leases and inbox rows. ``point`` is called with a name at each place where a
+    crash is interesting; the fault tests pass a function that kills the process there.
+    """
+
+    definition: Definition
+    flows: Mapping[str, Flow]
+    contracts: Mapping[str, Contract]
+    adapters: Mapping[str, Adapter]  # by endpoint
+    formats: Mapping[str, Format]  # by endpoint
+    broker: Broker
+    store: Store
+    owner: str
+    clock: Callable[[], float]
+    point: Callable[[str], None] = nowhere
+
+    def flows_from(self, endpoint: str) -> tuple[str, ...]:
+        """Names of the flows that start at an endpoint, sorted."""
+        return tuple(sorted(f.name for f in self.definition.flows.values() if f.source == endpoint))

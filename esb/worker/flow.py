@@ -1,0 +1,236 @@
+"""The flow worker: takes a batch, runs the pure engine over it, publishes, tracks, settles.
+
+The order is what makes it safe. Results are confirmed by the broker, then tracked in one commit, then the inputs are
+settled. A crash at any point leads to a redelivery, and since ids of descendants are derived, a repeat produces the
+same messages, which the endpoints' inboxes recognise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from esb.broker.port import Delivery, Outcome, Outgoing, endpoint_queue, event_key, flow_queue
+from esb.errors import RoutingError, RowRefused
+from esb.flow import Flow, Result
+from esb.message import Message
+from esb.store import RETRY, Hop, Parked, Status, Transaction
+from esb.worker import suspects
+from esb.worker.context import Context
+from esb.worker.rows import Journal, kind_of, packed, text_of
+from esb.worker.thread import Worker, commit
+
+TAKE = 1.0  # seconds to wait for messages
+FULL = 5.0  # seconds to hold back an input whose results met a full queue
+
+_FINAL = {"completed": Status.COMPLETED, "filtered": Status.FILTERED, "failed": Status.PARKED}
+
+
+class Run(msgspec.Struct):
+    """One input on its way through a batch: what the engine said, and what the broker said of the results."""
+
+    delivery: Delivery
+    flow: Flow
+    result: Result
+    started: float
+    outcomes: Sequence[Outcome] = ()
+
+    @property
+    def message(self) -> Message:
+        return self.delivery.message
+
+    @property
+    def place(self) -> str:
+        return f"flow:{self.flow.name}"
+
+    def outgoing(self) -> list[Outgoing]:
+        """What is to be published: commands first, then events."""
+        sends = [
+            Outgoing(s.message, endpoint_queue(s.endpoint), properties={"operation": s.operation})
+            for s in self.result.sends
+        ]
+        return sends + [
+            Outgoing(e.message, event_key(e.message.type, e.message.version), event=True) for e in self.result.events
+        ]
+
+    @property
+    def refused(self) -> bool:
+        """Some result met a full queue, or was not taken: the input has to wait and run again."""
+        return Outcome.REFUSED in self.outcomes
+
+    @property
+    def lost(self) -> list[str]:
+        """Endpoints of commands that no queue wanted."""
+        pairs = zip(self.result.sends, self.outcomes, strict=False)
+        return [send.endpoint for send, outcome in pairs if outcome is Outcome.RETURNED]
+
+    def unsubscribed(self) -> list[Message]:
+        """Events that nobody wanted."""
+        outcomes = self.outcomes[len(self.result.sends) :]
+        return [e.message for e, o in zip(self.result.events, outcomes, strict=False) if o is Outcome.RETURNED]
+
+
+class FlowWorker(Worker):
+    """Serves the queues of all flows on one thread: the engine holds the interpreter, so more would not be faster."""
+
+    def __init__(self, context: Context, name: str = "flows") -> None:
+        super().__init__(name)
+        self._context = context
+        self._flows = {flow_queue(flow.name): flow for flow in context.flows.values()}
+        self._settings = context.definition.config.worker
+        self._journal = Journal(context.definition.config.journey, context.definition.hash)
+        self._consumer = context.broker.consumer(tuple(self._flows), self._settings.prefetch, name)
+
+    def cycle(self) -> None:
+        fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, TAKE))
+        if fresh:
+            self._handle(fresh)
+        for delivery in redelivered:
+            self._handle_alone(delivery)
+
+    def interrupt(self) -> None:
+        self._consumer.wake()
+
+    def finish(self) -> None:
+        self._consumer.close()
+
+    def _handle(self, deliveries: Sequence[Delivery], suspected: bool = False) -> None:
+        runs = [self._run(delivery) for delivery in deliveries]
+        batches = [run.outgoing() for run in runs]
+        self._consumer.transfer(
+            [outgoing for batch in batches for outgoing in batch],
+            lambda outcomes: self._record(runs, batches, outcomes, suspected),
+        )
+        self._context.point("flow: settled")
+        held = [run for run in runs if run.refused]
+        if held:
+            self._hold_back(held)
+
+    def _handle_alone(self, delivery: Delivery) -> None:
+        """A redelivered message may be the one that killed its worker: mark it, run it by itself, clear the mark."""
+        key = (delivery.message.id, self._place(delivery))
+        if suspects.mark(self._context.store, key, self.stopping) < suspects.DEADLY:
+            self._handle([delivery], suspected=True)
+        else:
+            self._park_killer(delivery)
+
+    def _run(self, delivery: Delivery) -> Run:
+        flow = self._flows[delivery.queue]
+        started = self._context.clock()
+        return Run(delivery, flow, flow.run(delivery.message), started)
+
+    def _record(
+        self, runs: Sequence[Run], batches: Sequence[Sequence[Outgoing]], outcomes: Sequence[Outcome], suspected: bool
+    ) -> list[Delivery]:
+        self._context.point("flow: published")
+        start = 0
+        for run, batch in zip(runs, batches, strict=True):
+            run.outcomes = outcomes[start : start + len(batch)]
+            start += len(batch)
+        ready = [run for run in runs if not run.refused]
+        self._track(ready, suspected)
+        self._context.point("flow: tracked")
+        return [run.delivery for run in ready]
+
+    def _track(self, runs: Sequence[Run], suspected: bool) -> None:
+        try:
+            commit(self._context.store, lambda t: self._write(t, runs, suspected), self.stopping)
+        except RowRefused:
+            if len(runs) > 1:
+                for run in runs:
+                    self._track([run], suspected)
+            else:
+                commit(self._context.store, lambda t: self._write(t, runs, suspected, clean=True), self.stopping)
+
+    def _write(self, t: Transaction, runs: Sequence[Run], suspected: bool, clean: bool = False) -> None:
+        now = self._context.clock()
+        hops = [row for run in runs for row in self._hops(run, now)]
+        failures = [row for run in runs for row in self._failures(run, now)]
+        t.tracking.record([row.sanitised() for row in hops] if clean else hops)
+        if failures:
+            t.parked.add(failures)
+        done = [
+            (run.message.id, run.place) for run in runs if RETRY in run.delivery.properties and not self._error(run)
+        ]
+        if done:
+            t.parked.resolved(done)
+        if suspected:
+            t.suspects.clear([(run.message.id, run.place) for run in runs])
+
+    def _hops(self, run: Run, now: float) -> list[Hop]:
+        """Children before parents: whoever sees the parent done finds what became of its events."""
+        rows = [
+            self._journal.hop(event, f"event:{event.contract}", Status.UNSUBSCRIBED, received_at=now, ended_at=now)
+            for event in run.unsubscribed()
+        ]
+        rows += [
+            self._journal.hop(
+                child.message, run.place, Status.PARKED, received_at=run.started, ended_at=now,
+                error_kind=kind_of(child.error), error=text_of(child.error),
+            )
+            for child in run.result.children
+        ]  # fmt: skip
+        return [*rows, self._hop(run, now)]
+
+    def _hop(self, run: Run, now: float) -> Hop:
+        result, error = run.result, self._error(run)
+        return self._journal.hop(
+            run.message,
+            run.place,
+            Status.PARKED if error else _FINAL[result.status],
+            received_at=run.started,
+            ended_at=now,
+            attempts=1,
+            sent=0 if error else len(result.sends),
+            published=0 if error else len(result.events),
+            steps=packed(result.steps),
+            error_kind=kind_of(error) if error else None,
+            error=text_of(error) if error else None,
+            detail=result.step or None,
+        )
+
+    def _failures(self, run: Run, now: float) -> list[Parked]:
+        queue, journal = run.delivery.queue, self._journal
+        rows = [
+            journal.parked(c.message, run.place, queue, c.error, now, step=c.step, properties=c.properties)
+            for c in run.result.children
+        ]
+        error = self._error(run)
+        if error:
+            properties = dict(run.delivery.properties)
+            rows.append(
+                journal.parked(run.message, run.place, queue, error, now, step=run.result.step, properties=properties)
+            )
+        return rows
+
+    def _error(self, run: Run) -> Exception | None:
+        if run.result.error is not None:
+            return run.result.error
+        if run.lost:
+            return RoutingError(f"no queue for endpoint {', '.join(run.lost)}: is it still in the configuration?")
+        return None
+
+    def _hold_back(self, runs: Sequence[Run]) -> None:
+        """A full queue never stops a flow: the inputs wait in a delay queue and run again, with the same ids."""
+        batch = [
+            Outgoing(r.message, r.delivery.queue, delay=FULL, properties=dict(r.delivery.properties)) for r in runs
+        ]
+        self._consumer.transfer(batch, lambda outcomes: self._record_held(runs, outcomes))
+
+    def _record_held(self, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[Delivery]:
+        held = [run for run, outcome in zip(runs, outcomes, strict=True) if outcome is Outcome.CONFIRMED]
+        now = self._context.clock()
+        rows = [
+            self._journal.hop(run.message, run.place, Status.RETRYING, received_at=run.started, ended_at=now,
+                             error_kind="queue full", error="a result met a full queue; the input waits and runs again")
+            for run in held
+        ]  # fmt: skip
+        commit(self._context.store, lambda t: t.tracking.record(rows), self.stopping)
+        return [run.delivery for run in held]
+
+    def _park_killer(self, delivery: Delivery) -> None:
+        suspects.park(self._context, self._consumer, self._journal, delivery, self._place(delivery), self.stopping)
+
+    def _place(self, delivery: Delivery) -> str:
+        return f"flow:{self._flows[delivery.queue].name}"

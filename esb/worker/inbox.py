@@ -1,0 +1,112 @@
+"""The idempotent receiver (Hohpe & Woolf) in front of an endpoint's pool.
+
+One query a batch tells what was done before. Only unkeyed operations are written down *before* they are sent: if their
+owner dies, what is left is a row that says "started", and nobody can know whether the effect took place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+
+from esb.broker.port import Delivery
+from esb.config.definition import LoadedEndpoint
+from esb.errors import EndpointError
+from esb.store import InboxEntry, Store, Transaction
+from esb.worker.attempt import Attempt, operation_of
+from esb.worker.thread import commit
+
+Key = tuple[str, str]  # operation, message id
+
+
+class InDoubtError(EndpointError):
+    """An unkeyed send was started by a process that died; whether it took place is not known."""
+
+    kind = "in doubt"
+    effect_unknown = True
+
+
+class Entry(msgspec.Struct):
+    """What the inbox made of a batch."""
+
+    send: list[Delivery] = []
+    repeats: list[Delivery] = []  # done before, or under way right here: settle them
+    attempts: list[Attempt] = []  # decided without sending: in doubt, or somebody else's
+
+
+class Inbox:
+    """One endpoint's inbox as one worker sees it."""
+
+    def __init__(
+        self, store: Store, endpoint: LoadedEndpoint, owner: str, lease: float, clock: Callable[[], float]
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._endpoint = endpoint
+        self._owner = owner
+        self._lease = lease
+        self._clock = clock
+
+    def admit(self, deliveries: Sequence[Delivery], running: Collection[Key], stopping: threading.Event) -> Entry:
+        """Sort a batch; what is to be sent unkeyed is on record as started when this returns."""
+        entry = Entry()
+        commit(self._store, lambda t: self._sort(t, deliveries, set(running), entry), stopping)
+        return entry
+
+    def _sort(self, t: Transaction, deliveries: Sequence[Delivery], running: set[Key], entry: Entry) -> None:
+        entry.send, entry.repeats, entry.attempts = [], [], []  # a commit that is tried again starts afresh
+        known = t.inbox.seen(self._endpoint.name, [key_of(d) for d in deliveries])
+        for delivery in deliveries:
+            key = key_of(delivery)
+            row = known.get(key)
+            if key in running or (row is not None and row.state == "done"):
+                entry.repeats.append(delivery)
+            elif row is not None:
+                self._doubt(t, delivery, row, entry)
+            else:
+                entry.send.append(delivery)
+            running.add(key)
+        self._start(t, entry)
+
+    def _start(self, t: Transaction, entry: Entry) -> None:
+        """On record before it is sent; who comes second in a race leaves it to the first."""
+        unkeyed = [d for d in entry.send if self._unkeyed(d)]
+        if unkeyed:
+            ours = t.inbox.start([self._row(d) for d in unkeyed])
+            lost = [d for d in unkeyed if (self._endpoint.name, *key_of(d)) not in ours]
+            entry.send = [d for d in entry.send if d not in lost]
+            entry.attempts += [self._elsewhere(d) for d in lost]
+
+    def _doubt(self, t: Transaction, delivery: Delivery, row: InboxEntry, entry: Entry) -> None:
+        """Started, and not done: by somebody who lives, or by somebody who died."""
+        if row.owner != self._owner and t.leases.alive(row.owner):
+            entry.attempts.append(self._elsewhere(delivery))
+        elif self._in_doubt(delivery) == "retry" and t.inbox.take_over(row, self._owner, row.fence + 1):
+            entry.send.append(delivery)
+        else:
+            error = InDoubtError("a process died between sending this and hearing the answer: look at the other side")
+            entry.attempts.append(Attempt(delivery=delivery, started=self._clock(), error=error))
+
+    def _elsewhere(self, delivery: Delivery) -> Attempt:
+        return Attempt(delivery=delivery, started=self._clock(), put_off=self._lease)
+
+    def _unkeyed(self, delivery: Delivery) -> bool:
+        operation = self._endpoint.operations.get(operation_of(delivery))
+        return operation is not None and operation.effect == "unkeyed"
+
+    def _in_doubt(self, delivery: Delivery) -> str:
+        operation = self._endpoint.operations.get(operation_of(delivery))
+        return operation.common.in_doubt if operation else "park"
+
+    def _row(self, delivery: Delivery) -> InboxEntry:
+        operation, message_id = key_of(delivery)
+        return InboxEntry(
+            endpoint=self._endpoint.name, operation=operation, message_id=message_id, state="started",
+            owner=self._owner, at=self._clock(),
+        )  # fmt: skip
+
+
+def key_of(delivery: Delivery) -> Key:
+    """What the inbox remembers a delivery by, beside the endpoint."""
+    return operation_of(delivery), delivery.message.id

@@ -1,0 +1,162 @@
+"""The way in: bytes become a document, the document is checked, and a message goes to each flow of its endpoint.
+
+The same way for a polled file, an HTTP request and what `esb send` or a retry puts into the inbound queue. What cannot
+pass is parked with its bytes as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import msgspec
+
+from esb.broker.port import Outcome, Outgoing, Publisher, flow_queue, inbound_queue
+from esb.config.definition import LoadedEndpoint
+from esb.contract import Contract
+from esb.errors import DecodeError, MessageError, RoutingError, RowRefused
+from esb.formats.records import group
+from esb.message import JSON, Message, create, derive_id
+from esb.ports import Format, Record
+from esb.store import Hop, Parked, Status, Transaction
+from esb.worker.context import Context
+from esb.worker.rows import Journal, kind_of, text_of
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Admitted(msgspec.Struct):
+    """A message at the door; with an ``error`` it will be parked instead of published."""
+
+    message: Message
+    error: MessageError | None = None
+
+
+class Intake:
+    """What one endpoint's arrivals go through. Pure; :class:`Door` performs."""
+
+    def __init__(self, endpoint: LoadedEndpoint, format: Format, contract: Contract | None) -> None:
+        self.endpoint = endpoint
+        self._format = format
+        self._contract = contract
+
+    def records(self, stream: BinaryIO) -> Iterator[Record]:
+        """The endpoint's records in a stream, grouped as it says."""
+        records = self._format.read(stream)
+        rules = self.endpoint.records
+        return group(records, rules.group_by, rules.lines, rules.head) if rules else records
+
+    def admit(self, record: Record, *, id: str, time: float, **more: Any) -> Admitted:
+        """One record as a message, checked; ``more`` are attributes of the message."""
+        if record.error:
+            return self._unreadable(record, id, time, more)
+        message = self._message(_encode(record.document), JSON, id, time, more)
+        if self._contract is None:
+            return Admitted(message)
+        try:
+            self._contract.check(record.document)
+        except MessageError as error:
+            return Admitted(message, error)
+        subject = self._contract.subject(record.document)
+        return Admitted(msgspec.structs.replace(message, subject=subject) if subject is not None else message)
+
+    def admit_bytes(self, body: bytes, content_type: str, *, id: str, time: float, **more: Any) -> list[Admitted]:
+        """Everything in one body. A body that is a document already (JSON) is not read by the format again."""
+        if content_type == JSON and self._format.content_type != JSON:
+            return [self.admit(Record(1, msgspec.json.decode(body)), id=id, time=time, **more)]
+        try:
+            records = list(self.records(BytesIO(body)))
+        except DecodeError as error:
+            records = [Record(1, raw=body, error=str(error))]
+        if not records:
+            records = [Record(1, raw=body, error="there is no record in it")]
+        ids = [id, *(derive_id(id, 0, f"in:{self.endpoint.name}", "record", n) for n in range(1, len(records)))]
+        return [self.admit(record, id=one, time=time, **more) for record, one in zip(records, ids, strict=True)]
+
+    def _unreadable(self, record: Record, id: str, time: float, more: Mapping[str, Any]) -> Admitted:
+        message = self._message(record.raw, self._format.content_type, id, time, more)
+        return Admitted(message, DecodeError(record.error))
+
+    def _message(self, body: bytes, content_type: str, id: str, time: float, more: Mapping[str, Any]) -> Message:
+        type, version = (self._contract.type, self._contract.version) if self._contract else (self.endpoint.name, 0)
+        return create(
+            body,
+            type=type,
+            version=version,
+            source=self.endpoint.name,
+            id=id,
+            time=time,
+            content_type=content_type,
+            **more,
+        )
+
+
+class Door:
+    """Publishes what was admitted to the endpoint's flows, and tracks it. Belongs to the thread that made it."""
+
+    def __init__(
+        self, context: Context, endpoint: LoadedEndpoint, commit: Callable[[Callable[[Transaction], None]], None]
+    ) -> None:
+        self._context = context
+        self._endpoint = endpoint
+        self._commit = commit
+        self._place = f"in:{endpoint.name}"
+        self._flows = context.flows_from(endpoint.name)
+        self._journal = Journal(context.definition.config.journey, context.definition.hash)
+
+    def outgoing(self, batch: Sequence[Admitted]) -> list[Outgoing]:
+        """What is to be published: a copy for each flow."""
+        return [Outgoing(a.message, flow_queue(flow)) for a in batch if not a.error for flow in self._flows]
+
+    def enter(
+        self, batch: Sequence[Admitted], publisher: Publisher, then: Callable[[Transaction], None] | None = None
+    ) -> None:
+        """Publish, confirmed, then track, together with whatever ``then`` writes. Safe to repeat."""
+        self.record(batch, publisher.publish(self.outgoing(batch)), then)
+
+    def record(
+        self, batch: Sequence[Admitted], outcomes: Sequence[Outcome], then: Callable[[Transaction], None] | None = None
+    ) -> None:
+        """Track a batch whose publishing had these outcomes."""
+        self._context.point("in: published")
+        self._blame(batch, outcomes)
+        try:
+            self._commit(lambda t: self._write(t, batch, False, then))
+        except RowRefused:
+            self._commit(lambda t: self._write(t, batch, True, then))
+        self._context.point("in: tracked")
+
+    def _blame(self, batch: Sequence[Admitted], outcomes: Sequence[Outcome]) -> None:
+        """A flow's queue that is not there, or full, is this message's failure: parked, it can be retried."""
+        entered = [admitted for admitted in batch if not admitted.error for _ in self._flows]
+        for admitted, outcome in zip(entered, outcomes, strict=True):
+            if outcome is not Outcome.CONFIRMED:
+                admitted.error = RoutingError(
+                    f"the queue of a flow of endpoint {self._endpoint.name} is missing or full"
+                )
+
+    def _write(
+        self, t: Transaction, batch: Sequence[Admitted], clean: bool, then: Callable[[Transaction], None] | None
+    ) -> None:
+        now = self._context.clock()
+        hops = [self._hop(admitted, now) for admitted in batch]
+        failures = [self._parked(admitted, now) for admitted in batch if admitted.error]
+        t.tracking.record([row.sanitised() for row in hops] if clean else hops)
+        t.parked.add(failures)
+        if then:
+            then(t)
+
+    def _hop(self, admitted: Admitted, now: float) -> Hop:
+        error = admitted.error
+        status = Status.PARKED if error else Status.ACCEPTED if self._flows else Status.UNSUBSCRIBED
+        return self._journal.hop(
+            admitted.message, self._place, status, received_at=now, ended_at=now, attempts=1,
+            sent=0 if error else len(self._flows), error_kind=kind_of(error) if error else None,
+            error=text_of(error) if error else None,
+        )  # fmt: skip
+
+    def _parked(self, admitted: Admitted, now: float) -> Parked:
+        assert admitted.error is not None
+        queue = inbound_queue(self._endpoint.name)
+        return self._journal.parked(admitted.message, self._place, queue, admitted.error, now)

@@ -1,0 +1,152 @@
+"""The polling side of an endpoint: claim, read, publish, track, let go.
+
+Only the holder of a fenced lease polls an endpoint. What it takes is claimed at the source, so a crash leaves it where
+the next holder finds it; records already confirmed are skipped, and a repeat of the last batch gives the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+import msgspec
+
+from esb.broker.port import Publisher
+from esb.config.definition import LoadedEndpoint
+from esb.errors import DecodeError, EndpointError
+from esb.message import content_id, derive_id
+from esb.ports import Adapter, Claim, Record
+from esb.store import ClaimState, Hop, Status, Transaction
+from esb.worker.context import Context
+from esb.worker.intake import Admitted, Door, Intake
+from esb.worker.rows import Journal
+from esb.worker.thread import Worker, commit, log
+
+CLAIMS = 50  # taken at once
+BATCH = 500  # records published and tracked together
+LARGEST = 8 * 1024**2  # bytes of an unreadable thing that are kept with its parked message
+
+
+class Poller(Worker):
+    """Polls one endpoint."""
+
+    def __init__(self, context: Context, endpoint: LoadedEndpoint, intake: Intake) -> None:
+        super().__init__(f"poll {endpoint.name}")
+        assert endpoint.receive is not None
+        self._context = context
+        self._endpoint = endpoint
+        self._adapter: Adapter = context.adapters[endpoint.name]
+        self._intake = intake
+        self._door = Door(context, endpoint, self._commit)
+        self._journal = Journal("headers", context.definition.hash)
+        self._every = endpoint.receive.common.poll
+        self._duplicate = endpoint.receive.common.duplicate
+        self._ttl = context.definition.config.worker.lease
+        self._publisher: Publisher | None = None
+        self._complaint = ""
+        self._fence = 0
+
+    def cycle(self) -> None:
+        if self._holds_lease() and self._poll():
+            return  # there may be more
+        self.stopping.wait(self._every)
+
+    def recover(self) -> None:
+        if self._publisher:
+            self._publisher.close()
+            self._publisher = None
+
+    def finish(self) -> None:
+        self.recover()
+        with self._context.store.transaction() as t:
+            t.leases.release(self.name, self._context.owner, self._fence)
+
+    def _commit(self, write: Callable[[Transaction], object]) -> None:
+        commit(self._context.store, write, self.stopping)
+
+    def _holds_lease(self) -> bool:
+        with self._context.store.transaction() as t:
+            fence = t.leases.acquire(self.name, self._context.owner, self._ttl)
+        self._fence = fence or 0
+        return fence is not None
+
+    def _poll(self) -> int:
+        try:
+            claims = self._adapter.claim(self._context.owner, CLAIMS)
+        except EndpointError as error:
+            self._complain(error)
+            return 0
+        self._complaint = ""
+        for claim in claims:
+            if self.stopping.is_set() or not self._holds_lease():
+                return 0  # the rest stays claimed and comes first next time
+            self._take(claim)
+        return len(claims)
+
+    def _complain(self, error: EndpointError) -> None:
+        """Once per trouble, not once per poll."""
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.warning("cannot poll", endpoint=self._endpoint.name, kind=error.kind, error=str(error))
+
+    def _take(self, claim: Claim) -> None:
+        key = claim.name if self._duplicate == "name" else claim.key
+        if self._duplicate != "none" and self._seen_before(key, claim):
+            self._count_repeat(claim)
+        elif not self._read(claim, key):
+            return  # told to stop, or no longer the poller: it is resumed later
+        self._context.point("in: before done")
+        self._adapter.done(claim)
+
+    def _seen_before(self, key: str, claim: Claim) -> bool:
+        """Was the same taken before, by another claim than this very one?"""
+        known: list[ClaimState | None] = []
+        self._commit(lambda t: known.append(t.claims.begin(self._endpoint.name, key, claim.name, claim.id)))
+        row = known[-1]
+        return row is not None and row.state == "done" and row.claim_id != claim.id
+
+    def _read(self, claim: Claim, key: str) -> bool:
+        """Publish all records behind the last confirmed one; False when interrupted."""
+        numbered = enumerate(self._intake.records(claim.open()), 1)
+        records = ((number, record) for number, record in numbered if number > claim.position)
+        try:
+            while batch := list(islice(records, BATCH)):
+                self._door.enter([self._admit(claim, number, record) for number, record in batch], self._publish())
+                claim.advance(batch[-1][0])
+                if self.stopping.is_set() or not self._holds_lease():
+                    return False
+        except DecodeError as error:
+            self._reject(claim, error)
+        self._commit(lambda t: t.claims.finish(self._endpoint.name, key))
+        return True
+
+    def _publish(self) -> Publisher:
+        self._publisher = self._publisher or self._context.broker.publisher(self.name)
+        return self._publisher
+
+    def _admit(self, claim: Claim, number: int, record: Record) -> Admitted:
+        identity = claim.key if self._duplicate == "content" else f"{claim.key}\0{claim.id}"
+        id = content_id(self._endpoint.name, identity, str(number), when=claim.time)
+        return self._intake.admit(record, id=id, time=claim.time)
+
+    def _reject(self, claim: Claim, error: DecodeError) -> None:
+        """Nothing in it can be read: parked as one message, and moved aside at the source."""
+        with claim.open() as stream:
+            head = stream.read(LARGEST)
+        self._door.enter([self._admit(claim, 0, Record(0, raw=head, error=str(error)))], self._publish())
+        self._adapter.reject(claim, str(error))
+
+    def _count_repeat(self, claim: Claim) -> None:
+        """Each record of something seen before is an accepted message that ends as a duplicate."""
+        records = enumerate(self._intake.records(claim.open()), 1)
+        while batch := list(islice(records, BATCH)):
+            rows = [self._repeat(claim, number, record) for number, record in batch]
+            self._commit(lambda t, rows=rows: t.tracking.record(rows))
+
+    def _repeat(self, claim: Claim, number: int, record: Record) -> Hop:
+        first = self._admit(claim, number, record).message
+        place, now = f"in:{self._endpoint.name}", self._context.clock()
+        id = derive_id(claim.id, 0, place, "duplicate", number)
+        message = msgspec.structs.replace(first, id=id, causation_id=first.id)
+        row = self._journal.hop(message, place, Status.DUPLICATE, received_at=now, ended_at=now, detail=claim.name)
+        return row.sanitised()

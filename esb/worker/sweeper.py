@@ -1,0 +1,109 @@
+"""What has to happen from time to time: relay the outbox, fire due timers, keep the owner's lease, forget the old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from esb.broker.port import Outcome, Outgoing, Publisher
+from esb.store import Dispatch, Timer
+from esb.worker.context import Context
+from esb.worker.thread import Worker, log
+
+EVERY = 1.0  # seconds between looks at outbox and timers
+BATCH = 200
+PRUNE_EVERY = 600.0  # seconds
+
+
+class Heartbeat(Worker):
+    """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("heartbeat")
+        self._context = context
+        self._ttl = context.definition.config.worker.lease
+        self._fence = 0
+
+    def cycle(self) -> None:
+        self.beat()
+        self.stopping.wait(self._ttl / 3)
+
+    def beat(self) -> None:
+        """Renew once; called before anything is taken, too."""
+        with self._context.store.transaction() as t:
+            self._fence = t.leases.acquire(f"owner:{self._context.owner}", self._context.owner, self._ttl) or 0
+
+    def finish(self) -> None:
+        with self._context.store.transaction() as t:
+            t.leases.release(f"owner:{self._context.owner}", self._context.owner, self._fence)
+
+
+class Sweeper(Worker):
+    """Relays what was committed with state (the transactional outbox) and what waited for its time.
+
+    A crash between publish and delete repeats a publish with the same message id, which the inboxes recognise.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("sweeper")
+        self._context = context
+        self._publisher: Publisher | None = None
+        self._pruned_at = 0.0
+
+    def cycle(self) -> None:
+        busy = self._relay() or self._fire()
+        self._prune()
+        if not busy:
+            self.stopping.wait(EVERY)
+
+    def recover(self) -> None:
+        if self._publisher:
+            self._publisher.close()
+            self._publisher = None
+
+    def finish(self) -> None:
+        self.recover()
+
+    def _relay(self) -> bool:
+        with self._context.store.transaction() as t:
+            rows = t.outbox.take(BATCH, self._context.owner)
+        sent = self._publish(rows)
+        if sent:
+            with self._context.store.transaction() as t:
+                t.outbox.sent(sent)
+        return len(rows) == BATCH
+
+    def _fire(self) -> bool:
+        with self._context.store.transaction() as t:
+            rows = t.timers.due(self._context.clock(), BATCH)
+        sent = self._publish(rows)
+        if sent:
+            with self._context.store.transaction() as t:
+                t.timers.remove(sent)
+        return len(rows) == BATCH
+
+    def _publish(self, rows: Sequence[Dispatch] | Sequence[Timer]) -> list[Any]:
+        """Ids of the rows that the broker has now. A row that no queue takes stays and is tried again."""
+        if not rows:
+            return []
+        self._publisher = self._publisher or self._context.broker.publisher(self.name)
+        outcomes = self._publisher.publish([_outgoing(row) for row in rows])
+        pairs = list(zip(rows, outcomes, strict=True))
+        stuck = [row.to for row, outcome in pairs if outcome is not Outcome.CONFIRMED]
+        if stuck:
+            log.warning("nobody takes what is due", queues=sorted(set(stuck)), messages=len(stuck))
+        return [row.id for row, outcome in pairs if outcome is Outcome.CONFIRMED]
+
+    def _prune(self) -> None:
+        now = self._context.clock()
+        if now - self._pruned_at < PRUNE_EVERY:
+            return
+        self._pruned_at = now
+        with self._context.store.transaction() as t:
+            mine = t.leases.acquire("prune", self._context.owner, PRUNE_EVERY / 2) is not None
+        if mine:
+            self._context.store.prune(now, self._context.definition.config.retention)
+
+
+def _outgoing(row: Dispatch | Timer) -> Outgoing:
+    return Outgoing(row.message, row.to, event=getattr(row, "event", False), properties=row.properties)
