@@ -147,9 +147,10 @@ class LeaseLost(BrokerError):
 
 
 class StoreError(EsbError):
-    """The store refused or failed."""
+    """The store refused or failed. ``transient``: the same transaction may be tried again at once."""
 
     kind = "store"
+    transient = False
 
 
 class StoreDown(StoreError):

@@ -1,0 +1,33 @@
+"""The store: tracking, inbox, outbox, parked messages and what else must survive, on SQLite or PostgreSQL."""
+
+from esb.store.audit import AuditEntry
+from esb.store.breakers import BreakerRow
+from esb.store.claims import ClaimState
+from esb.store.definitions import StoredDefinition
+from esb.store.inbox import InboxEntry
+from esb.store.ledger import Ledger
+from esb.store.outbox import Dispatch
+from esb.store.parked import IN_DOUBT, RETRY, Group, Parked
+from esb.store.store import Store, Transaction, open_store
+from esb.store.timers import Timer
+from esb.store.tracking import Hop, Status
+
+__all__ = [
+    "IN_DOUBT",
+    "RETRY",
+    "AuditEntry",
+    "BreakerRow",
+    "ClaimState",
+    "Dispatch",
+    "Group",
+    "Hop",
+    "InboxEntry",
+    "Ledger",
+    "Parked",
+    "Status",
+    "Store",
+    "StoredDefinition",
+    "Timer",
+    "Transaction",
+    "open_store",
+]

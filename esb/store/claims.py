@@ -1,0 +1,75 @@
+"""Claims: what was taken from each source (a file, a row), how far it got, and what came before."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import msgspec
+
+from esb.store.connection import Connection
+
+State = Literal["open", "done", "duplicate", "rejected"]
+
+
+class ClaimState(msgspec.Struct, frozen=True):
+    """One thing of one source. ``position``: records safe in the broker. ``repeats``: times it was offered again."""
+
+    endpoint: str
+    key: str
+    claim_id: str
+    name: str
+    position: int
+    records: int
+    repeats: int
+    state: State
+    at: float
+
+
+_COLUMNS = "endpoint, key, claim_id, name, position, records, repeats, state, at"
+
+
+class Claims:
+    """The rows of ``claims``, one per endpoint and key."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def begin(self, endpoint: str, key: str, name: str, claim_id: str = "") -> ClaimState | None:
+        """None: new, and open from now. Otherwise what is known: open (go on from its position) or ended (a repeat)."""
+        new = self._db.run(
+            f"INSERT INTO claims ({_COLUMNS}) VALUES (?, ?, ?, ?, 0, 0, 0, 'open', ?) ON CONFLICT DO NOTHING",
+            (endpoint, key, claim_id, name, time.time()),
+        )
+        return None if new else self.get(endpoint, key)
+
+    def get(self, endpoint: str, key: str) -> ClaimState | None:
+        """What is known of one."""
+        row = self._db.row(f"SELECT {_COLUMNS} FROM claims WHERE endpoint = ? AND key = ?", (endpoint, key))
+        return ClaimState(*row) if row else None
+
+    def advance(self, endpoint: str, key: str, position: int) -> None:
+        """Records up to ``position`` are safe; never goes back."""
+        self._db.run(
+            "UPDATE claims SET position = ?, at = ? WHERE endpoint = ? AND key = ? AND position < ?",
+            (position, time.time(), endpoint, key, position),
+        )
+
+    def finish(self, endpoint: str, key: str, state: State = "done", records: int = 0) -> None:
+        """It ended, with so many records."""
+        self._db.run(
+            "UPDATE claims SET state = ?, records = ?, at = ? WHERE endpoint = ? AND key = ?",
+            (state, records, time.time(), endpoint, key),
+        )
+
+    def repeated(self, endpoint: str, key: str) -> None:
+        """The same was offered once more, and set aside."""
+        self._db.run("UPDATE claims SET repeats = repeats + 1 WHERE endpoint = ? AND key = ?", (endpoint, key))
+
+    def list(self, endpoint: str = "", limit: int = 100) -> list[ClaimState]:
+        """The newest first, of one endpoint or of all."""
+        rows = self._db.rows(
+            f"SELECT {_COLUMNS} FROM claims WHERE (? = '' OR endpoint = ?) ORDER BY at DESC LIMIT ?",
+            (endpoint, endpoint, limit),
+        )
+        return [ClaimState(*row) for row in rows]

@@ -1,0 +1,104 @@
+"""The two databases as SQLAlchemy engines, with what each needs to be safe and quick."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+
+from esb.errors import StoreDown, StoreError
+from esb.store import failures
+
+TIMEOUT = 10.0  # seconds to wait for a lock or a connection
+READING = "esb_reading"
+
+
+def embedded(file: Path) -> Engine:
+    """SQLite in ``file``: write-ahead log, no fsync per commit (kill -9 loses nothing, a power cut the last ones)."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreDown(f"{file.parent} cannot be made ({error.strerror}): check `data:` in esb.yaml") from error
+    engine = sa.create_engine(
+        URL.create("sqlite+pysqlite", database=str(file)),
+        connect_args={"timeout": TIMEOUT, "isolation_level": None, "cached_statements": 256},
+        pool_size=5,
+        max_overflow=20,
+        pool_timeout=TIMEOUT,
+    )
+    sa.event.listen(engine, "connect", _pragmas)
+    sa.event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "handle_error", failures.listener(f"the store {file}"))
+    return engine
+
+
+def server(url: str) -> Engine:
+    """PostgreSQL through psycopg 3; a dead connection is noticed and replaced when it is next needed."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise StoreError("PostgreSQL needs its driver: pip install 'esb[postgresql]'") from error
+    try:
+        parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+    except sa.exc.ArgumentError as error:
+        raise StoreError(
+            "the database URL cannot be read: postgresql://user:password@host:5432/name is needed"
+        ) from error
+    engine = sa.create_engine(
+        parsed,
+        connect_args=_connection(),
+        pool_size=5,
+        max_overflow=15,
+        pool_timeout=TIMEOUT,
+        pool_pre_ping=True,
+    )
+    name = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
+    sa.event.listen(engine, "handle_error", failures.listener(f"the store {name}"))
+    return engine
+
+
+def checkpoint(engine: Engine) -> bool:
+    """Empty SQLite's write-ahead log. Call it only while nobody writes; False when a reader is in the way."""
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA busy_timeout = 50")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout = {int(TIMEOUT * 1000)}")
+    except sqlite3.Error:
+        return False  # the log stays; a real fault shows at the next statement, with its own error
+    finally:
+        raw.close()
+    return not busy
+
+
+def _pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA wal_autocheckpoint = 0")  # see gate.py: only one may, and only while nobody writes
+    cursor.execute("PRAGMA cache_size = -32000")  # kilobytes
+    cursor.execute("PRAGMA temp_store = MEMORY")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """A transaction that will write says so at once, or two of them could each wait for the other for ever."""
+    reading = connection.get_execution_options().get(READING)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _connection() -> dict[str, Any]:
+    """A server that vanished is noticed within seconds; a process that hangs in a transaction frees its locks."""
+    return {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15000,
+        "application_name": "esb",
+        "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+    }

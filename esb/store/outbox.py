@@ -1,0 +1,69 @@
+"""The outbox: messages committed together with state, published after (Richardson, Transactional Outbox)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from esb.message import Message, pack, unpack
+from esb.store.connection import Connection
+
+properties_encoder = msgspec.msgpack.Encoder()
+properties_decoder = msgspec.msgpack.Decoder(dict[str, str])
+
+
+class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to publish: to a queue, or with ``event`` under a routing key. ``id`` is the outbox's."""
+
+    message: Message
+    to: str
+    event: bool = False
+    properties: dict[str, str] = {}
+    id: int = 0
+
+
+class Outbox:
+    """The rows of ``outbox``, oldest first."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def add(self, dispatches: Sequence[Dispatch], at: float | None = None) -> None:
+        """To be published once this transaction is committed."""
+        created = time.time() if at is None else at
+        self._db.many(
+            "INSERT INTO outbox (destination, event, message, properties, created_at) VALUES (?, ?, ?, ?, ?)",
+            [(d.to, d.event, pack(d.message), properties_encoder.encode(d.properties), created) for d in dispatches],
+        )
+
+    def take(self, limit: int, owner: str, seconds: float = 30.0, older_than: float = 0.0) -> list[Dispatch]:
+        """Up to ``limit`` for ``owner`` to publish; nobody else gets them for ``seconds``.
+
+        ``older_than`` (seconds) leaves young rows to whoever wrote them.
+        """
+        rows = self._db.rows(
+            f"UPDATE outbox SET taken_by = ?, taken_until = {self._db.now} + ? WHERE id IN (SELECT id FROM outbox "
+            f"WHERE taken_until < {self._db.now} AND created_at <= {self._db.now} - ? ORDER BY id LIMIT ? "
+            f"{self._db.skip_locked}) RETURNING id, destination, event, message, properties",
+            (owner, seconds, older_than, limit),
+        )
+        return [_dispatch(row) for row in sorted(rows)]
+
+    def sent(self, ids: Sequence[int]) -> None:
+        """These are confirmed by the broker."""
+        if ids:
+            self._db.run(f"DELETE FROM outbox WHERE {self._db.one_of('id')}", (self._db.listed(ids),))
+
+    def count(self) -> int:
+        """How many wait."""
+        return int(self._db.row("SELECT count(*) FROM outbox")[0])
+
+
+def _dispatch(row: Sequence[Any]) -> Dispatch:
+    id, to, event, message, properties = row
+    return Dispatch(
+        id=id, to=to, event=bool(event), message=unpack(message), properties=properties_decoder.decode(properties)
+    )

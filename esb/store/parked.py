@@ -1,0 +1,187 @@
+"""Parked messages: the dead letters, each with all that a person needs to decide about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from esb.message import Message, pack, unpack
+from esb.store import tables
+from esb.store.audit import Audit
+from esb.store.connection import Connection
+from esb.store.inbox import Inbox
+from esb.store.outbox import Dispatch, Outbox, properties_decoder, properties_encoder
+from esb.store.suspects import Suspects
+from esb.store.text import cut, shape
+from esb.store.tracking import Tracking
+
+IN_DOUBT = "in doubt"  # the kind of a message whose effect nobody can know
+RETRY = "esb-retry"  # property of a message sent on by `retry`: tell `resolved` when it gets through
+
+Key = tuple[str, str]  # message id, place
+State = Literal["parked", "retrying", "discarded", "resolved"]
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """One message at the place where it failed. ``queue`` is where a retry sends it; times are epoch seconds."""
+
+    place: str
+    queue: str
+    kind: str
+    error: str
+    message: Message
+    step: str = ""
+    operation: str = ""
+    properties: dict[str, str] = {}
+    attempts: int = 0
+    first_failed: float = 0.0
+    parked_at: float = 0.0
+    status: State = "parked"
+    definition: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.message.id, self.place
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Parked messages with one cause: same kind, same place, errors alike. Times of parking, epoch seconds."""
+
+    kind: str
+    place: str
+    error: str
+    count: int
+    first: float
+    last: float
+
+
+_FIELDS = (
+    "place", "queue", "kind", "error", "step", "operation", "attempts", "first_failed", "parked_at", "status",
+    "definition",
+)  # fmt: skip
+_WRITTEN = (*_FIELDS, "message_id", "type", "subject", "shape", "message", "properties")
+_CHANGED = [name for name in _WRITTEN if name not in ("message_id", "place", "first_failed")]
+_ADD = (
+    f"INSERT INTO parked ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "
+    "ON CONFLICT (message_id, place) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _CHANGED)
+)
+_ACT = "UPDATE parked SET status = ? WHERE message_id = ? AND place = ? AND status = ?"
+
+
+class ParkedMessages:
+    """The rows of ``parked``, one per message and place."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def add(self, messages: Sequence[Parked]) -> None:
+        """Set messages aside. One that was retried and failed again renews its row."""
+        self._db.many(_ADD, sorted(map(_row, messages), key=itemgetter(_WRITTEN.index("message_id"), 0)))
+
+    def get(self, message_id: str, place: str) -> Parked | None:
+        """One, whatever its status."""
+        found = self._select(sa.select(*_columns()).where(_at.message_id == message_id, _at.place == place))
+        return found[0] if found else None
+
+    def list(
+        self,
+        *,
+        id: str = "",
+        place: str = "",
+        kind: str = "",
+        type: str = "",
+        subject: str = "",
+        error: str = "",
+        status: State | None = "parked",
+        limit: int = 100,
+    ) -> list[Parked]:
+        """The longest waiting first. ``id`` is a message id or its beginning; ``error`` a group's."""
+        equal = {"place": place, "kind": kind, "type": type, "subject": subject, "shape": error, "status": status}
+        query = sa.select(*_columns()).where(*(_at[name] == value for name, value in equal.items() if value))
+        if id:
+            query = query.where(_at.message_id >= id, _at.message_id < id + "\U0010ffff")
+        return self._select(query.order_by(_at.parked_at, _at.message_id, _at.place).limit(limit))
+
+    def groups(self) -> list[Group]:
+        """What waits for a person, by cause; the most frequent first."""
+        rows = self._db.rows(
+            "SELECT kind, place, shape, count(*), min(parked_at), max(parked_at) FROM parked "
+            "WHERE status = 'parked' GROUP BY kind, place, shape ORDER BY 4 DESC, 1, 2, 3"
+        )
+        return [Group(*row) for row in rows]
+
+    def retry(self, keys: Sequence[Key], who: str, why: str = "") -> list[Key]:
+        """Send messages on again, from where they failed; those that were parked, and are now under way.
+
+        With this transaction: the outbox has them, the journey says so, the audit says who. What would stop them
+        is cleared: a mark of poison, and the trace of a send that is in doubt (it is the person's decision now).
+        """
+        found = self._take(keys, "retrying")
+        Outbox(self._db).add([_dispatch(parked) for parked in found])
+        Suspects(self._db).clear([parked.key for parked in found])
+        Inbox(self._db).clear([_sending(parked) for parked in found if parked.place.startswith("out:")])
+        Tracking(self._db).reopen([parked.key for parked in found])
+        return self._audited(found, "retry", who, why)
+
+    def discard(self, keys: Sequence[Key], who: str, why: str = "") -> list[Key]:
+        """Give messages up; those that were parked, and now are discarded."""
+        found = self._take(keys, "discarded")
+        Tracking(self._db).discard([parked.key for parked in found], time.time())
+        return self._audited(found, "discard", who, why)
+
+    def resolved(self, keys: Sequence[Key]) -> None:
+        """Messages that were sent on got through. Say so for those with the property ``esb-retry``."""
+        self._db.many(_ACT, [("resolved", *key, "retrying") for key in keys])
+
+    def _take(self, keys: Sequence[Key], status: State) -> list[Parked]:
+        """Those of ``keys`` that were still parked: of two people who act at once, one gets each message."""
+        taken = [key for key in sorted(set(keys)) if self._db.run(_ACT, (status, *key, "parked"))]
+        return [parked for key in taken if (parked := self.get(*key))]
+
+    def _audited(self, found: Sequence[Parked], act: str, who: str, why: str) -> list[Key]:
+        Audit(self._db).append_all([(who, act, f"{p.message.id} {p.place}", why, p.kind) for p in found])
+        return [parked.key for parked in found]
+
+    def _select(self, query: sa.Select[Any]) -> list[Parked]:
+        return [_parked(row) for row in self._db.select(query)]
+
+
+_at = tables.parked.c
+
+
+def _columns() -> list[sa.Column[Any]]:
+    return [_at[name] for name in (*_FIELDS, "message", "properties")]
+
+
+def _row(parked: Parked) -> tuple[Any, ...]:
+    """A parked message must always find room: its texts are cleaned, the message itself is packed as it is."""
+    m = parked.message
+    fields = {name: getattr(parked, name) for name in _FIELDS}
+    fields["error"] = cut(parked.error, 8000)
+    subject = None if m.subject is None else cut(m.subject, 500)
+    return (
+        *fields.values(), cut(m.id, 500), cut(m.type, 500), subject, shape(parked.error),
+        pack(m), properties_encoder.encode(parked.properties),
+    )  # fmt: skip
+
+
+def _parked(row: Sequence[Any]) -> Parked:
+    *fields, message, properties = row
+    return Parked(
+        **dict(zip(_FIELDS, fields, strict=True)),
+        message=unpack(message),
+        properties=properties_decoder.decode(properties),
+    )
+
+
+def _dispatch(parked: Parked) -> Dispatch:
+    return Dispatch(message=parked.message, to=parked.queue, properties=parked.properties | {RETRY: "1"})
+
+
+def _sending(parked: Parked) -> tuple[str, str, str]:
+    return parked.place.partition(":")[2], parked.operation, parked.message.id

@@ -1,0 +1,42 @@
+"""Retention: what is old enough is deleted, a little at a time, so that nobody has to wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from esb.store.connection import Connection
+
+
+class Retention(Protocol):
+    """How long the store remembers, in seconds."""
+
+    @property
+    def messages(self) -> float: ...
+
+    @property
+    def inbox(self) -> float: ...
+
+
+class _Rule:
+    """Rows of ``table`` that are old; ``keys`` is its primary key."""
+
+    def __init__(self, table: str, keys: str, old: str, age: Callable[[Retention], float]) -> None:
+        self.table, self.age = table, age
+        self.sql = f"DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {table} WHERE {old} LIMIT ?)"
+
+
+def rules() -> Iterator[_Rule]:
+    """What may go. What waits for a person, a retry or a publish stays, however old; so does the audit."""
+    yield _Rule("hops", "message_id, place", "received_at < ? AND status >= 30", lambda r: r.messages)
+    yield _Rule(
+        "parked", "message_id, place", "parked_at < ? AND status IN ('discarded', 'resolved')", lambda r: r.messages
+    )
+    yield _Rule("suspects", "message_id, place", "at < ?", lambda r: r.messages)
+    yield _Rule("inbox", "message_id, endpoint, operation", "at < ? AND state = 2", lambda r: r.inbox)
+    yield _Rule("claims", "endpoint, key", "at < ? AND state <> 'open'", lambda r: r.inbox)
+
+
+def step(connection: Connection, rule: _Rule, now: float, retention: Retention, batch: int) -> int:
+    """Delete up to ``batch`` rows; how many they were."""
+    return connection.run(rule.sql, (now - rule.age(retention), batch))

@@ -1,0 +1,208 @@
+"""The store: one database, its transactions, and what keeps it in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from esb.errors import StoreDown, StoreError
+from esb.store import engine as engines
+from esb.store import failures, retention
+from esb.store.audit import Audit
+from esb.store.breakers import Breakers
+from esb.store.claims import Claims
+from esb.store.connection import Connection
+from esb.store.definitions import Definitions
+from esb.store.gate import Gate
+from esb.store.inbox import Inbox
+from esb.store.leases import Leases
+from esb.store.outbox import Outbox
+from esb.store.parked import ParkedMessages
+from esb.store.suspects import Suspects
+from esb.store.timers import Timers
+from esb.store.tracking import Tracking
+
+
+class Transaction:
+    """One transaction: every repository on one connection; all of it is committed, or nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        return Tracking(self.connection)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        return Inbox(self.connection)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self.connection)
+
+    @cached_property
+    def timers(self) -> Timers:
+        return Timers(self.connection)
+
+    @cached_property
+    def parked(self) -> ParkedMessages:
+        return ParkedMessages(self.connection)
+
+    @cached_property
+    def claims(self) -> Claims:
+        return Claims(self.connection)
+
+    @cached_property
+    def leases(self) -> Leases:
+        return Leases(self.connection)
+
+    @cached_property
+    def breakers(self) -> Breakers:
+        return Breakers(self.connection)
+
+    @cached_property
+    def suspects(self) -> Suspects:
+        return Suspects(self.connection)
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        return Definitions(self.connection)
+
+    @cached_property
+    def audit(self) -> Audit:
+        return Audit(self.connection)
+
+
+class Store:
+    """The bus's memory, on SQLite or PostgreSQL. Safe to share between threads; not over a fork.
+
+    Every method raises ``StoreDown`` when the database cannot be used now (``transient``: the same transaction may
+    be tried again at once), ``RowRefused`` when it refuses a value, ``StoreError`` for everything else.
+    """
+
+    def __init__(self, engine: sa.Engine, file: Path | None = None) -> None:
+        """Args: the engine, and for SQLite its file. Use :func:`esb.store.open_store`."""
+        self.engine = engine
+        self.embedded = file is not None
+        self.name = str(file) if file else engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        self._reader = engine.execution_options(**_reading(self.embedded))
+        self._gate: Callable[[], Any] = (
+            Gate(file, engines.TIMEOUT, lambda: engines.checkpoint(engine)) if file else nullcontext
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Read and write; committed at the end of the block, rolled back when it raises."""
+        with self._ours(), self._gate(), self.engine.begin() as connection:
+            yield Transaction(Connection(connection))
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Read only, all of one moment, holding nobody up. Keep it short: it keeps the database from tidying up."""
+        with self._ours(), self._reader.begin() as connection:
+            yield Transaction(Connection(connection))
+
+    def migrate(self) -> None:
+        """Bring the tables to what this version needs. Safe to call from several processes at once."""
+        self._migrate("upgrade", "head")
+
+    def downgrade(self, revision: str) -> None:
+        """Take the tables back to an earlier revision; what they held beyond it is lost."""
+        self._migrate("downgrade", revision)
+
+    def current(self) -> str:
+        """The revision of the database; "" when it is empty."""
+        from esb.store import migration
+
+        with self._ours(), self._reader.begin() as connection:
+            return migration.current(connection)
+
+    def head(self) -> str:
+        """The revision this version of the bus needs."""
+        from esb.store import migration
+
+        return migration.head()
+
+    def revision(self) -> tuple[str, str]:
+        """(:meth:`current`, :meth:`head`)."""
+        return self.current(), self.head()
+
+    def require_current(self) -> None:
+        """Raises ``StoreError``, naming the command that helps, unless the tables are what this version needs."""
+        current, head = self.revision()
+        if current != head:
+            at = f"at revision {current}" if current else "empty"
+            raise StoreError(f"the store {self.name} is {at}, this version needs {head}: run `esb db upgrade`")
+
+    def check(self) -> str:
+        """Ask the database for a sign of life; a short sentence, or ``StoreDown``."""
+        with self._ours(), self._reader.begin() as connection:
+            version = connection.exec_driver_sql(
+                "SELECT sqlite_version()" if self.embedded else "SELECT current_setting('server_version')"
+            ).scalar()
+        return f"{'SQLite' if self.embedded else 'PostgreSQL'} {version} at {self.name}"
+
+    def prune(self, now: float, keep: retention.Retention, batch: int = 500) -> dict[str, int]:
+        """Delete what is older than ``keep`` says; how many rows of each table. Others can write in between."""
+        deleted: dict[str, int] = {}
+        for rule in retention.rules():
+            count = batch
+            while count == batch:
+                with self.transaction() as t:
+                    count = retention.step(t.connection, rule, now, keep, batch)
+                deleted[rule.table] = deleted.get(rule.table, 0) + count
+        return deleted
+
+    def close(self) -> None:
+        """Let all connections go. The store can be used again; it then makes new ones."""
+        self.engine.dispose()
+
+    def _migrate(self, way: str, revision: str) -> None:
+        from esb.store import migration  # Alembic is needed here only, and takes its time to import
+
+        with self._ours(), self._gate(), self.engine.begin() as connection:
+            getattr(migration, way)(connection, revision)
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """The last guard: what SQLAlchemy raises by itself, and what listeners let through."""
+        try:
+            yield
+        except sa.exc.TimeoutError as error:
+            raise StoreDown(f"all connections to the store {self.name} are in use: a transaction hangs") from error
+        except sa.exc.SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            said = failures.translate(cause, f"the store {self.name}")
+            raise said or StoreError(f"the store {self.name} failed ({cause})") from error
+        except Exception as error:
+            said = failures.driver(error, f"the store {self.name}")
+            if said is None:
+                raise
+            raise said from error
+
+
+def _reading(embedded: bool) -> dict[str, Any]:
+    if embedded:
+        return {engines.READING: True}
+    return {engines.READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+def open_store(url: str, data_dir: str | Path) -> Store:
+    """The store behind ``database:`` of esb.yaml; does not connect and does not migrate.
+
+    Args:
+        url: ``embedded`` (SQLite, ``store.db`` in ``data_dir``) or ``postgresql://user:password@host:5432/name``.
+        data_dir: directory of the embedded database; made when it is missing.
+    """
+    if url == "embedded":
+        file = Path(data_dir) / "store.db"
+        return Store(engines.embedded(file), file)
+    if url.startswith(("postgresql://", "postgres://")):
+        return Store(engines.server("postgresql" + url[url.index(":") :]))
+    raise StoreError("`database:` is neither `embedded` nor postgresql://user:password@host:5432/name")
