@@ -47,7 +47,8 @@ def postgresql() -> Iterator[Any]:
 
     external = os.environ.get("ESB_TEST_DATABASE")
     if external:
-        yield ExternalPostgres(external)
+        with ExternalPostgres(external) as server:
+            yield server
         return
     if programs() is None:
         missing("PostgreSQL is not installed (apt-get install postgresql, or set ESB_TEST_DATABASE)")
