@@ -1,0 +1,25 @@
+"""YAML with positions -> models; findings; secrets."""
+
+from esb.config.components import Components, Scope, Step, StepKind, Steps
+from esb.config.definition import Definition
+from esb.config.findings import Finding, format_findings, to_json
+from esb.config.load import Checked, check, inspect, load, sources_of_flows
+from esb.config.secrets import redact
+
+__all__ = [
+    "Checked",
+    "Components",
+    "Definition",
+    "Finding",
+    "Scope",
+    "Step",
+    "StepKind",
+    "Steps",
+    "check",
+    "format_findings",
+    "inspect",
+    "load",
+    "redact",
+    "sources_of_flows",
+    "to_json",
+]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from pydantic import SecretStr
 
 from esb.config.models import BusConfig, ContractRef, Effect, Operation, Receive, Records, Recovery
 from esb.ports import Settings
@@ -42,6 +43,8 @@ class LoadedEndpoint(msgspec.Struct, frozen=True):
     concurrency: int
     timeout: float
     recovery: Recovery
+    file: str = ""
+    line: int = 0
 
 
 class LoadedFlow(msgspec.Struct, frozen=True):
@@ -83,3 +86,4 @@ class Definition(msgspec.Struct, frozen=True):
     contracts: Mapping[ContractRef, Mapping[str, Any]]  # "order/v1" -> JSON Schema
     lookups: Mapping[str, Mapping[str, Any]]  # file -> key -> value (a text, or a row as a mapping)
     files: Mapping[str, str]  # relative name -> text as on disk, for the definitions table
+    secrets: tuple[SecretStr, ...] = ()  # every resolved secret, for redact(); never stored

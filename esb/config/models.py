@@ -97,7 +97,7 @@ class Flow(Settings):
     flow: Name
     title: str = ""
     source: str = Field(alias="from", description="An endpoint's name, or an event such as order.placed/v1.")
-    steps: tuple[Any, ...] = Field(min_length=1)
+    steps: Any = Field(description="What happens, in order: one step or a list of steps.")
 
 
 class Mapping(Settings):

@@ -1,0 +1,104 @@
+"""Contracts as files: ``contracts/<type>/v<number>.json`` -> JSON Schemas, each proven usable."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from esb.config.findings import Finding, Report, nearest
+from esb.config.tree import Place, Spot, root
+from esb.config.yaml import documents
+from esb.contract import Contract
+from esb.errors import ContractError, ExpressionError
+
+_FILE = re.compile(r"contracts/([A-Za-z][A-Za-z0-9_.-]*)/(v[1-9][0-9]*)\.json")
+
+
+class _RepeatedKeyError(ValueError):
+    """A key that stands twice in one object."""
+
+
+def load_contracts(files: Mapping[str, str], report: Report) -> dict[str, dict[str, Any]]:
+    """Every schema by its ref (``order/v1``); a broken one is there too, so that it is known.
+
+    Args:
+        files: name -> text.
+        report: takes a finding for each file that is no usable JSON Schema.
+    """
+    schemas: dict[str, dict[str, Any]] = {}
+    names: dict[str, str] = {}
+    for file, text in files.items():
+        match = _FILE.fullmatch(file)
+        if match is None:
+            advice = "A contract lies at contracts/<type>/v<number>.json, such as contracts/order.placed/v1.json."
+            report.add(Place(file), "bad-contract", advice)
+            continue
+        schema = _parsed(file, text, report)
+        schemas[f"{match[1]}/{match[2]}"] = {} if schema is None else schema
+        if schema is not None:
+            names[f"{match[1]}/{match[2]}"] = file
+    for ref, file in names.items():
+        _prove(ref, file, files[file], schemas, report)
+    return schemas
+
+
+def _parsed(file: str, text: str, report: Report) -> dict[str, Any] | None:
+    try:
+        schema = json.loads(text, object_pairs_hook=_unique)
+    except _RepeatedKeyError as error:
+        place = _key_place(text, file, str(error))
+        report.add(place, "duplicate-key", f"{str(error)!r} stands here again; keep one.", value=str(error))
+        return None
+    except json.JSONDecodeError as error:
+        report.add(Place(file, error.lineno, error.colno), "bad-contract", f"This is not JSON: {error.msg}.")
+        return None
+    except RecursionError:
+        report.add(Place(file), "bad-contract", "This schema is nested too deeply to be read.")
+        return None
+    if not isinstance(schema, dict):
+        report.add(Place(file), "bad-contract", "A contract is a JSON object (a JSON Schema).")
+        return None
+    return schema
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise _RepeatedKeyError(key)
+        result[key] = value
+    return result
+
+
+def _prove(ref: str, file: str, text: str, schemas: Mapping[str, Any], report: Report) -> None:
+    try:
+        Contract(ref, schemas[ref], schemas)
+    except ContractError as error:
+        message = str(error).removeprefix(f"contract {ref} ").removeprefix(f"contract {ref}: ")
+        match = re.search(r"at (/\S*?):? ", message + " ")
+        spot = _spot(text, file, match[1] if match else "")
+        missing = re.search(r"there is no contract (\S+)", message)
+        hint = nearest(missing[1], schemas) if missing else ""
+        report.at(spot, "unknown-contract" if missing else "bad-contract", _capital(message), hint=hint)
+    except ExpressionError as error:
+        report.at(_spot(text, file, "/x-subject"), "bad-expression", _capital(str(error)))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def _spot(text: str, file: str, pointer: str) -> Spot:
+    """The value at a JSON pointer, with its place: JSON is YAML, once its tabs are spaces."""
+    found = documents(text.replace("\t", " "), file, [])
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    return root(found[0] if found else None, file).at(*[int(p) if p.isdecimal() else p for p in parts])
+
+
+def _key_place(text: str, file: str, key: str) -> Place:
+    findings: list[Finding] = []
+    documents(text.replace("\t", " "), file, findings)
+    places = [Place(file, f.line, f.column) for f in findings if f.kind == "duplicate-key" and f.value == key]
+    return places[0] if places else Place(file)

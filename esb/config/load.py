@@ -1,0 +1,193 @@
+"""A bus directory -> a Definition, or every finding there is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from esb.config.components import Components
+from esb.config.contracts import load_contracts
+from esb.config.definition import Definition, LoadedMapping
+from esb.config.endpoints import EndpointLoader, apply_overlay
+from esb.config.files import Sources, merged, read_directory
+from esb.config.findings import Finding, Report, format_findings, in_order
+from esb.config.lookups import load_lookups
+from esb.config.mappings import load_mapping
+from esb.config.models import BusConfig
+from esb.config.secrets import Outside, password_of, redact
+from esb.config.steps import ParsedFlow, parse_flow
+from esb.config.tree import Map, Place, root
+from esb.config.validate import build
+from esb.config.yaml import documents
+from esb.errors import ConfigError
+
+_ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_OVERRIDES = {"ESB_BROKER": "broker", "ESB_DATABASE": "database"}
+
+
+class Checked(msgspec.Struct):
+    """What reading a directory gave: the definition when no error was found, all findings, the texts for excerpts."""
+
+    definition: Definition | None
+    findings: tuple[Finding, ...]
+    sources: dict[str, str]
+
+
+def load(
+    directory: str | Path, components: Components, env: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Definition:
+    """The definition of a bus directory.
+
+    Args:
+        directory: holds ``esb.yaml``.
+        components: the adapters, formats and steps there are.
+        env: lays ``esb.<env>.yaml`` on top.
+        environ: for ``${NAME}``, secrets, and ``ESB_BROKER`` / ``ESB_DATABASE``, which go before the files.
+
+    Raises:
+        ConfigError: with every finding; its text shows the errors with their source lines.
+    """
+    checked = inspect(directory, components, env, environ)
+    if checked.definition is None:
+        errors = [finding for finding in checked.findings if finding.level == "error"]
+        raise ConfigError(format_findings(errors, checked.sources), checked.findings)
+    return checked.definition
+
+
+def check(
+    directory: str | Path, components: Components, env: str | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Finding, ...]:
+    """Everything that is wrong with a bus directory, in the order of files and lines; arguments as for ``load``."""
+    return inspect(directory, components, env, environ).findings
+
+
+def inspect(
+    directory: str | Path, components: Components, env: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Checked:
+    """Like ``check``, with the definition (None when there are errors) and the files' texts for ``format_findings``."""
+    report = Report()
+    path = Path(directory).resolve()
+    if env is not None and not _ENV.fullmatch(env):
+        report.add(Place("esb.yaml"), "bad-value", "The name of an environment is letters, digits, - and _.", value=env)
+        env = None
+    sources = read_directory(path, env, report)
+    loader = _Loader(sources, components, environ, report)
+    definition = loader.definition()
+    findings = in_order(_redacted(finding, loader.outside.secrets) for finding in report.findings)
+    failed = any(finding.level == "error" for finding in findings)
+    return Checked(None if failed else definition, findings, sources.texts)
+
+
+def _redacted(finding: Finding, secrets: list[Any]) -> Finding:
+    text = redact(finding.text, secrets)
+    return finding if text == finding.text else msgspec.structs.replace(finding, text=text)
+
+
+class _Loader:
+    """One pass over the sources; every part reports its own findings, and goes on without what is broken."""
+
+    def __init__(self, sources: Sources, components: Components, environ: Mapping[str, str], report: Report) -> None:
+        self.sources = sources
+        self.components = components
+        self.environ = environ
+        self.report = report
+        self.outside = Outside(sources.root, environ, report)
+
+    def definition(self) -> Definition | None:
+        """The definition, or None where not even a provisional one can be made."""
+        config = self._config()
+        contracts = load_contracts(self.sources.contracts, self.report)
+        lookups = load_lookups(self.sources.lookups, self.report)
+        mappings = self._mappings()
+        endpoints = self._endpoints(config or BusConfig())
+        flows = self._flows()
+        if config is None:
+            return None
+        return Definition(
+            root=str(self.sources.root),
+            hash=content_hash(self.sources.texts),
+            config=config,
+            endpoints={e.name: e for e in endpoints if e},
+            flows={p.flow.name: p.flow for p in flows if p.flow},
+            mappings={m.name: m for m in mappings if m},
+            contracts=contracts,
+            lookups=lookups,
+            files=dict(self.sources.texts),
+            secrets=tuple(self.outside.secrets),
+        )
+
+    def _config(self) -> BusConfig | None:
+        if self.sources.bus is None:
+            # An empty file is a bus with nothing but defaults; a missing or unreadable one has its finding.
+            return BusConfig() if "esb.yaml" in self.sources.texts else None
+        document = merged(self.sources.bus, _without_endpoints(self.sources.overlay))
+        document = self._overridden(document)
+        spot = root(document, "esb.yaml")
+        config = build(BusConfig, self.outside.resolve(document, document.place), spot, self.report)
+        for url in (config.broker, config.database) if config else ():
+            self.outside.secrets.extend(filter(None, [password_of(url)]))
+        return config
+
+    def _overridden(self, document: Map) -> Map:
+        document = document.copy_as(lambda value, _: value)
+        for variable, key in _OVERRIDES.items():
+            if value := self.environ.get(variable):
+                place = Place(f"${variable}")
+                document.put(key, value, place, place)
+        return document
+
+    def _mappings(self) -> list[LoadedMapping | None]:
+        known = list(self.sources.lookups)
+        documents = self.sources.documents["mapping"]
+        self._refuse_repeats("mapping", documents)
+        return [load_mapping(document, known, self.report) for document in documents]
+
+    def _endpoints(self, config: BusConfig) -> list[Any]:
+        documents = apply_overlay(self.sources.documents["endpoint"], self.sources.overlay, self.report)
+        self._refuse_repeats("endpoint", documents)
+        loader = EndpointLoader(self.components, config, self.outside, self.report)
+        return [loader.load(document) for document in documents]
+
+    def _flows(self) -> list[ParsedFlow]:
+        documents = self.sources.documents["flow"]
+        self._refuse_repeats("flow", documents)
+        return [parse_flow(document, self.components, self.report) for document in documents]
+
+    def _refuse_repeats(self, kind: str, documents: Iterable[Map]) -> None:
+        first: dict[str, Place] = {}
+        for document in documents:
+            name = document.get(kind)
+            if isinstance(name, str) and name in first:
+                place = first[name]
+                text = f"There is another {kind} {name!r} in {place.file}:{place.line}: names are unique."
+                self.report.at(root(document, place.file).at(kind), "duplicate-name", text)
+            elif isinstance(name, str):
+                first[name] = document.values_at[kind]
+
+
+def _without_endpoints(overlay: Map | None) -> Any:
+    return overlay.without("endpoints") if overlay is not None else Map(Place())
+
+
+def content_hash(files: Mapping[str, str]) -> str:
+    """What identifies a definition: its files' names and texts, and nothing from outside."""
+    digest = blake2b(digest_size=16)
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0{files[name]}".encode())
+    return digest.hexdigest()
+
+
+def sources_of_flows(files: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(flow, where it starts) for each flow in the files of a stored definition."""
+    found = []
+    for name, text in files.items():
+        if name.startswith("flows/") and name.endswith(".yaml"):
+            trees = documents(text, name, [])
+            found += [(t["flow"], t["from"]) for t in trees if isinstance(t, Map) and "flow" in t and "from" in t]
+    return found

@@ -1,0 +1,142 @@
+"""Values that come from outside the files: ``${NAME}`` from the environment, and secrets by reference.
+
+A secret is written ``secret:env:NAME`` or ``secret:file:PATH`` (from the bus directory) and lives on as pydantic's
+``SecretStr``, which no log, error or export shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from esb.config.findings import Report, nearest
+from esb.config.tree import Map, Place, Seq, Spot
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_MAX_SECRET = 64 * 1024
+MASK = "***"
+
+
+class Outside:
+    """Resolves references in a document. Remembers every secret it handed out, so that texts can be redacted."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str], report: Report) -> None:
+        self.root = root
+        self.environ = environ
+        self.report = report
+        self.secrets: list[SecretStr] = []
+
+    def resolve(self, value: Any, place: Place) -> Any:
+        """The same document with references replaced; what is missing becomes a finding and an empty text."""
+        if isinstance(value, Map | Seq):
+            return value.copy_as(self.resolve)
+        if not isinstance(value, str):
+            return value
+        if value.startswith("secret:"):
+            return self._secret(value, place)
+        return self._interpolate(value, place) if "${" in value else value
+
+    def _interpolate(self, text: str, place: Place) -> str:
+        def replace(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            found = self.environ.get(match[1]) or match[3]
+            if found is None and match[1] not in self.environ:
+                self._missing_variable(match[1], place)
+            return found or ""
+
+        return _REFERENCE.sub(replace, text)
+
+    def _missing_variable(self, name: str, place: Place) -> None:
+        text = f"The environment has no {name}: set it, or give a default as ${{{name}:-value}}."
+        self.report.add(place, "missing-variable", text, value=name, hint=nearest(name, self.environ))
+
+    def _secret(self, text: str, place: Place) -> SecretStr:
+        _, scheme, name = (text + "::").split(":", 2)
+        name = name.rstrip(":") if not text.endswith(":") else ""
+        value = None
+        if scheme == "env" and name:
+            value = self._from_environment(name, place)
+        elif scheme == "file" and name:
+            value = self._from_file(name, place)
+        else:
+            advice = "A secret is written secret:env:NAME or secret:file:PATH."
+            self.report.add(place, "bad-value", advice, hint=nearest(scheme, ("env", "file")))
+        secret = SecretStr(value or "")
+        if value:
+            self.secrets.append(secret)
+        return secret
+
+    def _from_environment(self, name: str, place: Place) -> str | None:
+        value = self.environ.get(name)
+        if not value:
+            text = f"The environment has no {name}, which this secret refers to: set it before starting."
+            self.report.add(place, "missing-secret", text, value=name, hint=nearest(name, self.environ))
+        return value
+
+    def _from_file(self, name: str, place: Place) -> str | None:
+        try:
+            with open(self.root / name, encoding="utf-8") as file:
+                return file.read(_MAX_SECRET).rstrip("\r\n")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            text = f"The secret file {name} cannot be read ({reason}): create it, or correct the path."
+            self.report.add(place, "missing-secret", text, value=name)
+            return None
+
+
+def refuse_inline(model: BaseModel, spot: Spot, resolved: Any, report: Report) -> None:
+    """A finding for each secret of a validated model that stands in the file itself.
+
+    Args:
+        model: what validation gave.
+        spot: the document as written, for places.
+        resolved: the same document with references resolved.
+        report: takes the findings.
+    """
+    for path in _secret_paths(model, ()):
+        if not isinstance(_follow(resolved, path), SecretStr):
+            text = "A secret is a reference: write secret:env:NAME or secret:file:PATH, not the value."
+            report.at(spot.at(*path), "inline-secret", text, value=MASK)
+
+
+def _secret_paths(value: Any, path: tuple[str | int, ...]) -> Iterable[tuple[str | int, ...]]:
+    if isinstance(value, SecretStr):
+        yield path
+    elif isinstance(value, BaseModel):
+        for name in value.model_fields_set:
+            alias = type(value).model_fields[name].alias or name
+            yield from _secret_paths(getattr(value, name), (*path, alias))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _secret_paths(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _secret_paths(item, (*path, index))
+
+
+def _follow(tree: Any, path: tuple[str | int, ...]) -> Any:
+    for part in path:
+        if (isinstance(tree, Map) and part in tree) or (isinstance(tree, Seq) and isinstance(part, int)):
+            tree = tree[part]  # type: ignore[index]
+    return tree
+
+
+def redact(text: str, secrets: Iterable[SecretStr]) -> str:
+    """The text with every known secret value masked; secrets under four characters are left, as masking them
+    would tell more than it hides."""
+    values = {secret.get_secret_value() for secret in secrets}
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= 4:
+            text = text.replace(value, MASK)
+    return text
+
+
+def password_of(url: str) -> SecretStr | None:
+    """The password inside a broker or database URL, so that it can be redacted."""
+    match = re.match(r"[a-z+0-9]+://[^:/@]*:([^@/]+)@", url)
+    return SecretStr(match[1]) if match else None
