@@ -157,9 +157,9 @@ class Adapter:
     kind: ClassVar[str]
     summary: ClassVar[str] = ""  # one line for `esb endpoints --kinds` and the reference
     features: ClassVar[Features] = Features()
-    Settings: ClassVar[type[Settings]] = Settings  # the endpoint's `settings:`
-    Operation: ClassVar[type[Settings]] = Settings  # what an operation may say beside contract, reply and effect
-    Receive: ClassVar[type[Settings]] = Settings  # what `receive:` may say beside contract and poll
+    Settings: ClassVar[type[BaseModel]] = Settings  # the endpoint's `settings:`
+    Operation: ClassVar[type[BaseModel]] = Settings  # what an operation may say beside contract, reply and effect
+    Receive: ClassVar[type[BaseModel]] = Settings  # what `receive:` may say beside contract and poll
 
     def __init__(
         self,
@@ -195,11 +195,11 @@ class Adapter:
     # polls ------------------------------------------------------------------------------------------------------
 
     def claim(self, owner: str, limit: int) -> Sequence[Claim]:
-        """Take up to ``limit`` things, each marked as ``owner``'s so that a crash leaves it resumable.
+        """Take up to ``limit`` things, each marked as taken (by ``owner``) so that a crash leaves it resumable.
 
-        Claims of this endpoint that an earlier owner left behind come first: the bus lets only one process poll
-        an endpoint at a time, so whoever is called is the rightful heir. What this adapter handed out to the same
-        owner and what is not yet done, rejected or released does not come again.
+        What is claimed and not yet done, rejected or released comes first, whoever claimed it: the bus lets only one
+        process poll an endpoint at a time, and that one finishes with its claims, or drops them, before it asks again.
+        So whoever is called is the rightful heir.
 
         One bad thing must not block the others: raise ``EndpointError`` about it once, and go on without it.
         """
@@ -250,7 +250,7 @@ class Format(ABC):
     kind: ClassVar[str]
     summary: ClassVar[str] = ""
     content_type: ClassVar[str]
-    Settings: ClassVar[type[Settings]] = Settings
+    Settings: ClassVar[type[BaseModel]] = Settings
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -266,3 +266,7 @@ class Format(ABC):
     @abstractmethod
     def encode(self, document: Any) -> bytes:
         """One document's bytes. Raises ``DecodeError`` naming the field that does not fit."""
+
+    def join(self, raws: Sequence[bytes]) -> bytes:
+        """The ``raw`` of several records of one stream, put together so that ``read`` understands them again."""
+        return b"".join(raws)
