@@ -1,0 +1,1 @@
+"""Complete bus directories that run; the wheel carries them as ``esb.examples``."""
