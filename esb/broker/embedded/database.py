@@ -1,0 +1,125 @@
+"""One connection to the broker's database: fair write transactions, and a write-ahead log that stays small."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from esb.broker.embedded import tables
+from esb.broker.embedded.failures import translated
+from esb.errors import BrokerDown
+
+Synchronous = Literal["NORMAL", "FULL"]
+
+_BUSY = 10_000  # ms that SQLite waits for a lock which a foreign program holds
+_WAL_LIMIT = 16 * 1024**2  # bytes; beyond it the log is written back and truncated
+_VACUUM_FROM = 16_384  # free pages (64 MB) that are kept for reuse before the file shrinks
+_VACUUM_STEP = 2_000  # pages given back at a time
+
+
+class Gate:
+    """A file lock in front of SQLite's write lock.
+
+    SQLite's own busy handler sleeps and tries again, so that under load a writer may starve for a second; a blocking
+    ``flock`` queues. Each connection opens the file itself, so it also holds between the threads of a process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+
+class Database:
+    """A connection with its gate. For one thread at a time.
+
+    Args:
+        path: the database file; its directory exists.
+        synchronous: ``NORMAL`` loses nothing when a process is killed, but the last moments before a power cut may be
+            gone; ``FULL`` syncs each commit to the disk.
+    """
+
+    def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
+        self.path = path
+        self._wal = Path(f"{path}-wal")
+        self._next_checkpoint = _WAL_LIMIT
+        with translated("open the embedded broker", path):
+            self._gate = Gate(path.with_suffix(".gate"))
+            self.sql = sqlite3.connect(path, timeout=_BUSY / 1000, isolation_level=None, check_same_thread=False)
+            with self._gate:
+                _prepare(self.sql, synchronous)
+
+    @contextmanager
+    def transaction(self, attempt: str) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed at the end, rolled back when anything is raised.
+
+        Args:
+            attempt: what it is for, to be named by an error.
+        """
+        with translated(attempt, self.path):
+            with self._gate:
+                self.sql.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self.sql
+                    self.sql.execute("COMMIT")
+                finally:
+                    if self.sql.in_transaction:
+                        self.sql.execute("ROLLBACK")
+            self._checkpoint()
+
+    @contextmanager
+    def reading(self, attempt: str) -> Iterator[sqlite3.Connection]:
+        """Single queries, each a snapshot of its own: an open read transaction would make the log grow for ever."""
+        with translated(attempt, self.path):
+            yield self.sql
+
+    def close(self) -> None:
+        """Close the connection; whatever was not committed is gone."""
+        self.sql.close()
+        self._gate.close()
+
+    def _checkpoint(self) -> None:
+        # SQLite before 3.51.3 can corrupt a database when a log is restarted while another connection writes. So
+        # nothing checkpoints by itself; it is done here, holding the gate, by which nobody writes meanwhile.
+        size = _size(self._wal)
+        if size < self._next_checkpoint:
+            return
+        with self._gate:
+            busy = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._shrink()
+        # A reader in the way: try again when the log has grown further, rather than wait in each transaction.
+        self._next_checkpoint = size + _WAL_LIMIT if busy else _WAL_LIMIT
+
+    def _shrink(self) -> None:
+        if self.sql.execute("PRAGMA freelist_count").fetchone()[0] > _VACUUM_FROM:
+            self.sql.executescript(f"PRAGMA incremental_vacuum({_VACUUM_STEP})")
+
+
+def _prepare(sql: sqlite3.Connection, synchronous: Synchronous) -> None:
+    sql.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if sql.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+        raise BrokerDown("the file system does not carry SQLite's WAL mode: put the data directory on a local disk")
+    sql.execute(f"PRAGMA synchronous={synchronous}")
+    sql.execute("PRAGMA wal_autocheckpoint=0")
+    sql.execute("PRAGMA cache_size=-8000")
+    tables.create(sql)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
