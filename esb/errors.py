@@ -10,6 +10,7 @@
     │   ├── ExpressionError    a JSONata expression failed or gave the wrong kind of value
     │   ├── MappingError       a leaf of a mapping failed; names file, line, leaf and value
     │   ├── RoutingError       a command has nowhere to go
+    │   ├── InternalError      a fault of the bus itself that this message brought to light
     │   └── Refused            the system beyond the endpoint said no to this message
     ├── EndpointError          the system beyond the endpoint is at fault (retried; counted by the breaker)
     │   ├── Unreachable        nothing was sent: certainly no effect
@@ -90,6 +91,12 @@ class RoutingError(MessageError):
     """A command was returned by the broker: its queue does not exist."""
 
     kind = "routing"
+
+
+class InternalError(MessageError):
+    """A fault of the bus that this message brought to light; it is parked so that somebody sees it."""
+
+    kind = "internal"
 
 
 class Refused(MessageError):

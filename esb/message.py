@@ -76,6 +76,28 @@ def derive_id(parent: str, epoch: int, place: str, step: str, ordinal: int) -> s
     return f"{front}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:]}"
 
 
+def child_of(parent: Message, id: str, type: str, version: int, subject: str | None, body: bytes) -> Message:
+    """A JSON message that comes from another: it inherits time, correlation, epoch and headers, and continues the trace.
+
+    The span id is taken from the id, so that a repeat gives the very same message.
+    """
+    trace = parent.traceparent
+    return Message(
+        id=id,
+        type=type,
+        version=version,
+        source=parent.source,
+        time=parent.time,
+        correlation_id=parent.correlation_id,
+        body=body,
+        subject=subject,
+        causation_id=parent.id,
+        traceparent=f"{trace[:36]}{id[19:23]}{id[24:]}{trace[52:]}" if len(trace) == 55 else trace,
+        headers=parent.headers,
+        epoch=parent.epoch,
+    )
+
+
 def content_id(*parts: str, when: float | None = None) -> str:
     """An id for something its source can name (a record of a file, a row): same parts, same id.
 
@@ -114,7 +136,7 @@ def to_headers(message: Message, prefix: str = AMQP_PREFIX) -> dict[str, str]:
     headers[prefix + "id"] = message.id
     headers[prefix + "type"] = message.type
     headers[prefix + "source"] = message.source
-    headers[prefix + "time"] = _rfc3339(message.time)
+    headers[prefix + "time"] = rfc3339(message.time)
     headers[prefix + "correlationid"] = message.correlation_id
     if message.version:
         headers[prefix + "dataschema"] = f"esb:{message.type}/v{message.version}"
@@ -178,7 +200,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
 
-def _rfc3339(seconds: float) -> str:
+def rfc3339(seconds: float) -> str:
+    """Seconds since the epoch as ``2026-03-01T12:00:00.000Z``."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -113,6 +113,13 @@ class Mapping(Settings):
     set: dict[str, Any] = Field(min_length=1)
 
 
+class InlineMapping(Settings):
+    """A mapping written where it is used: ``map: {to: order/v1, set: {…}}``."""
+
+    target: ContractRef | None = Field(None, alias="to")
+    set: dict[str, Any] = Field(min_length=1)
+
+
 class Http(Settings):
     """Where the ingress listens."""
 
