@@ -150,11 +150,8 @@ def _ticket(number: int, till: int, fate: str, chance: random.Random) -> Ticket:
 
 
 def _rows(number: str, till: int, fate: str, chance: random.Random) -> Iterator[bytes]:
-    # An unreadable row tells nothing, not even its ticket; so such a ticket has this one row only.
-    lines = [
-        (*chance.choice(ARTICLES), chance.randint(1, 4))
-        for _ in range(1 if fate == UNREADABLE else chance.randint(1, 4))
-    ]
+    lines = [(*chance.choice(ARTICLES), chance.randint(1, 4)) for _ in range(chance.randint(1, 4))]
+    broken = chance.randrange(len(lines))  # one row is enough to spoil a ticket
     total = sum((Decimal(price) * quantity for _, _, price, quantity in lines), Decimal(0))
     head = {
         "ticket": number,
@@ -168,14 +165,10 @@ def _rows(number: str, till: int, fate: str, chance: random.Random) -> Iterator[
         "total": _comma(total + 1 if fate == WRONG_TOTAL else total),
         "remark": chance.choice(REMARKS),
     }
-    for sku, article, price, quantity in lines:
-        line = {
-            "sku": "" if fate == NO_ARTICLE else sku,
-            "article": article,
-            "quantity": str(quantity),
-            "price": _comma(Decimal(price)),
-        }
-        yield _row({**head, **line}) + (UNDEFINED if fate == UNREADABLE else b"")
+    for place, (sku, article, price, quantity) in enumerate(lines):
+        line = {"article": article, "quantity": str(quantity), "price": _comma(Decimal(price))}
+        line["sku"] = "" if fate == NO_ARTICLE and place == broken else sku
+        yield _row({**head, **line}) + (UNDEFINED if fate == UNREADABLE and place == broken else b"")
 
 
 def _comma(amount: Decimal) -> str:
