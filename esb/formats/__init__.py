@@ -1,0 +1,12 @@
+"""Formats: bytes to documents and back, by the word used in ``format:``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from esb.formats.csv import CsvFormat
+from esb.formats.json import JsonFormat
+from esb.ports import Format
+
+FORMATS: Mapping[str, type[Format]] = MappingProxyType({kind.kind: kind for kind in (CsvFormat, JsonFormat)})
