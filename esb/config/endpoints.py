@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 
 from esb.config.components import Components
 from esb.config.definition import LoadedEndpoint, LoadedOperation, LoadedReceive
@@ -14,7 +15,7 @@ from esb.config.models import BusConfig, Endpoint, Operation, Receive, Recovery
 from esb.config.secrets import Outside
 from esb.config.tree import Map, Seq, Spot, root
 from esb.config.validate import build, keys_of
-from esb.ports import Adapter, Features, Settings
+from esb.ports import Adapter, Features
 
 
 class EndpointLoader(msgspec.Struct):
@@ -111,7 +112,7 @@ class EndpointLoader(msgspec.Struct):
             return False
         return True
 
-    def _split(self, common: type[Any], own: type[Settings], value: Any, spot: Spot) -> tuple[Any, Any] | None:
+    def _split(self, common: type[Any], own: type[BaseModel], value: Any, spot: Spot) -> tuple[Any, Any] | None:
         """The bus's keys and the adapter's, each validated by its own model."""
         if value is None:
             value = Map(spot.place)

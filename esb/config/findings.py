@@ -99,6 +99,11 @@ class Report:
         self.findings: list[Finding] = []
         self._spoilt: set[tuple[str, int, int]] = set()
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything found so far keeps the bus from running."""
+        return any(finding.level == "error" for finding in self.findings)
+
     def add(self, place: Place, kind: Kind, text: str, **rest: Any) -> None:
         """One finding at a place; a second *error* at the same place is taken for its consequence and dropped.
 

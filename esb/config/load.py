@@ -13,13 +13,25 @@ import msgspec
 
 from esb.config.components import Components
 from esb.config.contracts import load_contracts
-from esb.config.definition import Definition, LoadedMapping
+from esb.config.definition import Definition, LoadedEndpoint, LoadedMapping
 from esb.config.endpoints import EndpointLoader, apply_overlay
+from esb.config.expressions import ExpressionChecker
 from esb.config.files import Sources, merged, read_directory
 from esb.config.findings import Finding, Report, format_findings, in_order
+from esb.config.leaves import LeafChecker
 from esb.config.lookups import load_lookups
 from esb.config.mappings import load_mapping
 from esb.config.models import BusConfig
+from esb.config.rules import (
+    check_endpoints,
+    check_flows,
+    check_loops,
+    check_mappings,
+    check_reach,
+    check_retention,
+    check_unused,
+)
+from esb.config.scope import World
 from esb.config.secrets import Outside, password_of, redact
 from esb.config.steps import ParsedFlow, parse_flow
 from esb.config.tree import Map, Place, root
@@ -67,6 +79,19 @@ def check(
     return inspect(directory, components, env, environ).findings
 
 
+def load_bus_config(
+    directory: str | Path, env: str | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Path, BusConfig]:
+    """The directory, absolute, and its ``esb.yaml`` alone: enough to reach the store while a flow has findings."""
+    report = Report()
+    sources = read_directory(Path(directory).resolve(), env, report)
+    config = _Loader(sources, Components({}, {}, {}), environ, report).config()
+    errors = in_order(finding for finding in report.findings if finding.level == "error" and "/" not in finding.file)
+    if config is None or errors:
+        raise ConfigError(format_findings(errors, sources.texts), errors)
+    return sources.root, config
+
+
 def inspect(
     directory: str | Path, components: Components, env: str | None = None, environ: Mapping[str, str] = os.environ
 ) -> Checked:
@@ -98,36 +123,70 @@ class _Loader:
         self.environ = environ
         self.report = report
         self.outside = Outside(sources.root, environ, report)
+        self.bus_document: Map | None = None
+        self.endpoint_documents: list[Map] = []
 
     def definition(self) -> Definition | None:
         """The definition, or None where not even a provisional one can be made."""
-        config = self._config()
-        contracts = load_contracts(self.sources.contracts, self.report)
+        config = self.config()
+        schemas = load_contracts(self.sources.contracts, self.report)
         lookups = load_lookups(self.sources.lookups, self.report)
         mappings = self._mappings()
         endpoints = self._endpoints(config or BusConfig())
         flows = self._flows()
+        self._check(self._world(schemas, lookups, endpoints), flows, config)
         if config is None:
             return None
         return Definition(
             root=str(self.sources.root),
             hash=content_hash(self.sources.texts),
             config=config,
-            endpoints={e.name: e for e in endpoints if e},
+            endpoints={e.name: e for e in endpoints},
             flows={p.flow.name: p.flow for p in flows if p.flow},
-            mappings={m.name: m for m in mappings if m},
-            contracts=contracts,
+            mappings={m.name: m for m in mappings},
+            contracts=schemas,
             lookups=lookups,
             files=dict(self.sources.texts),
             secrets=tuple(self.outside.secrets),
         )
 
-    def _config(self) -> BusConfig | None:
+    def _world(self, schemas: Any, lookups: Any, endpoints: list[LoadedEndpoint]) -> World:
+        loaded = {e.name: e for e in endpoints}
+        broken = {kind: set(names) for kind, names in self.sources.broken.items()}
+        written = [d.get("endpoint") for d in self.sources.documents["endpoint"]]
+        broken["endpoint"] |= {name for name in written if isinstance(name, str) and name not in loaded}
+        mappings = {d["mapping"]: d for d in self.sources.documents["mapping"] if isinstance(d.get("mapping"), str)}
+        expressions = ExpressionChecker(self.report, self.sources.texts)
+        return World(
+            report=self.report,
+            steps=self.components.steps,
+            schemas=schemas,
+            endpoints=loaded,
+            mappings=mappings,
+            lookups=lookups,
+            broken=broken,
+            expressions=expressions,
+            leaves=LeafChecker(self.report, expressions),
+        )
+
+    def _check(self, world: World, flows: list[ParsedFlow], config: BusConfig | None) -> None:
+        check_endpoints(self.endpoint_documents, world)
+        check_mappings(self.sources.documents["mapping"], world)
+        check_flows(flows, world)
+        check_loops(flows, world)
+        if config is not None:
+            check_retention(config, self.bus_document, world.endpoints.values(), self.report)
+        if not self.report.has_errors:  # what is broken may be what refers to the rest
+            check_reach(flows, world)
+            check_unused(world, self.sources.contracts)
+
+    def config(self) -> BusConfig | None:
         if self.sources.bus is None:
             # An empty file is a bus with nothing but defaults; a missing or unreadable one has its finding.
             return BusConfig() if "esb.yaml" in self.sources.texts else None
         document = merged(self.sources.bus, _without_endpoints(self.sources.overlay))
         document = self._overridden(document)
+        self.bus_document = document
         spot = root(document, "esb.yaml")
         config = build(BusConfig, self.outside.resolve(document, document.place), spot, self.report)
         for url in (config.broker, config.database) if config else ():
@@ -142,17 +201,18 @@ class _Loader:
                 document.put(key, value, place, place)
         return document
 
-    def _mappings(self) -> list[LoadedMapping | None]:
+    def _mappings(self) -> list[LoadedMapping]:
         known = list(self.sources.lookups)
         documents = self.sources.documents["mapping"]
         self._refuse_repeats("mapping", documents)
-        return [load_mapping(document, known, self.report) for document in documents]
+        return [m for document in documents if (m := load_mapping(document, known, self.report))]
 
-    def _endpoints(self, config: BusConfig) -> list[Any]:
+    def _endpoints(self, config: BusConfig) -> list[LoadedEndpoint]:
         documents = apply_overlay(self.sources.documents["endpoint"], self.sources.overlay, self.report)
         self._refuse_repeats("endpoint", documents)
+        self.endpoint_documents = documents
         loader = EndpointLoader(self.components, config, self.outside, self.report)
-        return [loader.load(document) for document in documents]
+        return [e for document in documents if (e := loader.load(document))]
 
     def _flows(self) -> list[ParsedFlow]:
         documents = self.sources.documents["flow"]

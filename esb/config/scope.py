@@ -1,0 +1,177 @@
+"""What is in force at each step of a flow: the :class:`~esb.config.components.Scope` that steps report to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from esb.config.components import Path, Step, StepKind
+from esb.config.definition import LoadedEndpoint
+from esb.config.expressions import Context, ExpressionChecker, element_view, missing_paths
+from esb.config.fields import View, view_of
+from esb.config.findings import Kind, Report, nearest, shown
+from esb.config.leaves import LeafChecker, top_expressions
+from esb.config.steps import ParsedFlow
+from esb.config.tree import Map, Spot, root
+
+KINDS = frozenset(get_args(Kind))
+
+
+class Use(msgspec.Struct, frozen=True):
+    """One reference: which flow, to what, where."""
+
+    flow: str
+    ref: str
+    spot: Spot
+
+
+class World(msgspec.Struct):
+    """All that flows can refer to, what is broken (referring to it is no further mistake), and what was referred to."""
+
+    report: Report
+    steps: Mapping[str, type[StepKind]]
+    schemas: Mapping[str, Any]
+    endpoints: Mapping[str, LoadedEndpoint]
+    mappings: Mapping[str, Map]  # name -> document
+    lookups: Mapping[str, Any]
+    broken: Mapping[str, set[str]]
+    expressions: ExpressionChecker
+    leaves: LeafChecker
+    published: list[Use] = []
+    used: set[tuple[str, str]] = set()  # ("mapping", name) …
+
+    def needs_contract(self, ref: Any, spot: Spot) -> None:
+        """A contract that is referred to must exist."""
+        self.used.add(("contract", str(ref)))
+        if isinstance(ref, str) and ref not in self.schemas:
+            text = f"There is no contract {ref!r}: it would lie at contracts/{ref}.json."
+            self.report.at(spot, "unknown-contract", text, hint=nearest(ref, self.schemas))
+
+
+class FlowScope:
+    """One place in a flow. Immutable: what changes the document gives a new scope."""
+
+    def __init__(self, world: World, parsed: ParsedFlow, spot: Spot, view: View | None) -> None:
+        self.world = world
+        self.parsed = parsed
+        self.spot = spot
+        self.view = view
+
+    def _with(self, view: View | None) -> FlowScope:
+        return FlowScope(self.world, self.parsed, self.spot, view)
+
+    @property
+    def _context(self) -> Context:
+        return Context(self.view, {"message": None})
+
+    @property
+    def _flow(self) -> str:
+        return str(self.parsed.spot.value.get("flow"))
+
+    def expression(self, text: Any, at: Path, *, boolean: bool = False) -> None:
+        """Check an expression or a constant."""
+        spot = self.spot.at(*at)
+        value = spot.value if isinstance(spot.value, Map) else text
+        self.world.expressions.check(value, spot, self._context, boolean=boolean)
+
+    def mapping(self, ref: Any, at: Path) -> FlowScope:
+        """Check the use of a mapping; its target is in force behind it."""
+        spot = self.spot.at(*at)
+        if not isinstance(ref, str):
+            return self._with(self._inline(spot))
+        self.world.used.add(("mapping", ref))
+        document = self.world.mappings.get(ref)
+        if document is None:
+            if ref not in self.world.broken["mapping"]:
+                hint = nearest(ref, self.world.mappings)
+                self.world.report.at(spot, "unknown-mapping", f"There is no mapping {ref!r}.", hint=hint)
+            return self._with(None)
+        self._reads(ref, document, spot)
+        return self._with(view_of(document.get("to"), self.world.schemas))
+
+    def _inline(self, spot: Spot) -> View | None:
+        value = spot.value if isinstance(spot.value, Map) else Map(spot.place)
+        if "to" in value:
+            self.world.needs_contract(value["to"], spot.at("to"))
+        target = view_of(value.get("to"), self.world.schemas)
+        lookups = value.get("lookups")
+        functions = tuple(lookups) if isinstance(lookups, Map) else ()
+        context = Context(self.view, {"message": None}, functions)
+        self.world.leaves.check(spot.at("set"), context, target)
+        return target
+
+    def _reads(self, name: str, document: Map, spot: Spot) -> None:
+        """A mapping made for another contract must still find its fields in the one in force."""
+        if self.view is None or document.get("from") in (None, self.view.ref):
+            return
+        for leaf in top_expressions(root(document, document.place.file).at("set")):
+            for use in missing_paths(leaf.value, self.view):
+                text = f"The mapping {name!r} reads {use.text!r}, which {self.view.ref} does not have."
+                self.world.report.at(spot, "unknown-path", text, value=name)
+                return
+
+    def contract(self, ref: str, at: Path) -> None:
+        """The document in force goes out under a contract."""
+        spot = self.spot.at(*at)
+        self.world.needs_contract(ref, spot)
+        self.world.published.append(Use(self._flow, ref, spot))
+
+    def operation(self, ref: str, at: Path) -> None:
+        """An endpoint's operation must exist."""
+        spot = self.spot.at(*at)
+        name, _, operation = str(ref).partition(".")
+        endpoint = self.world.endpoints.get(name)
+        self.world.used.add(("endpoint", name))
+        if endpoint is not None:
+            self._operation(endpoint, operation, spot)
+        elif name not in self.world.broken["endpoint"]:
+            hint = nearest(name, self.world.endpoints)
+            hint = f"{hint}.{operation}" if hint and operation else hint
+            self.world.report.at(spot, "unknown-endpoint", f"There is no endpoint {name!r}.", hint=hint)
+
+    def _operation(self, endpoint: LoadedEndpoint, operation: str, spot: Spot) -> None:
+        known = endpoint.operations
+        if not known:
+            text = f"The endpoint {endpoint.name!r} has no operations, so nothing can be sent there: add one to it."
+            self.world.report.at(spot, "unknown-operation", text)
+        elif not operation and len(known) > 1:
+            text = f"Say which operation of {endpoint.name!r}: {', '.join(known)}."
+            self.world.report.at(spot, "unknown-operation", text)
+        elif operation and operation not in known:
+            near = nearest(operation, known)
+            text = f"The endpoint {endpoint.name!r} has no operation {operation!r}; it has {', '.join(known)}."
+            hint = f"{endpoint.name}.{near}" if near else ""
+            self.world.report.at(spot, "unknown-operation", text, hint=hint)
+
+    def element(self, text: str) -> FlowScope:
+        """In force inside the list that an expression gives."""
+        return self._with(element_view(text, self._context))
+
+    def unknown(self) -> FlowScope:
+        """In force where nothing is known any more."""
+        return self._with(None)
+
+    def steps(self, steps: Sequence[Step], at: Path) -> FlowScope:
+        """Check nested steps from here; what is in force behind them."""
+        found = self.parsed.nested.get(id(steps)) or list(steps or ())
+        return self._with(self.run(found).view)
+
+    def run(self, steps: Sequence[Step | None]) -> FlowScope:
+        """Check steps one after the other. Behind one that could not be read nothing is known."""
+        scope = self
+        for step in steps:
+            if step is None:
+                scope = scope.unknown()
+            else:
+                here = FlowScope(self.world, self.parsed, self.parsed.spots[id(step)], scope.view)
+                behind: Any = self.world.steps[step.kind].check(step.settings, here)
+                scope = self._with(behind.view)
+        return scope
+
+    def finding(self, at: Path, kind: str, text: str) -> None:
+        """Anything else that is wrong."""
+        spot = self.spot.at(*at)
+        known: Any = kind if kind in KINDS else "bad-value"
+        self.world.report.at(spot, known, text, value=shown(spot.value))
