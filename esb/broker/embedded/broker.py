@@ -77,8 +77,8 @@ class EmbeddedBroker:
     def declare(self, topology: Topology) -> None:
         """Make sure all of it exists. Delays need nothing here: each message carries its own time."""
         with self._lock, self._database.transaction("declare queues") as sql:
-            for queue, pattern in topology.stale:
-                tables.unbind(sql, queue, pattern)
+            for name, pattern in topology.stale:
+                tables.unbind(sql, name, pattern)
             for queue in topology.queues:
                 id = tables.add_queue(sql, queue.name, queue.limit)
                 for pattern in queue.events:

@@ -1,4 +1,4 @@
-"""AMQP topic matching: ``*`` stands for one word of a routing key, ``#`` for any number of them (AMQP 0-9-1, 3.1.3.3)."""
+"""AMQP topic matching (AMQP 0-9-1, 3.1.3.3): in a pattern ``*`` stands for one word, ``#`` for any number of them."""
 
 from __future__ import annotations
 
