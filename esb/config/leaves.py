@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -11,8 +10,14 @@ from esb.config.expressions import Context, ExpressionChecker, element_view
 from esb.config.fields import Missing, View
 from esb.config.findings import Report, nearest
 from esb.config.tree import Map, Spot
+from esb.errors import MappingError
+from esb.mapping import Each, Fields, Items, Leaf, Node, parse, referenced_expressions
 
-_FROM = frozenset({"from", "default", "required"})
+_WORDS = {
+    "const": ("const",),
+    "each": ("each", "set", "required"),
+    "from": ("from", "default", "required"),
+}
 
 
 class LeafChecker(msgspec.Struct):
@@ -22,37 +27,43 @@ class LeafChecker(msgspec.Struct):
     expressions: ExpressionChecker
 
     def check(self, spot: Spot, context: Context, target: View | None) -> None:
-        """One level: a mapping of target fields.
+        """One ``set:``.
 
         Args:
-            spot: of the ``set:`` (or of a nested object).
+            spot: of its value.
             context: what its expressions may use.
             target: the shape to be filled; None where it is not known.
         """
-        if not isinstance(spot.value, Map):
-            return
-        for name in spot.value:
-            here = spot.at(name)
-            self._value(here, context, self._target(name, here, target))
-        self._require(spot, target)
+        try:
+            node = parse(spot.value)
+        except MappingError as error:
+            self._meaningless(spot, error)
+        else:
+            self._node(node, spot, context, target)
 
-    def _value(self, spot: Spot, context: Context, target: View | None) -> None:
-        value = spot.value
-        if not isinstance(value, Map):
-            if not (value is None or isinstance(value, bool | int | float)):
-                self.expressions.check(value, spot, context)
-        elif is_each(value):
-            self._each(spot, context, target)
-        elif is_from(value):
-            self.expressions.check(value["from"], spot.at("from"), context)
-        elif set(value) != {"const"}:
-            self.check(spot, context, target)
+    def _node(self, node: Node, spot: Spot, context: Context, target: View | None) -> None:
+        if isinstance(node, Leaf):
+            self.expressions.check(node.text, spot.at(*node.pointer), context)
+        elif isinstance(node, Each):
+            self.expressions.check(node.text, spot.at(*node.pointer), context)
+            view = element_view(node.text, context)
+            inner = Context(view, {**context.variables, "parent": context.view}, context.functions)
+            self._node(node.body, spot, inner, target.element() if target else None)
+        elif isinstance(node, Items):
+            for item in node.items:
+                self._node(item, spot, context, target.element() if target else None)
+        elif isinstance(node, Fields):
+            self._fields(node, spot, context, target)
 
-    def _each(self, spot: Spot, context: Context, target: View | None) -> None:
-        self.expressions.check(spot.value["each"], spot.at("each"), context)
-        view = element_view(spot.value["each"], context)
-        inner = Context(view, {**context.variables, "parent": context.view}, context.functions)
-        self.check(spot.at("set"), inner, target.element() if target else None)
+    def _fields(self, node: Fields, spot: Spot, context: Context, target: View | None) -> None:
+        here = spot.at(*node.pointer)
+        for name, child in node.fields:
+            self._node(child, spot, context, self._target(name, here.at(name), target))
+        for name in target.required() if target else ():
+            # A field that the target demands and the mapping never sets makes every message fail.
+            if target and not any(name == key or nearest(key, [name]) for key, _ in node.fields):
+                text = f"{target.ref} requires {name!r} here, and nothing sets it: add it."
+                self.report.add(here.key_at, "missing-key", text, pointer=here.pointer, value=name)
 
     def _target(self, name: str, spot: Spot, target: View | None) -> View | None:
         found = target.find((name,)) if target else None
@@ -63,34 +74,27 @@ class LeafChecker(msgspec.Struct):
         self.report.at_key(spot, "unknown-path", text, value=name, hint=hint)
         return None
 
-    def _require(self, spot: Spot, target: View | None) -> None:
-        """A field that the target demands and the mapping never sets makes every message fail."""
-        for name in target.required() if target else ():
-            misspelt = any(nearest(key, [name]) for key in spot.value)
-            if name not in spot.value and not misspelt and target is not None:
-                text = f"{target.ref} requires {name!r} here, and nothing sets it: add it."
-                self.report.add(spot.key_at, "missing-key", text, pointer=spot.pointer, value=name)
-
-
-def is_each(value: Any) -> bool:
-    """Whether a leaf is a list: ``{each: expr, set: {…}}``."""
-    return isinstance(value, Map) and set(value) == {"each", "set"}
-
-
-def is_from(value: Any) -> bool:
-    """Whether a leaf is ``{from: expr}``, perhaps with ``default`` and ``required``."""
-    return isinstance(value, Map) and "from" in value and set(value) <= _FROM
+    def _meaningless(self, spot: Spot, error: MappingError) -> None:
+        """An object that is neither a leaf nor an object of leaves: point at the key that is too much."""
+        path = [int(part) if part.isdecimal() else part for part in error.leaf.split(".")] if error.leaf else []
+        here = spot.at(*path)
+        text = str(error).removeprefix(f"{error.leaf}: ")
+        text = f"{text[:1].upper()}{text[1:]}."
+        for word, allowed in _WORDS.items():
+            if isinstance(here.value, Map) and word in here.value:
+                extra = next((key for key in here.value if key not in allowed), None)
+                if extra is not None:
+                    hint = nearest(extra, allowed)
+                    self.report.at_key(here.at(extra), "unknown-key", text, value=extra, hint=hint)
+                    return
+                break
+        self.report.at(here, "bad-value", text)
 
 
 def top_expressions(spot: Spot) -> Iterator[Spot]:
     """Every expression of a ``set:`` that is relative to the document itself: those not inside a list."""
-    value = spot.value
-    if is_each(value):
-        yield spot.at("each")
-    elif is_from(value):
-        yield spot.at("from")
-    elif isinstance(value, Map) and set(value) != {"const"}:
-        for name in value:
-            yield from top_expressions(spot.at(name))
-    elif isinstance(value, str):
-        yield spot
+    try:
+        uses = list(referenced_expressions(spot.value))
+    except MappingError:
+        return  # has its finding where the mapping is checked
+    yield from (spot.at(*use.pointer) for use in uses if not use.scope)

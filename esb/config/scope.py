@@ -13,6 +13,7 @@ from esb.config.expressions import Context, ExpressionChecker, element_view, mis
 from esb.config.fields import View, view_of
 from esb.config.findings import Kind, Report, nearest, shown
 from esb.config.leaves import LeafChecker, top_expressions
+from esb.config.models import InlineMapping
 from esb.config.steps import ParsedFlow
 from esb.config.tree import Map, Spot, root
 
@@ -62,6 +63,12 @@ class FlowScope:
     def _with(self, view: View | None) -> FlowScope:
         return FlowScope(self.world, self.parsed, self.spot, view)
 
+    def __eq__(self, other: object) -> bool:
+        """The same is known: branches that end alike go on alike."""
+        return isinstance(other, FlowScope) and self.view == other.view
+
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def _context(self) -> Context:
         return Context(self.view, {"message": None})
@@ -80,7 +87,7 @@ class FlowScope:
         """Check the use of a mapping; its target is in force behind it."""
         spot = self.spot.at(*at)
         if not isinstance(ref, str):
-            return self._with(self._inline(spot))
+            return self._with(self._inline(ref, spot))
         self.world.used.add(("mapping", ref))
         document = self.world.mappings.get(ref)
         if document is None:
@@ -91,15 +98,12 @@ class FlowScope:
         self._reads(ref, document, spot)
         return self._with(view_of(document.get("to"), self.world.schemas))
 
-    def _inline(self, spot: Spot) -> View | None:
-        value = spot.value if isinstance(spot.value, Map) else Map(spot.place)
-        if "to" in value:
-            self.world.needs_contract(value["to"], spot.at("to"))
-        target = view_of(value.get("to"), self.world.schemas)
-        lookups = value.get("lookups")
-        functions = tuple(lookups) if isinstance(lookups, Map) else ()
-        context = Context(self.view, {"message": None}, functions)
-        self.world.leaves.check(spot.at("set"), context, target)
+    def _inline(self, ref: InlineMapping, spot: Spot) -> View | None:
+        if ref.target is not None:
+            self.world.needs_contract(ref.target, spot.at("to"))
+        target = view_of(ref.target, self.world.schemas)
+        tree = spot if spot.value == ref.set else spot.at("set")
+        self.world.leaves.check(tree, self._context, target)
         return target
 
     def _reads(self, name: str, document: Map, spot: Spot) -> None:

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, RootModel, SecretStr, ValidationError
 
 from esb.config.findings import Kind, Report, nearest, shown
 from esb.config.secrets import refuse_inline
@@ -62,6 +62,9 @@ def build(
 
 def keys_of(model: type[BaseModel]) -> list[str]:
     """The keys a model takes, as written in YAML."""
+    if issubclass(model, RootModel):
+        inner = _models_in(model.model_fields["root"].annotation)
+        return list(dict.fromkeys(key for one in inner for key in keys_of(one)))
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
@@ -156,11 +159,18 @@ def _list(words: Iterable[str]) -> str:
 
 def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """The keys that the model knows at a path into its document; union tags and indices do not count."""
-    models = [model]
+    models = _opened(model)
     for part in loc:
         deeper = [_models_in(one.model_fields[name].annotation) for one in models for name in _fields(one, part)]
-        models = [m for found in deeper for m in found] or models
+        models = [m for found in deeper for inner in found for m in _opened(inner)] or models
     return list(dict.fromkeys(key for one in models for key in keys_of(one)))
+
+
+def _opened(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A root model stands for the models in its root."""
+    if not issubclass(model, RootModel):
+        return [model]
+    return [deep for one in _models_in(model.model_fields["root"].annotation) for deep in _opened(one)]
 
 
 def _fields(model: type[BaseModel], key: Any) -> list[str]:
