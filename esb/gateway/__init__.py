@@ -1,0 +1,1 @@
+"""HTTP into the bus: ``app`` is what listens, ``serve`` runs it."""
