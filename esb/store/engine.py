@@ -88,6 +88,7 @@ def _pragmas(connection: Any, _record: Any) -> None:
 def _begin(connection: Connection) -> None:
     """A transaction that will write says so at once, or two of them could each wait for the other for ever."""
     reading = connection.get_execution_options().get(READING)
+    connection.exec_driver_sql(f"PRAGMA query_only = {int(bool(reading))}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,11 +31,11 @@ class Outbox:
         self._db = connection
 
     def add(self, dispatches: Sequence[Dispatch], at: float | None = None) -> None:
-        """To be published once this transaction is committed."""
-        created = time.time() if at is None else at
+        """To be published once this transaction is committed. ``at``: epoch seconds; now, by the database's clock."""
         self._db.many(
-            "INSERT INTO outbox (destination, event, message, properties, created_at) VALUES (?, ?, ?, ?, ?)",
-            [(d.to, d.event, pack(d.message), properties_encoder.encode(d.properties), created) for d in dispatches],
+            "INSERT INTO outbox (destination, event, message, properties, created_at) "
+            f"VALUES (?, ?, ?, ?, coalesce(?, {self._db.now}))",
+            [(d.to, d.event, pack(d.message), properties_encoder.encode(d.properties), at) for d in dispatches],
         )
 
     def take(self, limit: int, owner: str, seconds: float = 30.0, older_than: float = 0.0) -> list[Dispatch]:

@@ -146,6 +146,14 @@ class Tracking:
         row = self._db.row(f"SELECT {_ALL} FROM hops WHERE message_id = ? AND place = ?", (message_id, place))
         return _hop(row) if row else None
 
+    def known(self, ids: Collection[str], place: str) -> set[str]:
+        """Which of these messages have a row at a place."""
+        rows = self._db.rows(
+            f"SELECT message_id FROM hops WHERE {self._db.one_of('message_id')} AND place = ?",  # noqa: S608
+            (self._db.listed(sorted(set(ids))), place),
+        )
+        return {row[0] for row in rows}
+
     def journey(self, message_id: str) -> list[Hop]:
         """All hops of everything that came from the same root as this message, in the order they began."""
         rows = self._db.rows(

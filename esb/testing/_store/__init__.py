@@ -1,0 +1,1 @@
+"""The scenarios of the store by subject; see :mod:`esb.testing.store`."""
