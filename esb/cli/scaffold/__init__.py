@@ -6,6 +6,8 @@ import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from esb.errors import EsbError
+
 # Kept under another name here, or it would hide files of this repository from git.
 _RENAMED = {"gitignore": ".gitignore"}
 
@@ -17,7 +19,7 @@ def write(directory: Path) -> list[str]:
         The names of the files written, relative to the directory, sorted.
 
     Raises:
-        FileExistsError: one of the files is there already; nothing has been written then.
+        EsbError: one of the files is there already; nothing has been written then.
     """
     with as_file(files(__name__) / "bus") as source:
         found = sorted(path for path in source.rglob("*") if path.is_file())
@@ -26,7 +28,9 @@ def write(directory: Path) -> list[str]:
         }
         taken = [str(place) for place in places.values() if place.exists()]
         if taken:
-            raise FileExistsError(f"{', '.join(taken)}: there already, and nothing is overwritten")
+            raise EsbError(
+                f"Nothing was written, for these are there already: {', '.join(taken)}. Choose another directory."
+            )
         for path, place in places.items():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
