@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import msgspec
 
@@ -13,11 +14,9 @@ from esb.config.tree import Map, Spot
 from esb.errors import MappingError
 from esb.mapping import Each, Fields, Items, Leaf, Node, parse, referenced_expressions
 
-_WORDS = {
-    "const": ("const",),
-    "each": ("each", "set", "required"),
-    "from": ("from", "default", "required"),
-}
+_WORDS = MappingProxyType(
+    {"const": ("const",), "each": ("each", "set", "required"), "from": ("from", "default", "required")}
+)
 
 
 class LeafChecker(msgspec.Struct):

@@ -52,7 +52,8 @@ def build(
         The model's instance, or None when there were mistakes.
     """
     try:
-        built = model.model_validate({} if value is None else value, context=context)
+        value_or_nothing = {} if value is None else value
+        built = model.model_validate(value_or_nothing, context=context, by_alias=True, by_name=False)
     except ValidationError as error:
         _report_all(error, model, spot, report, tuple(also))
         return None
