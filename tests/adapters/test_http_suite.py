@@ -1,0 +1,49 @@
+"""The http adapter under the shipped suite, against a real service on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from esb.adapters.http import HttpAdapter, HttpOperation, HttpSettings
+from esb.ports import Adapter, Request
+from esb.testing.adapters import CANARY, AdapterSuite, World
+from tests.adapters.web import Service
+
+
+class HttpWorld(World):
+    """A service that can be stopped and started on its port."""
+
+    def __init__(self) -> None:
+        self.service = Service()
+        self.port = self.service.server_port
+
+    def adapter(self) -> Adapter:
+        settings = HttpSettings(url=self.service.url, auth={"bearer": CANARY})
+        return HttpAdapter("service", settings, {"deliver": HttpOperation(post="/orders/{n}")})
+
+    def received(self) -> list[bytes]:
+        return list(self.service.effects.values())
+
+    def break_it(self) -> None:
+        self.service.stop()
+
+    def mend(self) -> None:
+        effects = self.service.effects
+        self.service = Service(self.port)
+        self.service.effects = effects
+
+    def hang(self) -> None:
+        self.service.behave = self.service.hang
+
+    def refuse(self, request: Request) -> None:
+        self.service.behave = lambda exchange: exchange.answer(422, f"no: {exchange.headers['Authorization']}".encode())
+
+    def close(self) -> None:
+        self.service.stop()
+
+
+class TestHttpAdapter(AdapterSuite):
+    """All scenarios of sending and serving."""
+
+    def make(self, directory: Path) -> World:
+        return HttpWorld()
