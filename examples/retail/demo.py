@@ -25,11 +25,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from esb.errors import EsbError
 from esb.examples.retail.systems import search, warehouse
 from esb.examples.retail.systems.tills import Expected
+
+if TYPE_CHECKING:
+    from esb.store import Ledger
 
 BUS = ("esb.yaml", "README.md", "endpoints", "flows", "mappings", "contracts", "lookups")
 PORTS = {"warehouse": 8101, "search": 8102}  # those that the endpoints' files fall back to
@@ -42,23 +45,6 @@ class DemoError(EsbError):
     """The demo cannot start: its directory is in use or somebody else's, or a stand-in does not come up."""
 
     kind = "demo"
-
-
-class Ledger(Protocol):
-    """What the demo reads of the bus's ledger. Messages are those from outside; obligations are sends to endpoints."""
-
-    accepted: int
-    completed: int
-    filtered: int
-    duplicate: int
-    unsubscribed: int
-    parked: int
-    repeats: int  # files that came a second time
-    published: int
-    sent: int
-    done: int
-    in_doubt: int
-    parked_by: Iterable[tuple[str, str, int]]  # (kind, place, how many)
 
 
 @dataclass(frozen=True)

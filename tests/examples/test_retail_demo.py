@@ -1,31 +1,38 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 from standins import ANY_PORT, call
 
 from esb.examples.retail import demo
 from esb.examples.retail.systems import tills
+from esb.store import Ledger
 
 EXPECTED = tills.plan(60).expected
 
 
-def settled() -> SimpleNamespace:
+def settled() -> Ledger:
     """The ledger of a bus that did everything right."""
     orders = len(EXPECTED.orders)
-    return SimpleNamespace(
-        accepted=60, completed=orders, filtered=EXPECTED.filtered, duplicate=0, unsubscribed=0,
-        parked=sum(EXPECTED.parked.values()), repeats=1, published=orders, sent=3 * orders, done=3 * orders, in_doubt=0,
+    return Ledger(
+        accepted=60,
+        completed=orders,
+        filtered=EXPECTED.filtered,
+        parked=sum(EXPECTED.parked.values()),
+        repeats=1,
+        published=orders,
+        sent=3 * orders,
+        done=3 * orders,
         parked_by=tuple((kind, "flow:sales", count) for kind, count in EXPECTED.parked.items()),
-    )  # fmt: skip
+    )
 
 
 def recorded() -> demo.Recorded:
@@ -40,25 +47,40 @@ def test_agreement_has_no_differences() -> None:
     seen = recorded()
     booked = {**seen.warehouse, "order": {key: {"effects": 1, "repeats": 2} for key in EXPECTED.ship}}
     assert demo.compare(settled(), seen, EXPECTED) == []
-    assert demo.compare(settled(), replace(seen, warehouse=booked), EXPECTED) == []
+    assert demo.compare(settled(), dataclasses.replace(seen, warehouse=booked), EXPECTED) == []
 
 
-@pytest.mark.parametrize("name", [name for name in vars(settled()) if name != "parked_by"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accepted",
+        "completed",
+        "filtered",
+        "parked",
+        "duplicate",
+        "unsubscribed",
+        "repeats",
+        "published",
+        "sent",
+        "done",
+        "in_doubt",
+    ],
+)
 def test_each_count_of_the_ledger_matters(name: str) -> None:
     """One too many in any count is named, with what was expected and what was found."""
-    ledger = settled()
-    count = getattr(ledger, name)
-    setattr(ledger, name, count + 1)
+    count = getattr(settled(), name)
+    ledger = replace(settled(), **{name: count + 1})
     assert demo.compare(ledger, recorded(), EXPECTED) == [f"ledger: {name}: {count} expected, {count + 1} found"]
 
 
 def test_a_message_parked_for_another_reason_is_named() -> None:
     """The sum alone would hide that a healthy ticket was parked in place of a broken one."""
-    ledger = settled()
-    ledger.parked_by = (("decode", "in:pos", 3), ("refused", "out:warehouse", 3), ("mapping", "flow:sales", 6))
+    ledger = replace(
+        settled(), parked_by=(("decode", "in:pos", 1), ("refused", "out:warehouse", 1), ("mapping", "x", 2))
+    )
     assert demo.compare(ledger, recorded(), EXPECTED) == [
-        "ledger: parked as contract: 3 expected, 0 found",
-        "ledger: parked as refused: 0 expected, 3 found",
+        "ledger: parked as contract: 1 expected, 0 found",
+        "ledger: parked as refused: 0 expected, 1 found",
     ]
 
 
@@ -84,7 +106,7 @@ def test_the_tills_are_a_program(tmp_path: Path) -> None:
 
 def test_tills_that_fail_say_why(tmp_path: Path) -> None:
     """The text of the program is the text of the error."""
-    with pytest.raises(demo.DemoError, match="at least 60 tickets"):
+    with pytest.raises(demo.DemoError, match="at least 20 tickets"):
         demo.drop_tickets(tmp_path, tickets=1)
 
 

@@ -23,7 +23,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert tills.plan(seed=7).files != tills.plan(seed=8).files
 
 
-@pytest.mark.parametrize("tickets", [60, 100, 300, 1001])
+@pytest.mark.parametrize("tickets", [20, 100, 300, 1001])
 def test_every_ticket_is_expected_somewhere(tickets: int) -> None:
     """What comes in is filtered, completed or parked, each ticket once."""
     drop = tills.plan(tickets)
@@ -31,7 +31,7 @@ def test_every_ticket_is_expected_somewhere(tickets: int) -> None:
     assert expected.accepted == tickets == len({row["ticket"] for row in rows(drop)})
     assert expected.accepted == expected.filtered + expected.completed + sum(expected.parked.values())
     assert len(set(expected.orders)) == len(expected.orders) == expected.completed
-    assert min(expected.filtered, len(expected.collect), *map(len, expected.parked_why.values())) >= 3
+    assert min(expected.filtered, len(expected.collect), *map(len, expected.parked_why.values())) >= 1
 
 
 def test_what_is_expected_follows_from_the_rows() -> None:
@@ -82,6 +82,6 @@ def test_files_appear_whole(tmp_path: Path) -> None:
 
 
 def test_too_few_tickets_are_refused() -> None:
-    """Fewer than 60 tickets have no room for every kind of trouble."""
-    with pytest.raises(ValueError, match="at least 60"):
-        tills.plan(59)
+    """Fewer than 20 tickets have no room for every kind of trouble."""
+    with pytest.raises(ValueError, match="at least 20"):
+        tills.plan(19)
