@@ -1,0 +1,363 @@
+"""One connection to RabbitMQ with one channel, owned by one thread, opened again whenever it is needed.
+
+kombu and py-amqp connect, log in and speak every rare method; what comes in is read here in large chunks.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from socket import TCP_USER_TIMEOUT
+from typing import Any
+
+import kombu
+from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
+
+from esb.broker.rabbitmq.settings import Settings
+from esb.broker.rabbitmq.transport import Connection, Frame, Transport
+from esb.broker.rabbitmq.wire import DELIVER, Raw
+from esb.errors import BrokerDown, EsbError
+
+# py-amqp raises AttributeError and TypeError from the pieces of a connection that fell apart under its hands.
+DRIVER_ERRORS = (AMQPError, OSError, struct.error, AttributeError, TypeError, KeyError)
+
+_SHORTEST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+_CLOSING = 2.0  # seconds that a polite goodbye may take
+_WRITE = 128 * 1024  # bytes written before looking at what came in
+
+
+class Wake:
+    """Ends another thread's wait. Sticky: a wake before the wait ends the next one."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def set(self) -> None:
+        """Safe from any thread."""
+        os.eventfd_write(self._descriptor, 1)
+
+    def clear(self) -> bool:
+        """Whether it was set since the last time."""
+        try:
+            return bool(os.eventfd_read(self._descriptor))
+        except BlockingIOError:
+            return False
+
+
+class Link:
+    """The connection and its channel. All but :meth:`beat` belongs to the owner's thread.
+
+    Args:
+        name: shown in RabbitMQ's list of connections.
+        setup: makes a fresh channel ready (QoS, consumers, confirm mode).
+        deliver: receives each delivery, as it came.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        setup: Callable[[Any], None],
+        deliver: Callable[[Raw], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.generation = 0  # counts the channels this link has had
+        self.blocked = ""  # why the server takes no publishes at the moment
+        self.channel: Any = None
+        self._name = name
+        self._setup = setup
+        self._deliver = deliver
+        self._connection: Connection | None = None
+        self._partial: Raw | None = None
+        self._poll = select.poll()
+        self._lock = threading.RLock()
+        self._pause = 0.0
+        self._retry_at = 0.0
+        self._heard = self._attended = self._sent = 0.0
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    def open(self, wait: float = _LONGEST_PAUSE) -> None:
+        """Connect if we are not. After failures it first waits a growing pause, ``wait`` seconds at most.
+
+        Raises ``BrokerDown`` when there is no connection at the end of it.
+        """
+        if self._connection is not None:
+            return
+        pause = self._retry_at - time.monotonic()
+        if pause > 0:
+            time.sleep(min(pause, max(wait, 0.0)))
+        try:
+            with self.failures("connect to"):
+                self._connect()
+        except BrokerDown:
+            self._pause = min(max(self._pause * 2, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+            self._retry_at = time.monotonic() + self._pause
+            raise
+        self._pause = 0.0
+
+    def refresh(self) -> None:
+        """Find out, while nothing is under way, whether the connection still stands; drop it if not."""
+        if self._connection is not None:
+            try:
+                with self.failures("reach"):
+                    self.read()
+            except BrokerDown:
+                pass  # dropped; who needs it opens it again
+
+    def exclusive(self) -> AbstractContextManager[Any]:
+        """For a dialogue through py-amqp: the keeper stays out meanwhile."""
+        return self._lock
+
+    def drop(self) -> None:
+        """Let the connection go without a word: nothing here can wait."""
+        with self._lock:
+            connection, self._connection, self.channel = self._connection, None, None
+            self._partial, self.blocked = None, ""
+            self._poll = select.poll()
+            if connection is not None:
+                try:
+                    connection.collect()
+                except DRIVER_ERRORS:
+                    pass  # it fell apart before; there is nothing left to let go
+
+    def close(self) -> None:
+        """Say goodbye, for two seconds at most, and let go."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            with self._lock:
+                connection.sock.settimeout(_CLOSING)
+                connection.close()
+        except DRIVER_ERRORS:
+            pass  # the server finds the closed socket
+        self.drop()
+
+    @contextmanager
+    def failures(self, attempt: str) -> Iterator[None]:
+        """Whatever the driver raises inside drops the connection and comes out as ``BrokerDown``."""
+        try:
+            yield
+        except EsbError:
+            raise  # ours, said while the connection was in order
+        except DRIVER_ERRORS as error:
+            self.drop()
+            raise BrokerDown(f"cannot {attempt} RabbitMQ at {self.settings}: {_reason(error)}") from error
+        except BaseException:
+            self.drop()  # an interrupt in the middle of a frame leaves the stream unreadable
+            raise
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What the server says of itself: product, version, capabilities."""
+        return dict(self._connection.server_properties) if self._connection is not None else {}
+
+    # --- traffic ----------------------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Handle what has come, without waiting. Raises driver errors."""
+        if self._poll_now(0) or self._transport.pending():
+            self._receive()
+        self._attended = time.monotonic()
+
+    def wait(self, timeout: float, wake: Wake | None = None) -> bool:
+        """Wait for something to come and handle it; True when ``wake`` was set.
+
+        Raises driver errors, among them that of a peer that has been silent for two heartbeats.
+        """
+        self._notice_absence()
+        if wake is not None:
+            self._poll.register(wake.fileno(), select.POLLIN)
+        if self._transport.pending():
+            timeout = 0
+        ready = self._poll_now(min(timeout, self.settings.heartbeat / 2))
+        if self._socket in ready or self._transport.pending():
+            self._receive()
+        self._attended = time.monotonic()
+        if self._attended - self._heard > 2 * self.settings.heartbeat:
+            raise TimeoutError(f"the server has been silent for {2 * self.settings.heartbeat} s")
+        return wake is not None and wake.fileno() in ready and wake.clear()
+
+    def write(self, data: bytes) -> None:
+        """Send frames; between large pieces what came in is handled, so that no side waits for the other."""
+        view = memoryview(data)
+        for start in range(0, len(view), _WRITE):
+            with self._lock:
+                self._transport.write(view[start : start + _WRITE])
+                self._sent = time.monotonic()
+            if start + _WRITE < len(view):
+                self.read()
+
+    def beat(self) -> None:
+        """Send a heartbeat if none of our bytes went out for a while. Called from the keeper's thread.
+
+        An owner who is busy with the connection needs no help, so this never waits for one.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            connection = self._connection
+            if connection is None or time.monotonic() - self._sent < self.settings.heartbeat / 3:
+                return
+            if select.select([], [connection.sock], [], 0)[1]:
+                connection.send_heartbeat()
+                self._sent = time.monotonic()
+        except (*DRIVER_ERRORS, ValueError):
+            pass  # the owner finds out at its next use
+        finally:
+            self._lock.release()
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    @property
+    def _transport(self) -> Any:
+        if self._connection is None:
+            raise ConnectionResetError("the connection was lost")
+        return self._connection.transport
+
+    def _connect(self) -> None:
+        settings = self.settings
+        client = kombu.Connection(
+            hostname=settings.host, port=settings.port, userid=settings.user, password=settings.password,
+            virtual_host=settings.vhost, ssl=settings.ssl_options(), transport=Transport, login_method="PLAIN",
+            connect_timeout=settings.connect_timeout, heartbeat=settings.heartbeat,
+            transport_options=self._options(),
+        )  # fmt: skip
+        with self._lock:
+            self._connection = client.transport.establish_connection()
+            self.generation += 1
+            self.blocked, self._partial = "", None
+            self._socket = self._connection.sock.fileno()
+            self._poll.register(self._socket, select.POLLIN)
+            self._heard = self._attended = self._sent = time.monotonic()
+            self.channel = self._connection.channel()
+            self._setup(self.channel)
+
+    def _options(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "read_timeout": settings.read_timeout,
+            "write_timeout": settings.write_timeout,
+            # py-amqp's default of one second ends connections over any stall of the network.
+            "socket_settings": {TCP_USER_TIMEOUT: int(settings.write_timeout * 1000)},
+            "client_properties": {"connection_name": self._name, "product": "esb"},
+            "on_blocked": self._on_blocked,
+            "on_unblocked": self._on_unblocked,
+            "frame_handler": self._frame_handler,
+        }
+
+    def _on_blocked(self, reason: str) -> None:
+        self.blocked = "the server has a memory or disk alarm and takes no messages"
+
+    def _on_unblocked(self) -> None:
+        self.blocked = ""
+
+    def _frame_handler(self, connection: Connection, callback: Callable[..., None]) -> Callable[[Frame], bool]:
+        """py-amqp's hook for incoming frames: deliveries go straight to us, all the rest takes its usual way."""
+        from amqp.method_framing import frame_handler
+
+        usual = frame_handler(connection, callback)
+
+        def on_frame(frame: Frame) -> bool:
+            if self._deliver is not None and self._on_delivery(frame):
+                connection.bytes_recv += 1
+                return True
+            return bool(usual(frame))
+
+        return on_frame
+
+    def _on_delivery(self, frame: Frame) -> bool:
+        kind, _, payload = frame
+        partial = self._partial
+        if kind == 1:
+            if payload[:4] == DELIVER:
+                self._partial = Raw(payload)
+                return True
+            return False
+        if partial is None or kind > 3:
+            return False
+        if partial.take_header(payload) if kind == 2 else partial.take_body(payload):
+            self._partial = None
+            assert self._deliver is not None
+            self._deliver(partial)
+        return True
+
+    def _receive(self) -> None:
+        with self._lock:
+            transport, connection = self._transport, self._connection
+            assert connection is not None
+            if not transport.receive():
+                return
+            self._heard = time.monotonic()
+            handle, following = connection.on_inbound_frame, transport.next_frame
+            while (frame := following()) is not None:
+                handle(frame)
+
+    def _poll_now(self, timeout: float) -> set[int]:
+        return {descriptor for descriptor, _ in self._poll.poll(timeout * 1000)}
+
+    def _notice_absence(self) -> None:
+        """Time in which we did not look is no silence of the peer."""
+        now = time.monotonic()
+        if now - self._attended > 1:
+            self._heard += now - self._attended
+
+
+class Keeper:
+    """A thread that sends heartbeats for links whose owners are busy elsewhere (a long commit, a slow batch).
+
+    Without it the server closes such a connection and hands its messages to somebody else, to be done twice.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._links: weakref.WeakSet[Link] = weakref.WeakSet()
+        self._guard = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def keep(self, link: Link) -> Link:
+        """Look after a link for as long as it lives."""
+        with self._guard:
+            self._links.add(link)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="esb-heartbeat", daemon=True)
+                self._thread.start()
+        return link
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(self._interval + 1)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            with self._guard:
+                links = list(self._links)
+            for link in links:
+                link.beat()
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong in words; the driver's own text never holds the password."""
+    if isinstance(error, AccessRefused):
+        return f"{error.reply_text or 'login refused'}: check user, password and rights"
+    if isinstance(error, NotAllowed):
+        return f"{error.reply_text}: check the virtual host"
+    return str(error) or type(error).__name__

@@ -1,0 +1,186 @@
+"""Takes messages in batches and settles them with few frames."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from amqp.exceptions import ConsumerCancelled
+
+from esb.broker.port import Delivery, Outcome, Outgoing
+from esb.broker.rabbitmq import topology, wire
+from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link, Wake
+from esb.broker.rabbitmq.publisher import RabbitMqPublisher
+from esb.broker.rabbitmq.settings import Settings
+from esb.errors import LeaseLost
+
+_LEAST_SHARE = 50  # prefetch of one queue among many
+_GENERATION = 48  # bits of a token below the channel's generation
+
+
+class RabbitMqConsumer:
+    """A connection for taking, and another for what :meth:`transfer` publishes. Belongs to the thread that uses it.
+
+    Quorum queues know a prefetch per queue only, so it is divided among the queues (50 each at least); what is handed
+    out never exceeds it. A redelivery after :meth:`release`, :meth:`pause` or :meth:`close` looks to RabbitMQ like one
+    after a crash: those messages come back marked as redelivered.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        queues: Sequence[str],
+        prefetch: int,
+        name: str,
+        keeper: Keeper,
+        publisher: RabbitMqPublisher,
+    ) -> None:
+        self._settings = settings
+        self._queues = tuple(queues)
+        self._prefetch = prefetch
+        self._publisher = publisher
+        self._wake = Wake()
+        self._tags = {str(number).encode(): queue for number, queue in enumerate(self._queues)}
+        self._waiting: deque[wire.Raw] = deque()  # prefetched, not handed out
+        self._open: dict[int, None] = {}  # tags handed out and not settled, in order
+        self._paused = False
+        self._link = keeper.keep(Link(settings, name or "esb consumer", self._setup, self._waiting.append))
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        """See the port."""
+        deadline = time.monotonic() + timeout
+        self._link.open(wait=timeout)
+        with self._link.failures("take from"):
+            room = self._room(limit)
+            if len(self._waiting) < room:
+                self._link.read()
+            while room <= 0 or not self._waiting:
+                rest = deadline - time.monotonic()
+                if self._link.wait(max(rest, 0.0), self._wake) or rest <= 0:
+                    break
+        return self._hand_out(self._room(limit))
+
+    def transfer(self, batch: Sequence[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+        """See the port."""
+        self.settle(commit(self._publisher.publish(batch)))
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """See the port. A prefix goes in one frame, the rest in one write."""
+        if not deliveries:
+            return
+        self._link.refresh()
+        tags = self._claim(deliveries)
+        self._send(self._acks(tags))
+        if len(tags) < len(deliveries):
+            raise LeaseLost(
+                f"{len(deliveries) - len(tags)} of {len(deliveries)} deliveries are not ours any more: "
+                "their connection was lost, or they were settled before"
+            )
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """See the port. What a lost connection held is back in its queue already."""
+        self._link.refresh()
+        tags = self._claim(deliveries)
+        try:
+            self._send(wire.reject(self._channel_id, tag) for tag in tags)
+        except LeaseLost:
+            return
+
+    def pause(self) -> None:
+        """See the port."""
+        self._paused = True
+        if not self._link.connected:
+            return
+        with self._link.failures("pause taking from"):
+            with self._link.exclusive():
+                for tag in self._tags:
+                    self._link.channel.basic_cancel(tag.decode())
+            self._link.write(b"".join(wire.reject(self._channel_id, raw.tag) for raw in self._waiting))
+            self._waiting.clear()
+
+    def resume(self) -> None:
+        """See the port."""
+        if not self._paused:
+            return
+        self._paused = False
+        if self._link.connected:
+            with self._link.failures("resume taking from"), self._link.exclusive():
+                self._consume(self._link.channel)
+
+    def wake(self) -> None:
+        """See the port."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """See the port: the broker takes back what a closed connection held."""
+        self._link.close()
+        self._publisher.close()
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _setup(self, channel: Any) -> None:
+        """A fresh channel: nothing of what the last one delivered is ours any more."""
+        self._waiting.clear()
+        self._open.clear()
+        self._channel_id = channel.channel_id
+        self._base = self._link.generation << _GENERATION
+        share = max(self._prefetch // len(self._queues), min(self._prefetch, _LEAST_SHARE))
+        channel.basic_qos(0, share, False)
+        if not self._paused:
+            self._consume(channel)
+
+    def _consume(self, channel: Any) -> None:
+        for tag, queue in self._tags.items():
+            channel.basic_consume(queue, tag.decode(), on_cancel=self._on_cancel)
+
+    def _on_cancel(self, tag: str) -> None:
+        raise ConsumerCancelled(f"queue {self._tags[tag.encode()]} was deleted or moved", (60, 30))
+
+    def _room(self, limit: int) -> int:
+        return min(limit, self._prefetch - len(self._open))
+
+    def _hand_out(self, limit: int) -> list[Delivery]:
+        waiting = self._waiting
+        return [self._delivery(waiting.popleft()) for _ in range(min(limit, len(waiting)))]
+
+    def _delivery(self, raw: wire.Raw) -> Delivery:
+        message, properties = wire.decode(raw)
+        queue = self._tags[raw.consumer]
+        if queue == topology.UNROUTABLE:
+            properties["routed-to"] = raw.target.decode("utf-8", "replace")
+        self._open[raw.tag] = None
+        return Delivery(message, queue, self._base | raw.tag, bool(raw.redelivered), properties)
+
+    def _claim(self, deliveries: Sequence[Delivery]) -> list[int]:
+        """The tags among these that we still hold, which they are no longer after this."""
+        if not self._link.connected:
+            return []
+        mask, generation, held = (1 << _GENERATION) - 1, self._link.generation, self._open
+        tags = []
+        for delivery in deliveries:
+            tag = delivery.token & mask
+            if delivery.token >> _GENERATION == generation and tag in held:
+                del held[tag]
+                tags.append(tag)
+        return sorted(tags)
+
+    def _acks(self, tags: list[int]) -> Iterable[bytes]:
+        """Everything before the oldest unsettled delivery at once, the others one by one."""
+        oldest = next(iter(self._open), self._waiting[0].tag if self._waiting else None)
+        prefix = len(tags) if oldest is None else sum(tag < oldest for tag in tags)
+        if prefix:
+            yield wire.ack(self._channel_id, tags[prefix - 1], multiple=True)
+        for tag in tags[prefix:]:
+            yield wire.ack(self._channel_id, tag)
+
+    def _send(self, frames: Iterable[bytes]) -> None:
+        data = b"".join(frames)
+        if not data:
+            return
+        try:
+            self._link.write(data)
+        except DRIVER_ERRORS as error:
+            self._link.drop()
+            raise LeaseLost(f"the connection to RabbitMQ at {self._settings} was lost while settling") from error

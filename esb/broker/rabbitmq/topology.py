@@ -1,0 +1,124 @@
+"""What exists in the broker: a quorum queue for each place where messages wait, one exchange for events, one delay
+queue for each distinct delay.
+
+::
+
+    command ──▶ (default exchange) ──▶ esb.flow.sales
+    event ────▶ esb.events (topic) ──▶ every queue bound to its key
+    delayed ──▶ esb.delay.5s (fanout) ──▶ esb.delay.5s (queue, TTL 5 s) ──▶ esb.return (direct) ──▶ the queue named
+                                                                              by the routing key
+                                                                     └─ none ──▶ esb.unroutable
+
+A delayed message carries the name of the queue it returns to as its routing key; the fanout lets it keep that. The
+way back goes through an exchange of our own and not the default one for the sake of its alternate exchange: the
+broker keeps what it cannot dead-letter and stops after 32 such messages, so a few messages for a queue that was
+deleted would hold up every retry of that delay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amqp.exceptions import NotFound
+from kombu import Exchange, Queue
+
+from esb.broker import port
+
+EVENTS = "esb.events"
+RETURN = "esb.return"
+UNROUTABLE = "esb.unroutable"
+
+Properties = dict[str, Any]  # what a server says of itself
+
+
+def declare(channel: Any, topology: port.Topology, server: Properties) -> None:
+    """Make sure all of it exists. What exists is left as it is, whatever its kind: an upgrade never fails on it."""
+    declare_events(channel)
+    _declare_return(channel, server)
+    for queue in topology.queues:
+        _declare_queue(channel, queue, server)
+    for delay in topology.delays:
+        declare_delay(channel, delay, server)
+    for name, key in topology.stale:
+        _unbind(channel, name, key)
+
+
+def declare_events(channel: Any) -> None:
+    """The topic exchange that events go to."""
+    _exchange(channel, Exchange(EVENTS, "topic", durable=True))
+
+
+def declare_delay(channel: Any, seconds: float, server: Properties) -> None:
+    """The queue in which messages wait for so long, and the exchange in front of it."""
+    _declare_return(channel, server)
+    name = delay_name(seconds)
+    arguments = {
+        "x-message-ttl": round(seconds * 1000),
+        "x-dead-letter-exchange": RETURN,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    _queue(channel, name, arguments, server)
+    _exchange(channel, Exchange(name, "fanout", durable=True))
+    channel.queue_bind(name, name, "")
+
+
+def delay_name(seconds: float) -> str:
+    """The name of a delay's queue: ``esb.delay.5s``, ``esb.delay.500ms``."""
+    millis = max(1, round(seconds * 1000))
+    return f"esb.delay.{millis // 1000}s" if millis % 1000 == 0 else f"esb.delay.{millis}ms"
+
+
+def exists(channel: Any, queue: str) -> bool:
+    """Whether there is such a queue; does not look at its arguments."""
+    return ready(channel, queue) is not None
+
+
+def ready(channel: Any, queue: str) -> int | None:
+    """How many messages wait in a queue; None when there is no such queue."""
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except NotFound:
+        return None  # py-amqp has opened the channel again
+
+
+def version(server: Properties) -> tuple[int, ...]:
+    """The server's version as numbers; (0,) when it does not say one."""
+    text = str(server.get("version", "0"))
+    return tuple(int(part) for part in text.partition("-")[0].split(".") if part.isdigit()) or (0,)
+
+
+def _declare_return(channel: Any, server: Properties) -> None:
+    _queue(channel, UNROUTABLE, {}, server)
+    _exchange(channel, Exchange(UNROUTABLE, "fanout", durable=True))
+    channel.queue_bind(UNROUTABLE, UNROUTABLE, "")
+    _exchange(channel, Exchange(RETURN, "direct", durable=True, arguments={"alternate-exchange": UNROUTABLE}))
+
+
+def _declare_queue(channel: Any, queue: port.Queue, server: Properties) -> None:
+    limit = {"x-max-length": queue.limit, "x-overflow": "reject-publish"} if queue.limit else {}
+    _queue(channel, queue.name, limit, server)
+    channel.queue_bind(queue.name, RETURN, queue.name)
+    for key in queue.events:
+        channel.queue_bind(queue.name, EVENTS, key)
+
+
+def _queue(channel: Any, name: str, arguments: Properties, server: Properties) -> None:
+    if exists(channel, name):
+        return
+    quorum: Properties = {"x-queue-type": "quorum", **arguments}
+    if version(server) >= (4,):
+        quorum["x-delivery-limit"] = -1  # since 4.0 there is one by default, and it drops messages
+    Queue(name, durable=True, queue_arguments=quorum)(channel).queue_declare()
+
+
+def _exchange(channel: Any, exchange: Exchange) -> None:
+    try:
+        channel.exchange_declare(exchange.name, exchange.type, passive=True)
+    except NotFound:
+        exchange(channel).declare()
+
+
+def _unbind(channel: Any, queue: str, key: str) -> None:
+    if exists(channel, queue):
+        channel.queue_unbind(queue, EVENTS, key)

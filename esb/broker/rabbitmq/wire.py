@@ -1,0 +1,221 @@
+"""AMQP 0-9-1 frames of the four methods that every message needs: publish, deliver, ack, reject.
+
+py-amqp serialises them too, from generic descriptions and one socket call each; at thousands of messages a second
+that is most of the time spent. All other methods are left to it, and so is every foreign message that is not made of
+plain text headers. Section numbers refer to the AMQP 0-9-1 specification.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from struct import pack, unpack_from
+from typing import Any
+
+import amqp
+
+from esb.errors import MessageError
+from esb.message import JSON, Message, from_headers, to_headers
+
+PROPERTY_PREFIX = "x-esb-"
+DELIVER = b"\x00\x3c\x00\x3c"
+
+_ACK = b"\x00\x3c\x00\x50"
+_REJECT = b"\x00\x3c\x00\x5a"
+_PUBLISH = b"\x00\x3c\x00\x28\x00\x00"
+_END = b"\xce"
+_MANDATORY = b"\x01"
+# Content property flags (4.2.6.1): content type, headers, delivery mode, message id.
+_FLAGS = 0x8000 | 0x2000 | 0x1000 | 0x0080
+_PERSISTENT = b"\x02"
+_CACHED = 4096
+# What a broker writes into headers of messages that it moved. Sent back, it takes part in cycle detection and routing.
+_BROKERS_OWN = frozenset(
+    ("x-death", "x-opt-deaths", "x-delivery-count", "x-acquired-count", "CC", "BCC")
+    + tuple(f"x-{order}-death-{what}" for order in ("first", "last") for what in ("exchange", "queue", "reason"))
+)
+
+
+def ack(channel: int, tag: int, multiple: bool = False) -> bytes:
+    """A basic.ack frame; ``multiple``: also for every delivery before it."""
+    return pack(">BHI4sQBB", 1, channel, 13, _ACK, tag, multiple, 0xCE)
+
+
+def reject(channel: int, tag: int) -> bytes:
+    """A basic.reject frame that puts the delivery back into its queue."""
+    return pack(">BHI4sQBB", 1, channel, 13, _REJECT, tag, True, 0xCE)
+
+
+class Encoder:
+    """Builds the frames of publishes on one channel; what is constant per destination and header name is kept."""
+
+    def __init__(self, channel: int, frame_max: int) -> None:
+        self._channel = channel
+        self._room = frame_max - 8
+        self._methods: dict[tuple[str, str], bytes] = {}
+        self._names: dict[str, bytes] = {}
+
+    def publish(self, exchange: str, key: str, message: Message, properties: Mapping[str, str]) -> bytes:
+        """Method, header and body frames of one persistent, mandatory publish.
+
+        Raises ``MessageError`` when the headers do not fit into one frame, which the protocol demands.
+        """
+        method = self._methods.get((exchange, key)) or self._method(exchange, key)
+        body = message.body
+        header = self._header(message, properties)
+        if len(header) > self._room:
+            raise MessageError(
+                f"the headers of message {message.id} take {len(header)} bytes; the broker takes {self._room} at most"
+            )
+        prefix = pack(">BHI", 2, self._channel, len(header))
+        return b"".join((method, prefix, header, _END, *self._body(body)))
+
+    def _method(self, exchange: str, key: str) -> bytes:
+        if len(self._methods) >= _CACHED:
+            self._methods.clear()
+        payload = _PUBLISH + _short(exchange) + _short(key) + _MANDATORY
+        frame = pack(">BHI", 1, self._channel, len(payload)) + payload + _END
+        self._methods[exchange, key] = frame
+        return frame
+
+    def _header(self, message: Message, properties: Mapping[str, str]) -> bytes:
+        table: list[bytes] = []
+        for name, value in to_headers(message).items():
+            self._field(table, name, value)
+        for name, value in properties.items():
+            self._field(table, PROPERTY_PREFIX + name, value)
+        fields = b"".join(table)
+        return b"".join(
+            (
+                pack(">HHQH", 60, 0, len(message.body), _FLAGS),
+                _short(message.content_type),
+                len(fields).to_bytes(4, "big"),
+                fields,
+                _PERSISTENT,
+                _short(message.id),
+            )
+        )
+
+    def _field(self, table: list[bytes], name: str, value: str) -> None:
+        text = value.encode("utf-8", "replace")
+        table += (self._names.get(name) or self._name(name), len(text).to_bytes(4, "big"), text)
+
+    def _name(self, name: str) -> bytes:
+        if len(self._names) >= _CACHED:
+            self._names.clear()
+        encoded = self._names[name] = _short(name) + b"S"
+        return encoded
+
+    def _body(self, body: bytes) -> list[bytes]:
+        if not body:
+            return []
+        room, parts = self._room, []
+        for start in range(0, len(body), room):
+            part = body if len(body) <= room else body[start : start + room]
+            parts += [pack(">BHI", 3, self._channel, len(part)), part, _END]
+        return parts
+
+
+class Raw:
+    """A delivery as it came, before anybody looked inside."""
+
+    __slots__ = ("body", "consumer", "header", "missing", "parts", "redelivered", "tag", "target")
+
+    def __init__(self, payload: bytes) -> None:
+        at = 5 + payload[4]
+        self.consumer = payload[5:at]
+        self.tag, self.redelivered = unpack_from(">QB", payload, at)
+        at += 9
+        at += 1 + payload[at]
+        self.target = payload[at + 1 : at + 1 + payload[at]]
+        self.header = b""
+        self.body = b""
+        self.missing = 0
+        self.parts: list[bytes] | None = None
+
+    def take_header(self, payload: bytes) -> bool:
+        """The content header frame came; whether the delivery is complete with it."""
+        self.header = payload
+        (self.missing,) = unpack_from(">Q", payload, 4)
+        return self.missing == 0
+
+    def take_body(self, payload: bytes) -> bool:
+        """A body frame came; whether the delivery is complete with it."""
+        self.missing -= len(payload)
+        if self.missing == 0 and self.parts is None:
+            self.body = payload
+            return True
+        self.parts = self.parts or []
+        self.parts.append(payload)
+        if self.missing <= 0:
+            self.body = b"".join(self.parts)
+        return self.missing <= 0
+
+
+def decode(raw: Raw) -> tuple[Message, dict[str, str]]:
+    """The message of a delivery, and the bus's own properties beside it.
+
+    Bytes are carried, never interpreted: no content encoding, no compression, no serialiser. A foreign message whose
+    headers cannot be read still is a message, with its body and nothing else.
+    """
+    headers, content_type = _plain(raw.header) or _foreign(raw.header)
+    own = [name for name in headers if name.startswith(PROPERTY_PREFIX)]
+    properties = {name[len(PROPERTY_PREFIX) :]: str(headers.pop(name)) for name in own}
+    for name in _BROKERS_OWN.intersection(headers):
+        del headers[name]
+    return from_headers(headers, content_type, raw.body), properties
+
+
+def _plain(header: bytes) -> tuple[dict[str, Any], str] | None:
+    try:
+        return _ours(header)
+    except (IndexError, struct.error):
+        return None
+
+
+def _ours(header: bytes) -> tuple[dict[str, Any], str] | None:
+    """Headers and content type, if the message is laid out as :class:`Encoder` does it; else None."""
+    (flags,) = unpack_from(">H", header, 12)
+    if flags != _FLAGS:
+        return None
+    at = 15 + header[14]
+    content_type = header[15:at].decode("utf-8", "replace")
+    headers = _texts(header, at)
+    return None if headers is None else (headers, content_type)
+
+
+def _texts(data: bytes, at: int) -> dict[str, Any] | None:
+    """A field table (4.2.5.5) in which every value is a long string; None when another kind is among them."""
+    headers: dict[str, Any] = {}
+    end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+    at += 4
+    while at < end:
+        start = at + 1
+        at = start + data[at]
+        name = data[start:at]
+        if data[at] != 0x53:  # 'S'
+            return None
+        start = at + 5
+        at = start + int.from_bytes(data[at + 1 : start], "big")
+        headers[name.decode("utf-8", "replace")] = data[start:at].decode("utf-8", "replace")
+    return headers
+
+
+def _foreign(header: bytes) -> tuple[dict[str, Any], str]:
+    content = amqp.Message()
+    try:
+        content.inbound_header(header)
+    except Exception:  # whatever a stranger wrote there: the body is what counts
+        return {}, JSON
+    headers = content.properties.get("application_headers") or {}
+    if "message_id" in content.properties:
+        headers.setdefault("cloudEvents:id", str(content.properties["message_id"]))
+    return dict(headers), str(content.properties.get("content_type") or JSON)
+
+
+def _short(text: str) -> bytes:
+    """A short string (4.2.5.3): 255 bytes at most; what is longer is cut, never in the middle of a character."""
+    data = text.encode("utf-8", "replace")
+    if len(data) > 255:
+        data = data[:255].decode("utf-8", "ignore").encode()
+    return bytes((len(data),)) + data
