@@ -43,7 +43,7 @@ def server(url: str) -> Engine:
         raise StoreError("PostgreSQL needs its driver: pip install 'esb[postgresql]'") from error
     try:
         parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise StoreError(
             "the database URL cannot be read: postgresql://user:password@host:5432/name is needed"
         ) from error

@@ -58,10 +58,13 @@ def driver(error: Exception, database: str) -> Exception | None:
 
 
 def listener(database: str):
-    """A ``handle_error`` listener that raises what :func:`translate` says."""
+    """A ``handle_error`` listener that raises what :func:`translate` says.
+
+    Except while an idle connection is tried before use: the pool replaces one that is dead, and nobody needs to know.
+    """
 
     def handle(context: ExceptionContext) -> Exception | None:
-        return translate(context.original_exception, database)
+        return None if context.is_pre_ping else translate(context.original_exception, database)
 
     return handle
 

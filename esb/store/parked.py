@@ -99,7 +99,7 @@ class ParkedMessages:
         error: str = "",
         status: State | None = "parked",
         limit: int = 100,
-    ) -> list[Parked]:
+    ) -> Sequence[Parked]:
         """The longest waiting first. ``id`` is a message id or its beginning; ``error`` a group's."""
         equal = {"place": place, "kind": kind, "type": type, "subject": subject, "shape": error, "status": status}
         query = sa.select(*_columns()).where(*(_at[name] == value for name, value in equal.items() if value))
@@ -107,7 +107,7 @@ class ParkedMessages:
             query = query.where(_at.message_id >= id, _at.message_id < id + "\U0010ffff")
         return self._select(query.order_by(_at.parked_at, _at.message_id, _at.place).limit(limit))
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> Sequence[Group]:
         """What waits for a person, by cause; the most frequent first."""
         rows = self._db.rows(
             "SELECT kind, place, shape, count(*), min(parked_at), max(parked_at) FROM parked "
@@ -115,7 +115,7 @@ class ParkedMessages:
         )
         return [Group(*row) for row in rows]
 
-    def retry(self, keys: Sequence[Key], who: str, why: str = "") -> list[Key]:
+    def retry(self, keys: Sequence[Key], who: str, why: str = "") -> Sequence[Key]:
         """Send messages on again, from where they failed; those that were parked, and are now under way.
 
         With this transaction: the outbox has them, the journey says so, the audit says who. What would stop them
@@ -128,7 +128,7 @@ class ParkedMessages:
         Tracking(self._db).reopen([parked.key for parked in found])
         return self._audited(found, "retry", who, why)
 
-    def discard(self, keys: Sequence[Key], who: str, why: str = "") -> list[Key]:
+    def discard(self, keys: Sequence[Key], who: str, why: str = "") -> Sequence[Key]:
         """Give messages up; those that were parked, and now are discarded."""
         found = self._take(keys, "discarded")
         Tracking(self._db).discard([parked.key for parked in found], time.time())
@@ -138,16 +138,16 @@ class ParkedMessages:
         """Messages that were sent on got through. Say so for those with the property ``esb-retry``."""
         self._db.many(_ACT, [("resolved", *key, "retrying") for key in keys])
 
-    def _take(self, keys: Sequence[Key], status: State) -> list[Parked]:
+    def _take(self, keys: Sequence[Key], status: State) -> Sequence[Parked]:
         """Those of ``keys`` that were still parked: of two people who act at once, one gets each message."""
         taken = [key for key in sorted(set(keys)) if self._db.run(_ACT, (status, *key, "parked"))]
         return [parked for key in taken if (parked := self.get(*key))]
 
-    def _audited(self, found: Sequence[Parked], act: str, who: str, why: str) -> list[Key]:
+    def _audited(self, found: Sequence[Parked], act: str, who: str, why: str) -> Sequence[Key]:
         Audit(self._db).append_all([(who, act, f"{p.message.id} {p.place}", why, p.kind) for p in found])
         return [parked.key for parked in found]
 
-    def _select(self, query: sa.Select[Any]) -> list[Parked]:
+    def _select(self, query: sa.Select[Any]) -> Sequence[Parked]:
         return [_parked(row) for row in self._db.select(query)]
 
 

@@ -149,7 +149,7 @@ class Tracking:
     def known(self, ids: Collection[str], place: str) -> set[str]:
         """Which of these messages have a row at a place."""
         rows = self._db.rows(
-            f"SELECT message_id FROM hops WHERE {self._db.one_of('message_id')} AND place = ?",  # noqa: S608
+            f"SELECT message_id FROM hops WHERE {self._db.one_of('message_id')} AND place = ?",
             (self._db.listed(sorted(set(ids))), place),
         )
         return {row[0] for row in rows}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from esb.store import BreakerRow, Store
@@ -113,7 +115,7 @@ class BreakerScenarios:
                 return t.breakers.change("w", version, BreakerRow(endpoint="w", probe_owner=name))
 
         for version in (0, 1, 2):
-            assert sorted(race(lambda name, v=version: act(v, name)).values()) == [False, True]
+            assert sorted(race(partial(act, version)).values()) == [False, True]
 
 
 class SuspectScenarios:

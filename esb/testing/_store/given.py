@@ -25,7 +25,12 @@ def message(id: str = "m1", **fields: Any) -> Message:
 
 def parked(id: str = "m1", place: str = "flow:sales", **fields: Any) -> Parked:
     """A parked message whose other fields do not matter."""
-    defaults = {"queue": "esb.flow.sales", "kind": "contract", "error": "total is missing", "parked_at": 100.0}
+    defaults: dict[str, Any] = {
+        "queue": "esb.flow.sales",
+        "kind": "contract",
+        "error": "total is missing",
+        "parked_at": 100.0,
+    }
     return Parked(message=message(id), place=place, **defaults | fields)
 
 

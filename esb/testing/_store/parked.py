@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from esb.store import IN_DOUBT, RETRY, InboxEntry, Parked, Status, Store
@@ -116,12 +118,12 @@ class ParkedScenarios:
         keys = [(f"m{n}", "flow:sales") for n in range(10)]
         _park(store, *(parked(id) for id, _ in keys))
 
-        def act(name: str) -> list:
+        def act(name: str) -> Sequence[tuple[str, str]]:
             with store.transaction() as t:
                 return t.parked.retry(keys, name)
 
         got = race(act)
-        assert sorted(got["a"] + got["b"]) == sorted(keys)
+        assert sorted([*got["a"], *got["b"]]) == sorted(keys)
         with store.reading() as t:
             assert t.outbox.count() == 10
 
