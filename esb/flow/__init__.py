@@ -1,0 +1,21 @@
+"""The flow engine: steps of enterprise integration patterns, compiled to functions. Pure: messages in, messages out."""
+
+from esb.flow.compile import Parts, build_parts, compile_flow, compile_mapping
+from esb.flow.result import PART, ChildFailure, Event, Result, Send, StepTrace
+from esb.flow.run import Flow
+from esb.flow.steps import STEPS
+
+__all__ = [
+    "PART",
+    "STEPS",
+    "ChildFailure",
+    "Event",
+    "Flow",
+    "Parts",
+    "Result",
+    "Send",
+    "StepTrace",
+    "build_parts",
+    "compile_flow",
+    "compile_mapping",
+]

@@ -1,0 +1,190 @@
+"""Steps that let messages out: ``send`` (recipient list), ``publish`` (publish-subscribe) and ``wiretap``.
+
+All of them leave the document as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict, Field, RootModel, model_validator
+
+from esb.config.components import Scope, Step
+from esb.config.models import ContractRef
+from esb.flow.result import Event
+from esb.flow.result import Send as Command
+from esb.flow.run import located
+from esb.flow.step import Kind, Shorthand
+from esb.flow.transformation import MappingRef
+from esb.flow.work import Action, Work
+from esb.message import derive_id
+
+if TYPE_CHECKING:
+    from esb.flow.compile import Context
+
+_Build = Callable[[Work], Command]
+
+
+class Recipient(Shorthand):
+    """``endpoint.operation`` (or an endpoint that has just one), or ``{to: endpoint.operation, map: mapping}``."""
+
+    short: ClassVar[str] = "to"
+    to: str = Field(description="endpoint.operation, or an endpoint that has just one operation.")
+    map: MappingRef | None = Field(None, description="What is sent is the document as this mapping makes it.")
+
+
+def _one_or_many(schema: dict[str, Any]) -> None:
+    many = {key: schema.pop(key) for key in ("type", "items", "minItems") if key in schema}
+    schema["anyOf"] = [many["items"], many]
+
+
+class SendSettings(RootModel[tuple[Recipient, ...]]):
+    """One recipient or a list of them."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra=_one_or_many)
+    root: tuple[Recipient, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
+
+
+class Send(Kind):
+    """Sends the document to one endpoint or several, each with its own mapping.
+
+    What is sent meets the operation's contract. With a list of recipients the ids do not depend on the list's order.
+    """
+
+    kind: ClassVar[str] = "send"
+    summary = "Send the document to endpoints."
+    Settings = SendSettings
+
+    @classmethod
+    def target(cls, settings: SendSettings) -> str:
+        return settings.root[0].to if len(settings.root) == 1 else ""
+
+    @classmethod
+    def check(cls, settings: SendSettings, scope: Scope) -> Scope:
+        for number, recipient in enumerate(settings.root):
+            at = (number,) if len(settings.root) > 1 else ()
+            going = scope if recipient.map is None else scope.mapping(recipient.map, (*at, "map"))
+            going.operation(recipient.to, (*at, "to"))
+        return scope
+
+    @classmethod
+    def compile(cls, step: Step, context: Context) -> Action:
+        builds = _builds(step, context, tap=False)
+        outcome = ", ".join(recipient.to for recipient in step.settings.root)
+
+        def run(work: Work) -> bool:
+            work.at = step
+            sends = [build(work) for build in builds]
+            work.sends += sends
+            work.trace(outcome, tuple([send.message.id for send in sends]))
+            return True
+
+        return run
+
+
+class Wiretap(Send):
+    """Sends a copy on the side: if it cannot be made, the trace says so and the message goes on.
+
+    Once made it is a message like any other: it goes out when its flow completes, and if the endpoint fails it is
+    retried and parked there by itself, marked as a tap. It never holds up the message it was taken from.
+    """
+
+    kind: ClassVar[str] = "wiretap"
+    summary = "Send a copy on the side that cannot fail the message."
+
+    @classmethod
+    def compile(cls, step: Step, context: Context) -> Action:
+        builds = _builds(step, context, tap=True)
+
+        def run(work: Work) -> bool:
+            work.at = step
+            for build in builds:
+                try:
+                    send = build(work)
+                except Exception as cause:
+                    work.trace(f"no copy: {located(cause, context.name, step)}")
+                else:
+                    work.sends.append(send)
+                    work.trace(f"{send.endpoint}.{send.operation}", (send.message.id,))
+            return True
+
+        return run
+
+
+def _builds(step: Step, context: Context, tap: bool) -> list[_Build]:
+    """One function a recipient. In a list the recipient's name enters its id, so that the order does not."""
+    recipients: tuple[Recipient, ...] = step.settings.root
+    seen: Counter[str] = Counter()
+    builds = []
+    for recipient in recipients:
+        name = step.name if len(recipients) == 1 else f"{step.name}[{recipient.to}]"
+        builds.append(_build(recipient, step, context, (name, seen[recipient.to]), tap))
+        seen[recipient.to] += 1
+    return builds
+
+
+def _build(recipient: Recipient, step: Step, context: Context, identity: tuple[str, int], tap: bool) -> _Build:
+    endpoint, operation, contract = context.operation(recipient.to, step)
+    convert = None if recipient.map is None else context.mapping(recipient.map, step)
+    place, name = context.place, step.name
+    word, ordinal = identity
+
+    def build(work: Work) -> Command:
+        parent = work.message
+        document = work.document if convert is None else convert(work)
+        id = derive_id(parent.id, parent.epoch, place, word, ordinal)
+        message = document.child(parent, id, contract)
+        return Command(message=message, endpoint=endpoint, operation=operation, step=name, tap=tap)
+
+    return build
+
+
+class PublishSettings(Shorthand):
+    """``type/v1``, or ``{event: type/v1, map: mapping}``."""
+
+    short: ClassVar[str] = "event"
+    event: ContractRef = Field(description="The event's type and version; the document meets its contract.")
+    map: MappingRef | None = Field(None, description="What is published is the document as this mapping makes it.")
+
+
+class Publish(Kind):
+    """Tells whoever wants to know: the document goes out as an event."""
+
+    kind: ClassVar[str] = "publish"
+    summary = "Publish the document as an event."
+    Settings = PublishSettings
+
+    @classmethod
+    def target(cls, settings: PublishSettings) -> str:
+        return settings.event
+
+    @classmethod
+    def check(cls, settings: PublishSettings, scope: Scope) -> Scope:
+        going = scope if settings.map is None else scope.mapping(settings.map, ("map",))
+        going.contract(settings.event, ("event",))
+        return scope
+
+    @classmethod
+    def compile(cls, step: Step, context: Context) -> Action:
+        settings: PublishSettings = step.settings
+        contract = context.contract(settings.event, step)
+        convert = None if settings.map is None else context.mapping(settings.map, step)
+        place, name, outcome = context.place, step.name, settings.event
+
+        def run(work: Work) -> bool:
+            work.at = step
+            parent = work.message
+            document = work.document if convert is None else convert(work)
+            message = document.child(parent, derive_id(parent.id, parent.epoch, place, name, 0), contract)
+            work.events.append(Event(message=message, step=name))
+            work.trace(outcome, (message.id,))
+            return True
+
+        return run

@@ -1,0 +1,123 @@
+"""A compiled flow: one message in, a :class:`Result` out. Pure, shared by threads, and it never raises for a message.
+
+No I/O and no clock: ``$now`` is the message's time, ids of descendants are derived. So a repeat, on any machine, gives
+the same result.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+
+from esb.config.components import Step
+from esb.contract import Contract
+from esb.errors import DecodeError, InternalError, MessageError
+from esb.flow.result import Result
+from esb.flow.work import Action, Document, Work
+from esb.formats.numbers import decode_json
+from esb.message import JSON, Message
+
+_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class Flow:
+    """Runs messages through the steps of one flow. Made by :func:`esb.flow.compile_flow`."""
+
+    def __init__(
+        self,
+        entry: Step,
+        name: str,
+        source: str,
+        action: Action,
+        parts: Mapping[str, Action],
+        contract: Contract | None,
+        contracts: Mapping[str, Contract],
+    ) -> None:
+        """Args: the place errors before the first step are told at, the flow's name and source, its steps, the bodies
+        of its splits by step name, the contract of what comes in (None: the one that the message names), and all
+        contracts."""
+        self.name = name
+        self.source = source
+        self._entry = entry
+        self._action = action
+        self._parts = parts
+        self._contract = contract
+        self._contracts = contracts
+
+    def run(self, message: Message, part: str = "") -> Result:
+        """All that follows from a message.
+
+        Args:
+            message: with a JSON body.
+            part: the name of a split step when the message is a part of it (a retried ``ChildFailure``): it goes
+                through the body of that step only.
+        """
+        work = Work(message, self._entry, [])
+        try:
+            goes_on = self._enter(work, part)(work)
+        except BaseException as error:  # the engines' panics are BaseExceptions, and must not end the worker either
+            if isinstance(error, _ENDS):
+                raise
+            return self._failed(work, error)
+        return Result(
+            status="completed" if goes_on else "filtered",
+            sends=tuple(work.sends),
+            events=tuple(work.events),
+            steps=work.steps,
+            children=tuple(work.failures),
+        )
+
+    def _enter(self, work: Work, part: str) -> Action:
+        """Read and check what came in; the steps it has to go through."""
+        message = work.message
+        work.document = Document(read(message), message.type, message.version, message.body)
+        if part:
+            return self._body(part)
+        contract = self._contract or self._contracts.get(message.contract)
+        if contract is not None:
+            work.document.meet(contract)
+        return self._action
+
+    def _body(self, part: str) -> Action:
+        try:
+            return self._parts[part]
+        except KeyError:
+            raise MessageError(
+                f"the message is a part of the split {part!r}, which is no longer in the flow: put a step of that name "
+                "back, or discard the message"
+            ) from None
+
+    def _failed(self, work: Work, cause: BaseException) -> Result:
+        error = located(cause, self.name, work.at)
+        work.trace(f"failed: {error.kind}")
+        return Result(status="failed", steps=work.steps, error=error, step=work.at.name)
+
+
+def read(message: Message) -> object:
+    """The document of a message. Raises ``DecodeError``."""
+    kind = message.content_type
+    if kind != JSON and not _is_json(kind):
+        raise DecodeError(f"a flow works on JSON documents, and this message is {kind or 'of no content type'}")
+    return decode_json(message.body)
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == JSON or kind.endswith("+json")
+
+
+def located(cause: BaseException, flow: str, step: Step) -> MessageError:
+    """The error with its place in front; anything unexpected as an ``InternalError``."""
+    error = cause if isinstance(cause, MessageError) else _internal(cause)
+    place = f"flow {flow}, step {step.name}" + (f" ({step.file}:{step.line})" if step.file else "")
+    if not str(error).startswith(place):
+        error.args = (f"{place}: {error}", *error.args[1:])
+    error.__traceback__ = None  # its frames would keep the documents of the run alive
+    return error
+
+
+def _internal(cause: BaseException) -> InternalError:
+    frames = traceback.extract_tb(cause.__traceback__)
+    last = frames[-1] if frames else None
+    place = f" at {'/'.join(last.filename.split('/')[-2:])}:{last.lineno}" if last else ""
+    return InternalError(f"unexpected {type(cause).__name__}{place}: {cause}; please report it with the message")

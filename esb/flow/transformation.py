@@ -1,0 +1,126 @@
+"""Steps that change the document: ``map`` (message translator) and ``set`` (content enricher, from the document)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict, Field, RootModel, model_validator
+
+from esb.config.components import Scope, Step
+from esb.config.mappings import plain
+from esb.config.models import InlineMapping
+from esb.errors import MappingError
+from esb.flow.step import Kind
+from esb.flow.work import Action, Document, Work
+from esb.mapping import Fields, Node, parse
+from esb.quoting import quote
+
+if TYPE_CHECKING:
+    from esb.flow.compile import Context
+
+MappingRef = str | InlineMapping  # a mapping's name, or one written in place
+
+
+class MapSettings(RootModel[MappingRef]):
+    """``map: name`` or ``map: {to: contract, set: {…}}``."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Map(Kind):
+    """The document becomes what the mapping makes of it, and is checked against the mapping's target contract."""
+
+    kind: ClassVar[str] = "map"
+    summary = "Make another document of this one."
+    Settings = MapSettings
+
+    @classmethod
+    def target(cls, settings: MapSettings) -> str:
+        return settings.root if isinstance(settings.root, str) else ""
+
+    @classmethod
+    def check(cls, settings: MapSettings, scope: Scope) -> Scope:
+        return scope.mapping(settings.root, ())
+
+    @classmethod
+    def compile(cls, step: Step, context: Context) -> Action:
+        ref = step.settings.root
+        convert = context.mapping(ref, step)
+        outcome = ref if isinstance(ref, str) else ref.target or "mapped"
+
+        def run(work: Work) -> bool:
+            work.at = step
+            work.document = convert(work)
+            work.trace(outcome)
+            return True
+
+        return run
+
+
+class SetSettings(RootModel[dict[str, Any]]):
+    """Fields by name, each with a leaf as in a mapping; a nested mapping goes into a nested object."""
+
+    model_config = ConfigDict(frozen=True)
+    root: dict[str, Any] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fields(self) -> SetSettings:
+        words = {"const", "from", "each"} & self.root.keys()
+        if words:
+            raise ValueError(f"set takes fields by name; one named {min(words)} is written {{set: {{…}}}}")
+        return self
+
+
+class Set(Kind):
+    """Puts fields into the document and leaves the others as they are.
+
+    All leaves see the document as it was before the step. A leaf that gives nothing changes nothing. No contract is
+    known to hold afterwards.
+    """
+
+    kind: ClassVar[str] = "set"
+    summary = "Add or change fields of the document."
+    Settings = SetSettings
+
+    @classmethod
+    def check(cls, settings: SetSettings, scope: Scope) -> Scope:
+        scope.mapping(InlineMapping(to=None, set=settings.root), ())
+        return scope.unknown()
+
+    @classmethod
+    def compile(cls, step: Step, context: Context) -> Action:
+        fields = plain(step.settings.root)
+        convert = context.mapping(InlineMapping(to=None, set=fields), step)
+        shape = _shape(parse(fields))
+        outcome = ", ".join(fields)
+
+        def run(work: Work) -> bool:
+            work.at = step
+            before = work.document
+            work.document = Document(_merged(before.value, convert(work).value, shape), before.type, 0)
+            work.trace(outcome)
+            return True
+
+        return run
+
+
+_Shape = Mapping[str, Any]  # the nested objects among the fields: name -> shape
+
+
+def _shape(node: Node) -> _Shape:
+    fields = node.fields if isinstance(node, Fields) else ()
+    return {name: _shape(child) for name, child in fields if isinstance(child, Fields)}
+
+
+def _merged(old: Any, new: Mapping[str, Any], shape: _Shape, path: str = "") -> dict[str, Any]:
+    """A copy of ``old`` with ``new`` in it. Nested objects of the step are merged; what a leaf gave is put as it is."""
+    if not isinstance(old, dict):
+        raise MappingError(
+            f"set needs an object {f'at {path}' if path else 'as document'}, not {quote(old)}", leaf=path
+        )
+    merged = {**old, **new}
+    for name, deeper in shape.items():
+        if name in old and old[name] is not None:
+            merged[name] = _merged(old[name], new.get(name) or {}, deeper, f"{path}.{name}" if path else name)
+    return merged

@@ -1,0 +1,130 @@
+"""The state of one run: the document in force, and what has come of the message so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from esb.config.components import Step
+from esb.contract import Contract
+from esb.errors import MessageError
+from esb.expression import Data
+from esb.flow.result import ChildFailure, Event, Send, StepTrace
+from esb.message import Message, child_of, rfc3339
+
+Action = Callable[["Work"], bool]  # a compiled step; False: the message ends here
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Document:
+    """A document with the type it goes by; never changed, only replaced. Derived forms are made once, when needed."""
+
+    __slots__ = ("_body", "_data", "_met", "type", "value", "version")
+
+    def __init__(self, value: Any, type: str, version: int, body: bytes | None = None) -> None:
+        """``version`` 0: no contract is known to hold. ``body``: its JSON, where that exists already."""
+        self.value = value
+        self.type = type
+        self.version = version
+        self._body = body
+        self._data: Data | None = None
+        self._met: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Data:
+        """For expressions."""
+        data = self._data
+        if data is None:
+            data = self._data = Data(self.value)
+        return data
+
+    @property
+    def body(self) -> bytes:
+        """As JSON. Raises ``MessageError`` for text that is no Unicode."""
+        body = self._body
+        if body is None:
+            try:
+                body = self._body = _encode(self.value)
+            except (UnicodeEncodeError, TypeError) as error:
+                raise MessageError(f"the document cannot be written as JSON: {error}") from error
+        return body
+
+    def meet(self, contract: Contract) -> None:
+        """Check it, unless this very document has been checked already. Raises ``ContractError``."""
+        if contract.ref not in self._met:
+            contract.check(self.value)
+            self._met = (*self._met, contract.ref)
+
+    def child(self, parent: Message, id: str, contract: Contract | None) -> Message:
+        """A message with this document, checked against the contract under which it goes out."""
+        if contract is None:
+            return child_of(parent, id, self.type, self.version, parent.subject, self.body)
+        self.meet(contract)
+        subject = contract.subject(self.data) or parent.subject
+        return child_of(parent, id, contract.type, contract.version, subject, self.body)
+
+
+class Bindings(Mapping[str, Any]):
+    """``$message`` in expressions, made when first asked for."""
+
+    __slots__ = ("_message", "_table")
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._table: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        if name != "message":
+            raise KeyError(name)
+        if self._table is None:
+            self._table = _table(self._message)
+        return self._table
+
+    def __contains__(self, name: object) -> bool:
+        return name == "message"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("message",))
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _table(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "type": message.type,
+        "version": message.version,
+        "source": message.source,
+        "subject": message.subject,
+        "time": rfc3339(message.time),
+        "correlation_id": message.correlation_id,
+        "headers": message.headers,
+    }
+
+
+class Work:
+    """One message (or one part of it) on its way through the steps. Belongs to the thread that runs it."""
+
+    __slots__ = ("at", "bindings", "document", "events", "failures", "message", "part", "sends", "steps")
+
+    def __init__(self, message: Message, at: Step, steps: list[StepTrace], part: str = "") -> None:
+        self.message = message
+        self.document: Document = NOTHING
+        self.at = at  # the step under way, for errors
+        self.steps = steps
+        self.part = part
+        self.bindings = Bindings(message)
+        self.sends: list[Send] = []
+        self.events: list[Event] = []
+        self.failures: list[ChildFailure] = []
+
+    def trace(self, outcome: str, children: tuple[str, ...] = ()) -> None:
+        """Note what the step under way did."""
+        self.steps.append(StepTrace(self.at.name, self.at.kind, outcome, children, self.part))
+
+
+NOTHING = Document(None, "", 0)
