@@ -161,7 +161,7 @@ class HttpSettings(Settings):
     verify: bool = Field(True, description="Check the certificate of an https address.")
     ca: str | None = Field(None, description="File of the authorities to trust, instead of the system's.")
     max_reply: Size = Field(1024**2, description="Longest answer that is read.")
-    check: CallPath | None = Field(
+    check: Annotated[str, AfterValidator(_plain_path)] | None = Field(
         None, description="Path to GET for a sign of life; without it, a connection will do."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,8 +43,12 @@ class Service(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: tuple[str, str] | None = None) -> None:
         super().__init__(("127.0.0.1", port), Exchange)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.effects: dict[str, bytes] = {}
         self.behave: Callable[[Exchange], None] = self.keep
