@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from threading import get_ident
 from types import MappingProxyType
 from typing import Any
 
@@ -58,7 +59,7 @@ class Data:
     @property
     def handle(self) -> Any:
         """The engine's form of the document. Raises ``ExpressionError`` for what JSON cannot say."""
-        if self._thread == threading.get_ident():
+        if self._thread == get_ident():
             return self._handle
         return self._convert()
 
@@ -68,7 +69,7 @@ class Data:
         except (TypeError, ValueError, OverflowError) as error:
             raise ExpressionError(f"the document holds a value that JSON cannot say: {error}") from error
         if self._handle is None:  # a handle of another thread must be dropped there, so it is kept
-            self._handle, self._thread = handle, threading.get_ident()
+            self._handle, self._thread = handle, get_ident()
         return handle
 
 
@@ -113,10 +114,8 @@ class Expression:
             run = self._local.run
         except AttributeError:
             run = self._compile()
-        if bindings:
-            bindings = self._select(bindings)
         try:
-            result = run(data.handle, bindings)
+            result = run(data.handle, self._select(bindings) if bindings and self._bound else None)
             return _settle(result) if self._computes else result
         except Exception as error:
             raise self._failed(error) from self._local.__dict__.pop("raised", error)
@@ -132,12 +131,16 @@ class Expression:
                 compiled.register(name, self._guarded(function))
         except ValueError as error:
             raise self._unparsed(error) from error
-        for name, reason in REFUSED.items():
-            compiled.register_override(name, self._guarded(_refusal(reason)))
-        compiled.register_override("now", self._guarded(self._now))
-        compiled.register_override("millis", self._guarded(self._millis))
+        for name, function in self._overrides().items():
+            compiled.register_override(name, self._guarded(function))
         self._local.run = compiled.evaluate_with_data
         return compiled.evaluate_with_data
+
+    def _overrides(self) -> Mapping[str, Callable[..., Any]]:
+        """Only for names in the text: each registered function makes every evaluation slower."""
+        overrides = {name: _refusal(reason) for name, reason in REFUSED.items()}
+        overrides |= {"now": self._now, "millis": self._millis}
+        return {name: function for name, function in overrides.items() if name in self._bound}
 
     def _select(self, bindings: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Only what the expression names: the engine converts every binding at every call."""
