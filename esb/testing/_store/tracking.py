@@ -144,6 +144,13 @@ class TrackingScenarios:
             assert places == ["in:pos", "flow:sales", "out:warehouse"]
             assert t.tracking.journey("nobody") == []
 
+    def test_what_came_before_is_known(self, store: Store) -> None:
+        """Of many ids, those with a row at that very place."""
+        _record(store, hop("m1", "in:pos", Status.ACCEPTED), hop("m2", "in:web", Status.ACCEPTED), hop("m3"))
+        with store.reading() as t:
+            assert t.tracking.known(["m1", "m2", "m3", "m4", "m1"], "in:pos") == {"m1"}
+            assert t.tracking.known([], "in:pos") == set()
+
 
 class RefusalScenarios:
     """Values that a database cannot hold."""
