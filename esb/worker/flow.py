@@ -13,7 +13,7 @@ import msgspec
 
 from esb.broker.port import Delivery, Outcome, Outgoing, endpoint_queue, event_key, flow_queue
 from esb.errors import RoutingError, RowRefused
-from esb.flow import Flow, Result
+from esb.flow import PART, Flow, Result
 from esb.message import Message
 from esb.store import RETRY, Hop, Parked, Status, Transaction
 from esb.worker import suspects
@@ -118,7 +118,7 @@ class FlowWorker(Worker):
     def _run(self, delivery: Delivery) -> Run:
         flow = self._flows[delivery.queue]
         started = self._context.clock()
-        return Run(delivery, flow, flow.run(delivery.message), started)
+        return Run(delivery, flow, flow.run(delivery.message, delivery.properties.get(PART, "")), started)
 
     def _record(
         self, runs: Sequence[Run], batches: Sequence[Sequence[Outgoing]], outcomes: Sequence[Outcome], suspected: bool
@@ -193,7 +193,7 @@ class FlowWorker(Worker):
     def _failures(self, run: Run, now: float) -> list[Parked]:
         queue, journal = run.delivery.queue, self._journal
         rows = [
-            journal.parked(c.message, run.place, queue, c.error, now, step=c.step, properties=c.properties)
+            journal.parked(c.message, run.place, queue, c.error, now, step=c.step, properties=dict(c.properties))
             for c in run.result.children
         ]
         error = self._error(run)

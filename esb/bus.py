@@ -1,0 +1,230 @@
+"""The composition root: from a loaded definition to a running bus. Everything is wired here, and only here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from esb.broker import open_broker
+from esb.broker.port import Broker, Queue, Topology, endpoint_queue, event_key, flow_queue, inbound_queue
+from esb.config import Components, Definition, sources_of_flows
+from esb.errors import EndpointError, EsbError
+from esb.flow import STEPS, Parts, build_parts, compile_flow
+from esb.formats import FORMATS
+from esb.gateway.app import Served, build
+from esb.message import new_id
+from esb.ports import Adapter, Format
+from esb.recovery import delays
+from esb.store import Store, open_store
+from esb.worker.context import Context, nowhere
+from esb.worker.endpoint import EndpointWorker
+from esb.worker.flow import FULL, FlowWorker
+from esb.worker.inbound import InboundWorker
+from esb.worker.ingress import Ingress
+from esb.worker.intake import Intake
+from esb.worker.poller import Poller
+from esb.worker.sweeper import Heartbeat, Sweeper
+from esb.worker.thread import Worker
+from esb.worker.verdict import LONGEST_DELAY_QUEUE
+
+log = structlog.get_logger("esb.bus")
+
+ADAPTERS = "esb.adapters"  # entry-point group
+
+
+def discover() -> Components:
+    """Every adapter kind that is installed (ours and third parties'), every format and step."""
+    adapters = {point.name: point.load() for point in entry_points(group=ADAPTERS)}
+    return Components(adapters=adapters, formats=FORMATS, steps=STEPS)
+
+
+class Bus:
+    """One process's view of the bus: definition, compiled flows, broker, store, adapters. Workers are made from it."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        components: Components,
+        *,
+        broker: Broker | None = None,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+        point: Callable[[str], None] = nowhere,
+    ) -> None:
+        """Broker and store default to those of the configuration; tests pass their own."""
+        self._close = ExitStack()
+        self.definition = definition
+        self.broker = broker or self._closing(open_broker(definition.config.broker, data_directory(definition)))
+        self.store = store or self._closing(open_store(definition.config.database, data_directory(definition)))
+        self.parts: Parts = build_parts(definition)
+        self.adapters = {name: make_adapter(name, definition, components) for name in definition.endpoints}
+        self.formats = {name: make_format(name, definition, components) for name in definition.endpoints}
+        for adapter in self.adapters.values():
+            self._close.callback(adapter.close)
+        self.context = Context(
+            definition=definition,
+            flows={name: compile_flow(flow, definition, self.parts) for name, flow in definition.flows.items()},
+            contracts=self.parts.contracts,
+            adapters=self.adapters,
+            formats=self.formats,
+            broker=self.broker,
+            store=self.store,
+            owner=new_id(),
+            clock=clock,
+            point=point,
+        )
+
+    def prepare(self) -> None:
+        """Make what must exist: the tables of an embedded store, queues and bindings; activate the definition."""
+        if self.store.embedded:
+            self.store.migrate()
+        else:
+            self.store.require_current()
+        with self.store.transaction() as t:
+            previous = t.definitions.active()
+            t.definitions.activate(self.definition.hash, self.definition.files)
+        self.broker.declare(topology(self.definition, bindings_of(previous.files) if previous else ()))
+
+    def open_adapters(self) -> None:
+        """Get every adapter ready. One whose outside is not there says so, and is tried again when it is needed."""
+        for name, adapter in self.adapters.items():
+            try:
+                adapter.open()
+            except EndpointError as error:
+                log.warning("endpoint is not there yet", endpoint=name, kind=error.kind, error=str(error))
+
+    def intakes(self) -> dict[str, Intake]:
+        """The way in of each endpoint that receives."""
+        receiving = {name: e for name, e in self.definition.endpoints.items() if e.receive is not None}
+        return {
+            name: Intake(endpoint, self.formats[name], self.parts.contracts.get(endpoint.receive.common.contract or ""))
+            for name, endpoint in receiving.items()
+            if endpoint.receive is not None
+        }
+
+    def workers(self) -> list[Worker]:
+        """Everything the bus role runs, in the order in which it should start."""
+        context, intakes = self.context, self.intakes()
+        workers: list[Worker] = [Heartbeat(context), Sweeper(context)]
+        workers += [EndpointWorker(context, e) for e in self.definition.endpoints.values() if e.operations]
+        if context.flows:
+            workers.append(FlowWorker(context))
+        if intakes:
+            workers.append(InboundWorker(context, intakes))
+        polling = (name for name in intakes if self.adapters[name].features.polls)
+        return workers + [Poller(context, self.definition.endpoints[name], intakes[name]) for name in polling]
+
+    def serving(self) -> list[Served]:
+        """Endpoints that take HTTP requests."""
+        names = (name for name in self.intakes() if self.adapters[name].features.serves)
+        return [Served(name, self.adapters[name], self.formats[name].content_type) for name in names]
+
+    def ingress(self) -> Ingress:
+        """The way in of the web role."""
+        return Ingress(self.context, self.intakes())
+
+    def web(self, ingress: Ingress) -> Any:
+        """The ASGI application of the web role."""
+        limit = self.definition.config.http.max_body
+        return build(self.serving(), ingress.enter, max_body=limit, ready=self.trouble)
+
+    def trouble(self) -> str:
+        """Why no message would be taken now, or nothing."""
+        try:
+            self.broker.check()
+            self.store.check()
+        except EsbError as error:
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        """Let everything go that was opened here."""
+        self._close.close()
+
+    def _closing(self, thing):
+        self._close.callback(thing.close)
+        return thing
+
+
+def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
+    """The bus role: start all workers, wait until told to stop, drain."""
+    bus.prepare()
+    bus.open_adapters()
+    workers = bus.workers()
+    heartbeat = workers[0]
+    assert isinstance(heartbeat, Heartbeat)
+    heartbeat.beat()  # before anything is taken: whoever finds our traces must find us alive
+    for worker in workers:
+        worker.start()
+    ready()
+    while not stopped():
+        time.sleep(0.1)
+    shut_down(workers[1:], bus.definition.config.worker.drain)
+    shut_down([heartbeat], bus.definition.config.worker.drain)
+
+
+def shut_down(workers: Iterable[Worker], limit: float) -> None:
+    """Stop workers together; they drain side by side. At most ``limit`` seconds."""
+    workers = list(workers)
+    deadline = time.monotonic() + limit
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.join(max(deadline - time.monotonic(), 0.1))
+
+
+def data_directory(definition: Definition) -> Path:
+    """Where the embedded broker and store live."""
+    return Path(definition.root, definition.config.data)
+
+
+def make_adapter(name: str, definition: Definition, components: Components) -> Adapter:
+    """The adapter of one endpoint, not yet opened."""
+    endpoint = definition.endpoints[name]
+    return components.adapters[endpoint.adapter](
+        name,
+        endpoint.settings,
+        {word: operation.settings for word, operation in endpoint.operations.items()},
+        endpoint.receive.settings if endpoint.receive else None,
+        root=definition.root,
+    )
+
+
+def make_format(name: str, definition: Definition, components: Components) -> Format:
+    """The format of one endpoint."""
+    endpoint = definition.endpoints[name]
+    return components.formats[endpoint.format](endpoint.format_settings)
+
+
+def topology(definition: Definition, previous: Iterable[tuple[str, str]] = ()) -> Topology:
+    """All queues, bindings and delays of a definition; what ``previous`` bound beyond that is stale."""
+    queues = [
+        Queue(flow_queue(f.name), (event_binding(f.source),) if f.is_event else ()) for f in definition.flows.values()
+    ]
+    queues += [Queue(endpoint_queue(e.name)) for e in definition.endpoints.values() if e.operations]
+    queues += [Queue(inbound_queue(e.name)) for e in definition.endpoints.values() if e.receive]
+    waits = {FULL, definition.config.worker.lease}
+    waits.update(wait for e in definition.endpoints.values() for wait in delays(e.recovery))
+    wanted = {(queue.name, key) for queue in queues for key in queue.events}
+    return Topology(
+        queues=tuple(queues),
+        delays=tuple(sorted(wait for wait in waits if wait <= LONGEST_DELAY_QUEUE)),
+        stale=tuple(sorted(set(previous) - wanted)),
+    )
+
+
+def event_binding(contract: str) -> str:
+    """``order.placed/v1`` as a routing key."""
+    type, _, version = contract.partition("/v")
+    return event_key(type, int(version))
+
+
+def bindings_of(files: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(queue, routing key) of every flow in a stored definition that starts at an event."""
+    return [(flow_queue(name), event_binding(source)) for name, source in sources_of_flows(files) if "/" in source]

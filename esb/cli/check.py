@@ -1,0 +1,49 @@
+"""`esb check`: every finding of a bus directory, at once."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from esb.cli.common import FAILED, directory, json_output, print_json, told
+
+
+@click.command("check")
+@directory
+@click.argument("path", required=False, type=click.Path(file_okay=False))
+@click.option("--strict", is_flag=True, help="Warnings fail, too.")
+@json_output
+@told
+def command(root: str, env: str | None, path: str | None, strict: bool, as_json: bool) -> None:
+    """Check all files: keys, types, references, expressions, contracts. Exit code 1 when there are errors."""
+    from esb.bus import discover
+    from esb.config import format_findings, inspect
+
+    checked = inspect(path or root, discover(), env)
+    errors = sum(finding.level == "error" for finding in checked.findings)
+    warnings = len(checked.findings) - errors
+    if as_json:
+        print_json(checked.findings)
+    elif checked.findings:
+        click.echo(format_findings(checked.findings, checked.sources))
+    click.secho(_verdict(checked, errors, warnings), fg="red" if errors else "green", err=True)
+    if errors or (strict and warnings):
+        sys.exit(FAILED)
+
+
+def _verdict(checked, errors: int, warnings: int) -> str:
+    if errors or warnings:
+        return f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+    d = checked.definition
+    sizes = [
+        (len(d.endpoints), "endpoint"),
+        (len(d.flows), "flow"),
+        (len(d.mappings), "mapping"),
+        (len(d.contracts), "contract"),
+    ]
+    return "no findings: " + ", ".join(_counted(*size) for size in sizes)
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,66 @@
+"""`esb db`: the tables of the store."""
+
+from __future__ import annotations
+
+import click
+
+from esb.cli.common import directory, json_output, print_json, told
+
+
+@click.group("db")
+def command() -> None:
+    """Create, upgrade or inspect the database."""
+
+
+@command.command("upgrade")
+@directory
+@told
+def upgrade(root: str, env: str | None) -> None:
+    """Bring the tables to what this version needs. Stop the bus first when it is an older version."""
+    store = _open(root, env)
+    before, head = store.revision()
+    if before == head:
+        click.echo(f"{store.name} is at {head} already", err=True)
+        return
+    store.migrate()
+    click.echo(f"{store.name}: {before or 'empty'} -> {head}", err=True)
+
+
+@command.command("status")
+@directory
+@json_output
+@told
+def status(root: str, env: str | None, as_json: bool) -> None:
+    """Say which revision the tables have, and which one is needed."""
+    store = _open(root, env)
+    current, head = store.revision()
+    if as_json:
+        print_json({"store": store.name, "current": current, "needed": head, "ok": current == head})
+    else:
+        click.echo(f"{store.name}: at {current or 'nothing'}, needed {head}")
+    if current != head:
+        raise SystemExit(1)
+
+
+@command.command("prune")
+@directory
+@told
+def prune(root: str, env: str | None) -> None:
+    """Delete what is older than `retention:` says, now instead of by and by."""
+    import time
+
+    from esb.cli.common import opened_store
+    from esb.config import load_bus_config
+
+    _, config = load_bus_config(root, env)
+    with opened_store(root, env) as store:
+        for table, rows in sorted(store.prune(time.time(), config.retention).items()):
+            click.echo(f"{table}: {rows} rows deleted", err=True)
+
+
+def _open(root: str, env: str | None):
+    from esb.config import load_bus_config
+    from esb.store import open_store
+
+    place, config = load_bus_config(root, env)
+    return open_store(config.database, place / config.data)

@@ -1,0 +1,73 @@
+"""`esb flows`: the flows and their figures; or one flow, drawn as text."""
+
+from __future__ import annotations
+
+import click
+
+from esb.cli.common import directory, json_output, load, not_found, print_json, print_table, told
+
+
+@click.command("flows")
+@directory
+@click.argument("name", required=False)
+@json_output
+@told
+def command(root: str, env: str | None, name: str | None, as_json: bool) -> None:
+    """List flows with what waits, is done, filtered and parked; with NAME show its steps."""
+    definition, _ = load(root, env)
+    if name and name not in definition.flows:
+        not_found(f"no flow {name!r}; there are: {', '.join(sorted(definition.flows))}")
+    rows = _rows(definition, name)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("flow", "from", "waiting", "completed", "filtered", "parked", "title"),
+        [[row[key] for key in ("flow", "from", "waiting", "completed", "filtered", "parked", "title")] for row in rows],
+        right=("waiting", "completed", "filtered", "parked"),
+    )
+    if name:
+        click.echo()
+        _draw(definition.flows[name].steps, 1)
+
+
+def _rows(definition, name: str | None) -> list[dict]:
+    from esb.broker import open_broker
+    from esb.broker.port import flow_queue
+    from esb.bus import data_directory
+    from esb.cli.figures import figures
+    from esb.store import Status
+
+    chosen = [f for f in definition.flows.values() if name in (None, f.name)]
+    broker = open_broker(definition.config.broker, data_directory(definition))
+    depths, _, ledger = figures(definition, broker, [flow_queue(f.name) for f in chosen])
+    rows = []
+    for f in chosen:
+        counts = ledger.flows.get(f"flow:{f.name}", {}) if ledger else {}
+        queue = depths.get(flow_queue(f.name))
+        rows.append({
+            "flow": f.name, "title": f.title, "from": f.source, "waiting": queue.ready if queue else 0,
+            "completed": counts.get(Status.COMPLETED, 0), "filtered": counts.get(Status.FILTERED, 0),
+            "parked": counts.get(Status.PARKED, 0), "steps": [step.name for step in f.steps],
+        })  # fmt: skip
+    return rows
+
+
+def _draw(steps, depth: int) -> None:
+    from esb.config import Step
+
+    for step in steps:
+        click.echo(f"{'  ' * depth}{step.name}")
+        for value in vars(step.settings).values():
+            _draw_nested(value, depth + 1, Step)
+
+
+def _draw_nested(value, depth: int, kind: type) -> None:
+    if isinstance(value, kind):
+        _draw([value], depth)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            _draw_nested(one, depth, kind)
+    elif hasattr(value, "model_fields_set"):
+        for one in vars(value).values():
+            _draw_nested(one, depth, kind)

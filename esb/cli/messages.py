@@ -1,0 +1,68 @@
+"""`esb messages`: what went through the bus, newest first."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from esb.cli.common import directory, json_output, moment, opened_store, print_json, print_table, short, told
+
+
+@click.command("messages")
+@directory
+@click.argument("search", required=False)
+@click.option("--type", "type_", help="Only this type, such as order.placed.")
+@click.option("--at", "place", help="Only this place: in:ENDPOINT, flow:NAME, out:ENDPOINT; 'out:' for all of a sort.")
+@click.option("--status", multiple=True, help="Only this status, such as parked or completed; may be repeated.")
+@click.option("--since", help="Only what came in the last 15m, 2h, 1d …")
+@click.option("-n", "--limit", default=30, show_default=True, type=click.IntRange(1, 10_000))
+@json_output
+@told
+def command(
+    root: str, env: str | None, search: str | None, type_: str | None, place: str | None, status: tuple[str, ...],
+    since: str | None, limit: int, as_json: bool,
+) -> None:  # fmt: skip
+    """List messages. SEARCH is a business key, a message id or its beginning, or a correlation id."""
+    wanted = [_status(word) for word in status]
+    after = time.time() - _seconds(since) if since else None
+    with opened_store(root, env) as store, store.reading() as t:
+        filters = {"type": type_ or "", "place": place or "", "status": wanted, "since": after, "limit": limit}
+        hops = t.tracking.find(subject=search or "", **filters)
+        if search and not hops:
+            hops = t.tracking.find(id=search, **filters) or t.tracking.find(correlation_id=search, **filters)
+    if as_json:
+        print_json([_plain(hop) for hop in hops])
+        return
+    rows = [
+        (moment(h.received_at), h.subject, h.type, h.place, h.status.label, short(h.error, 50), h.message_id)
+        for h in hops
+    ]
+    print_table(("received", "subject", "type", "at", "status", "error", "message"), rows)
+    click.echo(f"{len(hops)} shown; `esb trace SUBJECT` shows a journey" if hops else "no messages", err=True)
+
+
+def _plain(hop) -> dict[str, object]:
+    names = (
+        "message_id", "place", "operation", "correlation_id", "causation_id", "type", "version", "source", "subject",
+        "time", "received_at", "ended_at", "attempts", "error_kind", "error", "detail",
+    )  # fmt: skip
+    return {**{name: getattr(hop, name) for name in names}, "status": hop.status.label}
+
+
+def _status(word: str):
+    from esb.store import Status
+
+    try:
+        return Status[word.upper().replace(" ", "_").replace("-", "_")]
+    except KeyError:
+        raise click.BadParameter(f"one of {', '.join(s.label for s in Status)}", param_hint="--status") from None
+
+
+def _seconds(text: str) -> float:
+    from esb.units import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None

@@ -1,0 +1,66 @@
+"""Hot reload for `esb run --dev`: look at the files, and restart the roles when what changed is free of findings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from esb.cli.common import load, show_findings
+from esb.cli.supervisor import Supervisor
+from esb.errors import ConfigError
+
+FOLDERS = ("endpoints", "flows", "mappings", "contracts", "lookups")
+EVERY = 0.5  # seconds between looks; a few dozen stat calls, so no library that watches is needed
+
+
+class Reloader:
+    """Call it often: it looks at most every half second."""
+
+    def __init__(self, root: str, env: str | None, supervisor: Supervisor) -> None:
+        self._root = Path(root)
+        self._env = env
+        self._supervisor = supervisor
+        self._seen = dict(self._stamps())
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + EVERY
+        stamps = dict(self._stamps())
+        changed = sorted(name for name in stamps.keys() | self._seen.keys() if stamps.get(name) != self._seen.get(name))
+        if changed:
+            self._seen = stamps
+            self._reload(changed)
+
+    def _reload(self, changed: list[str]) -> None:
+        names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        try:
+            load(str(self._root), self._env)
+        except ConfigError as error:
+            show_findings(error)
+            click.secho(f"{names} changed, but has findings: the bus goes on as it was", fg="yellow", err=True)
+            return
+        click.secho(f"{names} changed: reloading", fg="green", err=True)
+        self._supervisor.restart()
+
+    def _stamps(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        files = [*self._root.glob("esb*.yaml"), *(f for name in FOLDERS for f in (self._root / name).rglob("*"))]
+        for file in files:
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                continue
+            yield str(file.relative_to(self._root)), (status.st_mtime_ns, status.st_size)
+
+
+def nothing() -> None:
+    """What is done between looks when nobody asked for reloading."""
+
+
+def watcher(dev: bool, root: str, env: str | None, supervisor: Supervisor) -> Callable[[], None]:
+    """What the supervisor shall call between its looks."""
+    return Reloader(root, env, supervisor) if dev else nothing

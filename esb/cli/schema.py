@@ -1,0 +1,41 @@
+"""`esb schema`: the JSON Schemas behind the configuration files, for editors and for `esb check` alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from esb.cli.common import not_found, print_json, told
+
+
+@click.command("schema")
+@click.argument("kind", required=False)
+@click.option("-o", "--output", type=click.Path(file_okay=False), help="Write one file per kind into this directory.")
+@told
+def command(kind: str | None, output: str | None) -> None:
+    """Print the schema of one KIND of file (bus, endpoint, flow, mapping …), or list the kinds."""
+    from esb.bus import discover
+    from esb.config import schemas
+
+    found = schemas(discover())
+    if output:
+        write_schemas(Path(output))
+        click.echo(f"{len(found)} schemas in {output}", err=True)
+    elif kind is None:
+        click.echo("\n".join(sorted(found)))
+    elif kind in found:
+        print_json(found[kind])
+    else:
+        not_found(f"no kind of file is called {kind!r}; there are: {', '.join(sorted(found))}")
+
+
+def write_schemas(directory: Path) -> None:
+    """One ``<kind>.json`` per kind of file."""
+    from esb.bus import discover
+    from esb.config import schemas
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for kind, schema in schemas(discover()).items():
+        (directory / f"{kind}.json").write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2))
