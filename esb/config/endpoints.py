@@ -13,7 +13,7 @@ from esb.config.files import merged
 from esb.config.findings import Report, nearest
 from esb.config.models import BusConfig, Endpoint, Operation, Receive, Recovery
 from esb.config.secrets import Outside
-from esb.config.tree import Map, Seq, Spot, root
+from esb.config.tree import Map, Spot, root
 from esb.config.validate import build, keys_of
 from esb.ports import Adapter, Features
 
@@ -175,6 +175,12 @@ def apply_overlay(endpoints: list[Map], overlay: Map | None, report: Report) -> 
         if name not in by_name:
             text = f"There is no endpoint {name!r} to override."
             report.at_key(spot.at(name), "unknown-endpoint", text, value=name, hint=nearest(name, by_name))
-        elif not isinstance(change, Map | Seq):
+        elif not isinstance(change, Map):
             report.at(spot.at(name), "wrong-type", "A mapping (key: value) is needed here.")
-    return [merged(d, changes[d["endpoint"]]) if d.get("endpoint") in changes else d for d in endpoints]
+    return [_changed(document, changes) for document in endpoints]
+
+
+def _changed(document: Map, changes: Map) -> Map:
+    name = document.get("endpoint")
+    change = changes.get(name) if isinstance(name, str) else None
+    return merged(document, change) if isinstance(change, Map) else document

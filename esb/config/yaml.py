@@ -35,6 +35,9 @@ _OLD_NUMBERS = (
 )
 
 
+_TAGS = frozenset({"plain", "text", "map", "seq"})  # what the resolver below gives where nothing is written
+
+
 class _Composer(CParser):
     """The C parser with a resolver that only tells plain scalars from quoted ones."""
 
@@ -123,6 +126,8 @@ class _Reader:
             raise yaml.MarkedYAMLError(
                 problem="this document is too large, too deep, or its aliases expand without end", problem_mark=mark
             )
+        if node.tag not in _TAGS:
+            self.report(self.place(node), "yaml-trap", f"Tags are not supported: remove {node.tag!r}.", value=node.tag)
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         self.above.add(id(node))
@@ -131,10 +136,6 @@ class _Reader:
         return value
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
-        if node.tag not in ("plain", "text"):
-            self.report(
-                self.place(node), "yaml-trap", f"Tags are not supported: remove {node.tag!r}.", value=node.value
-            )
         if node.tag != "plain":
             return node.value
         value = scalar(node.value)
