@@ -66,17 +66,16 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Expected:
-    """What must become of the tickets, counted as the bus counts: accepted = filtered + completed + parked.
+    """What must become of the tickets, as the bus counts: accepted = filtered + duplicate + completed + parked.
 
     Attributes:
         files: file names dropped, the repeat among them.
-        accepted: tickets that come in, each once.
+        accepted: tickets that come in, those of a repeated file again.
         filtered: tickets of tills in training.
+        duplicate: tickets of the file that comes again, under another name.
         completed: tickets that become an order.
         parked: kind of failure -> tickets.
         parked_why: trouble -> ticket numbers.
-        duplicate_files: files dropped a second time, under another name.
-        duplicate_tickets: the tickets in them.
         ship: order numbers that the warehouse sends out.
         collect: order numbers that a customer collects.
     """
@@ -84,11 +83,10 @@ class Expected:
     files: list[str]
     accepted: int
     filtered: int
+    duplicate: int
     completed: int
     parked: dict[str, int]
     parked_why: dict[str, list[str]]
-    duplicate_files: int
-    duplicate_tickets: int
     ship: list[str]
     collect: list[str]
 
@@ -193,13 +191,12 @@ def _expected(files: list[str], tickets: Sequence[Ticket], repeated: Sequence[Ti
         parked[PARKED_AS[trouble]] = parked.get(PARKED_AS[trouble], 0) + len(numbers)
     return Expected(
         files=files,
-        accepted=len(tickets),
+        accepted=len(tickets) + len(repeated),
         filtered=sum(ticket.training for ticket in tickets),
+        duplicate=len(repeated),
         completed=len(sound),
         parked=parked,
         parked_why=why,
-        duplicate_files=1,
-        duplicate_tickets=len(repeated),
         ship=[ticket.order_id for ticket in sound if not ticket.collect],
         collect=[ticket.order_id for ticket in sound if ticket.collect],
     )
