@@ -34,7 +34,7 @@ from esb.examples.retail.systems.tills import Expected
 if TYPE_CHECKING:
     from esb.store import Ledger
 
-BUS = ("esb.yaml", "README.md", "endpoints", "flows", "mappings", "contracts", "lookups")
+BUS = ("esb.yaml", "README.md", "endpoints", "flows", "mappings", "contracts", "lookups", "samples")
 PORTS = {"warehouse": 8101, "search": 8102}  # those that the endpoints' files fall back to
 MARKER = ".esb-demo"
 PATIENCE = 30.0  # seconds for a stand-in to start, or to stop
