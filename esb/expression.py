@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from threading import get_ident
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonatapy import _jsonatapy as engine
 
@@ -26,6 +26,7 @@ from esb.quoting import quote
 TIMEOUT = 1000  # milliseconds for one evaluation
 STACK = 500  # nested calls
 SEQUENCE = 100_000  # items of an intermediate result
+DIGITS = 15  # significant ones that a binary fraction keeps
 
 REFUSED = MappingProxyType(
     {
@@ -46,7 +47,7 @@ _ENGINE_TEXT = re.compile(r"(?:Parse error: )?(?:Invalid syntax: )?([A-Z]\d{4}):
 class Data:
     """A document handed to expressions: converted for the engine once, at first use, then shared by all of them.
 
-    It belongs to the thread that made it, and the document must not be changed afterwards.
+    It belongs to the thread that made it (others may use it, slowly); the document must not be changed afterwards.
     """
 
     __slots__ = ("_handle", "_thread", "document")
@@ -54,23 +55,22 @@ class Data:
     def __init__(self, document: Any) -> None:
         self.document = document
         self._handle: Any = None
-        self._thread = 0
+        self._thread = get_ident()
 
     @property
     def handle(self) -> Any:
         """The engine's form of the document. Raises ``ExpressionError`` for what JSON cannot say."""
-        if self._thread == get_ident():
-            return self._handle
-        return self._convert()
+        if self._thread != get_ident():  # another thread must not even drop it, so each of its calls makes its own
+            return self._converted()
+        if self._handle is None:
+            self._handle = self._converted()
+        return self._handle
 
-    def _convert(self) -> Any:
+    def _converted(self) -> Any:
         try:
-            handle = engine.JsonataData(self.document)
+            return engine.JsonataData(self.document)
         except (TypeError, ValueError, OverflowError) as error:
             raise ExpressionError(f"the document holds a value that JSON cannot say: {error}") from error
-        if self._handle is None:  # a handle of another thread must be dropped there, so it is kept
-            self._handle, self._thread = handle, get_ident()
-        return handle
 
 
 class Expression:
@@ -114,6 +114,8 @@ class Expression:
             run = self._local.run
         except AttributeError:
             run = self._compile()
+        if self._clock:
+            self._local.time = ((bindings or _NOTHING).get("message") or _NOTHING).get("time")
         try:
             result = run(data.handle, self._select(bindings) if bindings and self._bound else None)
             return _settle(result) if self._computes else result
@@ -144,8 +146,6 @@ class Expression:
 
     def _select(self, bindings: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Only what the expression names: the engine converts every binding at every call."""
-        if self._clock:
-            self._local.time = (bindings.get("message") or _NOTHING).get("time")
         found = {name: _part(bindings[name], fields) for name, fields in self._bound.items() if name in bindings}
         return found or None
 
@@ -179,8 +179,8 @@ class Expression:
                 if use.name in REFUSED:
                     raise self._error(REFUSED[use.name])
         for match in _LONG_NUMBER.finditer(self.text):
-            if match[1] and len(match[1].replace(".", "").strip("0")) > 15:
-                raise self._error(f"the number {match[1]} has more than 15 digits and would be rounded; use text")
+            if match[1] and len(match[1].replace(".", "").strip("0")) > DIGITS:
+                raise self._error(f"the number {match[1]} has more than {DIGITS} digits and would be rounded; use text")
 
     def _failed(self, error: Exception) -> ExpressionError:
         raised = getattr(self._local, "raised", None)
@@ -228,14 +228,14 @@ def _reason(text: str) -> str:
 def _settle(value: Any) -> Any:
     """A computed value in numbers that every system reads alike: finite, at most 15 significant digits.
 
-    Binary fractions are rounded there (0.1 + 0.2 is 0.3), as JSONata's own ``$string`` does; a whole number that
-    would lose digits is an error.
+    Binary fractions are rounded there (0.1 + 0.2 is 0.3), as JSONata's own ``$string`` does. A larger number is an
+    error: the engine may have rounded it already, and nobody could tell.
     """
     kind = type(value)
     if kind is float:
         return _rounded(value)
     if kind is int:
-        return value if -(10**15) < value < 10**15 else _whole(value)
+        return value if -(10**DIGITS) < value < 10**DIGITS else _too_long(value)
     if kind is list:
         return [_settle(item) for item in value]
     if kind is dict:
@@ -246,10 +246,10 @@ def _settle(value: Any) -> Any:
 def _rounded(value: float) -> float:
     if not math.isfinite(value):
         raise ExpressionError("the result is not a finite number (a division by zero?)")
-    return _whole(value) if abs(value) >= 10**15 else float(f"{value:.15g}")
+    return float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS else _too_long(value)
 
 
-def _whole(value: Any) -> Any:
-    if float(f"{value:.15g}") != value:
-        raise ExpressionError(f"the result {quote(value)} has more than 15 digits and would be rounded; use text")
-    return value
+def _too_long(value: Any) -> NoReturn:
+    raise ExpressionError(
+        f"the result {quote(value)} has more than {DIGITS} digits and may have been rounded; use text"
+    )

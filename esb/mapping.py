@@ -191,20 +191,22 @@ def _constant(value: Any) -> Build:
 
 
 def _leaf(node: Leaf, path: str, evaluate: Callable[..., Any]) -> Build:
-    default, required = node.default, node.required
+    default = _constant(node.default[0]) if node.default else None
 
     def build(data: Data, bindings: Bindings) -> Any:
         try:
             value = evaluate(data, bindings)
         except ExpressionError as error:
             if default and isinstance(error.__cause__, LookupMiss):
-                return default[0]
+                return default(data, bindings)
             raise _Fault(node, path, str(error), data, bindings) from error
         if value is not None:
             return value
-        if required and not default:
+        if default:
+            return default(data, bindings)
+        if node.required:
             raise _Fault(node, path, f"expression `{node.text}` gives nothing, and it is required", data, bindings)
-        return default[0] if default else _NOTHING
+        return _NOTHING
 
     return build
 
