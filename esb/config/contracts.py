@@ -10,7 +10,7 @@ from typing import Any
 from esb.config.findings import Finding, Report, nearest
 from esb.config.tree import Place, Spot, root
 from esb.config.yaml import documents
-from esb.contract import Contract
+from esb.contract import Contract, references
 from esb.errors import ContractError, ExpressionError
 
 _FILE = re.compile(r"contracts/([A-Za-z][A-Za-z0-9_.-]*)/(v[1-9][0-9]*)\.json")
@@ -39,9 +39,35 @@ def load_contracts(files: Mapping[str, str], report: Report) -> dict[str, dict[s
         schemas[f"{match[1]}/{match[2]}"] = {} if schema is None else schema
         if schema is not None:
             names[f"{match[1]}/{match[2]}"] = file
-    for ref, file in names.items():
-        _prove(ref, file, files[file], schemas, report)
+    errors = {ref: error for ref in names if (error := _fault(ref, schemas)) is not None}
+    for ref in _causes(errors, schemas):
+        _report(errors[ref], names[ref], files[names[ref]], schemas, report)
     return schemas
+
+
+def _fault(ref: str, schemas: Mapping[str, Any]) -> Exception | None:
+    try:
+        Contract(ref, schemas[ref], schemas)
+    except (ContractError, ExpressionError) as error:
+        return error
+    return None
+
+
+def _causes(errors: Mapping[str, Exception], schemas: Mapping[str, Any]) -> list[str]:
+    """Of the contracts that fail, those that do not merely refer to another that does."""
+    causes = [ref for ref in errors if not any(other in errors for other in _reached(ref, schemas) - {ref})]
+    return causes or list(errors)
+
+
+def _reached(ref: str, schemas: Mapping[str, Any]) -> set[str]:
+    reached, waiting = set(), [ref]
+    while waiting:
+        for _, reference in references(schemas.get(waiting.pop(), {})):
+            name = reference.removeprefix("esb:").partition("#")[0]
+            if name in schemas and name not in reached:
+                reached.add(name)
+                waiting.append(name)
+    return reached
 
 
 def _parsed(file: str, text: str, report: Report) -> dict[str, Any] | None:
@@ -72,18 +98,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _prove(ref: str, file: str, text: str, schemas: Mapping[str, Any], report: Report) -> None:
-    try:
-        Contract(ref, schemas[ref], schemas)
-    except ContractError as error:
-        message = str(error).removeprefix(f"contract {ref} ").removeprefix(f"contract {ref}: ")
-        match = re.search(r"at (/\S*?):? ", message + " ")
-        spot = _spot(text, file, match[1] if match else "")
-        missing = re.search(r"there is no contract (\S+)", message)
-        hint = nearest(missing[1], schemas) if missing else ""
-        report.at(spot, "unknown-contract" if missing else "bad-contract", _capital(message), hint=hint)
-    except ExpressionError as error:
+def _report(error: Exception, file: str, text: str, schemas: Mapping[str, Any], report: Report) -> None:
+    if isinstance(error, ExpressionError):
         report.at(_spot(text, file, "/x-subject"), "bad-expression", _capital(str(error)))
+        return
+    message = re.sub(r"^contract \S+ (is not)", r"this \1", str(error))
+    message = re.sub(r"^contract \S+: ", "", message)
+    match = re.search(r"at (/\S*?):? ", message + " ")
+    missing = re.search(r"there is no contract (\S+)", message)
+    hint = nearest(missing[1], schemas) if missing else ""
+    spot = _spot(text, file, match[1] if match else "")
+    report.at(spot, "unknown-contract" if missing else "bad-contract", _capital(message), hint=hint)
 
 
 def _capital(text: str) -> str:

@@ -125,6 +125,7 @@ class _Loader:
         self.outside = Outside(sources.root, environ, report)
         self.bus_document: Map | None = None
         self.endpoint_documents: list[Map] = []
+        self.mapping_documents: list[Map] = []
 
     def definition(self) -> Definition | None:
         """The definition, or None where not even a provisional one can be made."""
@@ -153,9 +154,9 @@ class _Loader:
     def _world(self, schemas: Any, lookups: Any, endpoints: list[LoadedEndpoint]) -> World:
         loaded = {e.name: e for e in endpoints}
         broken = {kind: set(names) for kind, names in self.sources.broken.items()}
-        written = [d.get("endpoint") for d in self.sources.documents["endpoint"]]
-        broken["endpoint"] |= {name for name in written if isinstance(name, str) and name not in loaded}
-        mappings = {d["mapping"]: d for d in self.sources.documents["mapping"] if isinstance(d.get("mapping"), str)}
+        broken["endpoint"] |= _names_of_broken("endpoint", self.endpoint_documents, loaded)
+        mappings = {d["mapping"]: d for d in self.mapping_documents if isinstance(d.get("mapping"), str)}
+        broken["mapping"] |= _names_of_broken("mapping", self.mapping_documents, mappings)
         expressions = ExpressionChecker(self.report, self.sources.texts)
         return World(
             report=self.report,
@@ -171,7 +172,7 @@ class _Loader:
 
     def _check(self, world: World, flows: list[ParsedFlow], config: BusConfig | None) -> None:
         check_endpoints(self.endpoint_documents, world)
-        check_mappings(self.sources.documents["mapping"], world)
+        check_mappings(self.mapping_documents, world)
         check_flows(flows, world)
         check_loops(flows, world)
         if config is not None:
@@ -203,32 +204,40 @@ class _Loader:
 
     def _mappings(self) -> list[LoadedMapping]:
         known = list(self.sources.lookups)
-        documents = self.sources.documents["mapping"]
-        self._refuse_repeats("mapping", documents)
-        return [m for document in documents if (m := load_mapping(document, known, self.report))]
+        self.mapping_documents = self._unique("mapping", self.sources.documents["mapping"])
+        return [m for document in self.mapping_documents if (m := load_mapping(document, known, self.report))]
 
     def _endpoints(self, config: BusConfig) -> list[LoadedEndpoint]:
         documents = apply_overlay(self.sources.documents["endpoint"], self.sources.overlay, self.report)
-        self._refuse_repeats("endpoint", documents)
-        self.endpoint_documents = documents
+        self.endpoint_documents = self._unique("endpoint", documents)
         loader = EndpointLoader(self.components, config, self.outside, self.report)
-        return [e for document in documents if (e := loader.load(document))]
+        return [e for document in self.endpoint_documents if (e := loader.load(document))]
 
     def _flows(self) -> list[ParsedFlow]:
-        documents = self.sources.documents["flow"]
-        self._refuse_repeats("flow", documents)
+        documents = self._unique("flow", self.sources.documents["flow"])
         return [parse_flow(document, self.components, self.report) for document in documents]
 
-    def _refuse_repeats(self, kind: str, documents: Iterable[Map]) -> None:
+    def _unique(self, kind: str, documents: Iterable[Map]) -> list[Map]:
+        """The documents without those whose name another one has already."""
         first: dict[str, Place] = {}
+        kept = []
         for document in documents:
             name = document.get(kind)
             if isinstance(name, str) and name in first:
                 place = first[name]
                 text = f"There is another {kind} {name!r} in {place.file}:{place.line}: names are unique."
                 self.report.at(root(document, place.file).at(kind), "duplicate-name", text)
-            elif isinstance(name, str):
+                continue
+            if isinstance(name, str):
                 first[name] = document.values_at[kind]
+            kept.append(document)
+        return kept
+
+
+def _names_of_broken(kind: str, documents: Iterable[Map], known: Mapping[str, Any]) -> set[str]:
+    """What documents with findings would be called: by their key, and by their file where the key may be wrong."""
+    broken = [d for d in documents if not isinstance(d.get(kind), str) or d[kind] not in known]
+    return {str(d.get(kind)) for d in broken} | {Path(d.place.file).stem for d in broken}
 
 
 def _without_endpoints(overlay: Map | None) -> Any:

@@ -145,12 +145,38 @@ class Worker(Settings):
     memory: Size = Field(1024**3, description="A bus process larger than this is restarted.")
 
 
+def _broker(value: str) -> str:
+    if value != "embedded" and not re.match(r"amqps?://\S+$", value):
+        raise ValueError("a broker is embedded, or amqp://user@host/vhost (amqps:// for TLS)")
+    return value
+
+
+def _database(value: str) -> str:
+    if value != "embedded" and not re.match(r"postgresql(\+psycopg)?://\S+$", value):
+        raise ValueError("a database is embedded, or postgresql://user@host/name")
+    return value
+
+
+BrokerUrl = Annotated[
+    str, AfterValidator(_broker), WithJsonSchema({"type": "string", "pattern": "^embedded$|^amqps?://"})
+]
+DatabaseUrl = Annotated[
+    str,
+    AfterValidator(_database),
+    WithJsonSchema({"type": "string", "pattern": r"^embedded$|^postgresql(\+psycopg)?://"}),
+]
+
+
 class BusConfig(Settings):
     """``esb.yaml``: what holds for the whole bus."""
 
     bus: Name = "bus"
-    broker: str = Field("embedded", description="embedded, or amqp://user@host/vhost (amqps:// for TLS).")
-    database: str = Field("embedded", description="embedded, or postgresql://user@host/name.")
+    broker: BrokerUrl = Field(
+        "embedded", description="embedded, or amqp://user@host/vhost (amqps:// for TLS). ESB_BROKER goes before."
+    )
+    database: DatabaseUrl = Field(
+        "embedded", description="embedded, or postgresql://user@host/name. ESB_DATABASE goes before."
+    )
     data: str = Field("data", description="Directory of the embedded broker and database.")
     journey: Literal["full", "headers", "errors"] = Field("full", description="What is stored of each message.")
     http: Http = Http()

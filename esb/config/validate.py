@@ -92,7 +92,8 @@ def _best_of_unions(errors: list[Any], spot: Spot) -> list[Any]:
     for number, (entry, path) in enumerate(zip(errors, paths, strict=True)):
         deeper = [p for p in paths if len(p) > len(path) and p[: len(path)] == path]
         same = path in paths[:number]
-        if not (_has_tag(entry["loc"], spot) and (deeper or same)):
+        merely = entry["type"] == "too_short" and deeper  # pydantic counts only the items that are valid
+        if not merely and not (_has_tag(entry["loc"], spot) and (deeper or same)):
             kept.append(entry)
     return kept
 

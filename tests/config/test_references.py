@@ -1,0 +1,129 @@
+"""Values from outside the files: environment, secrets, overlays. What is secret is never shown."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+from shops import Shop, place
+
+from esb.config import format_findings, redact, to_json
+
+TOKEN = "t0ken-of-the-warehouse"
+
+
+def test_variable_and_its_default(shop: Shop) -> None:
+    """``${NAME}`` takes the environment's value, else the default behind ``:-``; ``$${`` is a plain ``${``."""
+    shop.edit("endpoints/warehouse.yaml", '"${WAREHOUSE_URL}"', '"${WAREHOUSE_URL}/${PATH_:-v1}/$${x}"')
+    assert shop.definition().endpoints["warehouse"].settings.url == "http://warehouse/v1/${x}"
+
+
+def test_missing_variable(shop: Shop) -> None:
+    """One finding at the value, with the nearest variable there is, and none about the empty value."""
+    shop.edit("endpoints/warehouse.yaml", "${WAREHOUSE_URL}", "${WAREHOUSE_URI}")
+    found = shop.only()
+    assert place(found) == "endpoints/warehouse.yaml:3:17 missing-variable"
+    assert found.hint == "WAREHOUSE_URL"
+
+
+def test_secret_reaches_the_model_hidden(shop: Shop) -> None:
+    """The model holds a SecretStr; neither it nor the files, nor the hash, nor a text show the value."""
+    definition = shop.definition()
+    assert definition.endpoints["warehouse"].settings.auth.bearer == SecretStr(TOKEN)
+    assert TOKEN not in repr(definition)
+    assert TOKEN not in str(definition.files)
+    before = definition.hash
+    shop.environ["WAREHOUSE_TOKEN"] = "another-one"
+    assert shop.definition().hash == before
+
+
+def test_secret_in_a_file(shop: Shop) -> None:
+    """The path starts from the bus directory; the line end behind the secret is not part of it."""
+    shop.edit("endpoints/warehouse.yaml", "secret:env:WAREHOUSE_TOKEN", "secret:file:secrets/token")
+    assert place(shop.only()) == "endpoints/warehouse.yaml:3:52 missing-secret"
+    shop.write("secrets/token", "from-a-file\n")
+    assert shop.definition().endpoints["warehouse"].settings.auth.bearer == SecretStr("from-a-file")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("hunter2", "inline-secret"),
+        ("${WAREHOUSE_URL}", "inline-secret"),
+        ("secret:WAREHOUSE_TOKEN", "bad-value"),
+        ("secret:env:", "bad-value"),
+    ],
+)
+def test_secret_that_is_no_reference(shop: Shop, value: str, kind: str) -> None:
+    """A value in the file is refused, and the finding does not repeat it."""
+    shop.edit("endpoints/warehouse.yaml", "secret:env:WAREHOUSE_TOKEN", value)
+    found = shop.only()
+    assert place(found) == f"endpoints/warehouse.yaml:3:52 {kind}"
+    assert "hunter2" not in str(found)
+    assert found.value != "hunter2"
+
+
+def test_secret_where_none_is_expected(shop: Shop) -> None:
+    """A secret in a setting that is shown would be no secret."""
+    shop.edit("endpoints/warehouse.yaml", "${WAREHOUSE_URL}", "secret:env:WAREHOUSE_TOKEN")
+    found = shop.only()
+    assert place(found) == "endpoints/warehouse.yaml:3:17 wrong-type"
+    assert TOKEN not in str(found)
+
+
+def test_findings_never_show_what_the_environment_gave(shop: Shop) -> None:
+    """A finding shows a value as it is written, not as it was resolved."""
+    shop.write("esb.yaml", 'broker: "${BROKER}"\n')
+    shop.environ["BROKER"] = "ftp://bus:pa55word@host"
+    checked = shop.inspect()
+    assert [place(f) for f in checked.findings] == ["esb.yaml:1:9 bad-value"]
+    assert "pa55word" not in format_findings(checked.findings, checked.sources)
+    assert b"pa55word" not in to_json(checked.findings)
+
+
+def test_broker_and_database_from_the_environment(shop: Shop) -> None:
+    """ESB_BROKER and ESB_DATABASE go before the files; their passwords are known as secrets."""
+    shop.environ |= {"ESB_BROKER": "amqp://bus:br0ker@h/", "ESB_DATABASE": "postgresql://bus:d4tabase@h/esb"}
+    definition = shop.definition("prod")
+    assert definition.config.broker == "amqp://bus:br0ker@h/"
+    assert definition.config.database == "postgresql://bus:d4tabase@h/esb"
+    said = redact("cannot reach amqp://bus:br0ker@h/ nor d4tabase", definition.secrets)
+    assert said == "cannot reach amqp://bus:***@h/ nor ***"
+
+
+def test_overlay_changes_what_it_names_and_nothing_else(shop: Shop) -> None:
+    """Deep, key by key: esb.prod.yaml over esb.yaml and over endpoints."""
+    plain, prod = shop.definition(), shop.definition("prod")
+    assert (plain.config.recovery.retries, prod.config.recovery.retries) == (1, 3)
+    assert prod.config.recovery.delays == plain.config.recovery.delays == (5.0, 60.0)
+    warehouse = prod.endpoints["warehouse"]
+    assert warehouse.settings.url == "https://warehouse.example"
+    assert warehouse.settings.auth.bearer == SecretStr(TOKEN)
+    assert warehouse.recovery.retries == 3
+    assert warehouse.recovery.breaker.failures == 3
+    assert plain.hash != prod.hash
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("  warehouse:", "  warehose:", "esb.prod.yaml:4:3 unknown-endpoint"),
+        ("settings:", "setings:", "esb.prod.yaml:5:5 unknown-key"),
+        ("retries: 3", "retries: -3", "esb.prod.yaml:2:21 bad-value"),
+    ],
+)
+def test_mistake_in_an_overlay_has_its_place_there(shop: Shop, old: str, new: str, where: str) -> None:
+    """The finding names the overlay, not the file below it."""
+    shop.edit("esb.prod.yaml", old, new)
+    assert place(shop.only("prod")) == where
+
+
+def test_environment_without_an_overlay(shop: Shop) -> None:
+    """The environments there are, and the nearest."""
+    found = shop.only("prd")
+    assert place(found) == "esb.yaml:1:1 missing-file"
+    assert found.hint == "prod"
+
+
+def test_name_of_an_environment_is_no_path(shop: Shop) -> None:
+    """``--env ../x`` reads nothing outside."""
+    assert place(shop.only("../x")) == "esb.yaml:1:1 bad-value"
