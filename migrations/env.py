@@ -1,4 +1,7 @@
-"""Alembic's environment: runs on the connection that ``esb.store.migration`` hands over; there is no alembic.ini."""
+"""Alembic's environment: runs on the connection that ``esb.store.migration`` hands over; there is no alembic.ini.
+
+The transaction is the caller's, on SQLite too: a migration that fails leaves nothing behind.
+"""
 
 from alembic import context
 
@@ -8,7 +11,6 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=metadata,
-    transactional_ddl=True,  # on SQLite too: a failed migration leaves nothing behind
     render_as_batch=connection.dialect.name == "sqlite",  # SQLite changes a column by copying its table
 )
 with context.begin_transaction():

@@ -33,7 +33,9 @@ TABLES = (
 
 def upgrade() -> None:
     _tracking()
-    _effects()
+    _tracking_indexes()
+    _inbox()
+    _outgoing()
     _parked()
     _sources()
     _cooperation()
@@ -75,6 +77,10 @@ def _tracking() -> None:
         sa.Column("body", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("message_id", "place", name=op.f("pk_hops")),
     )
+
+
+def _tracking_indexes() -> None:
+    """How hops are found: by family, by age, by business key, and those that are not at their end."""
     op.create_index("ix_hops_correlation_id", "hops", ["correlation_id"])
     op.create_index(
         "ix_hops_open",
@@ -93,8 +99,8 @@ def _tracking() -> None:
     )
 
 
-def _effects() -> None:
-    """What was sent, and what still has to be."""
+def _inbox() -> None:
+    """What each endpoint was sent."""
     op.create_table(
         "inbox",
         sa.Column("message_id", KEY, nullable=False),
@@ -112,6 +118,10 @@ def _effects() -> None:
     op.create_index(
         "ix_inbox_started", "inbox", ["owner"], sqlite_where=sa.text("state = 1"), postgresql_where=sa.text("state = 1")
     )
+
+
+def _outgoing() -> None:
+    """What still has to be published."""
     op.create_table(
         "outbox",
         sa.Column("id", SERIAL, nullable=False),

@@ -121,7 +121,7 @@ class TrackingScenarios:
 
     def test_pages_join_without_gap_or_repeat(self, store: Store) -> None:
         """Also where many hops began at the same time."""
-        _record(store, *(hop(f"m{n:02}", received_at=1.0 + n // 4) for n in range(10)))
+        _record(store, *(hop(f"m{n:02}", ("flow:a", "out:b")[n % 2], received_at=1.0 + n // 4) for n in range(10)))
         seen: list[str] = []
         with store.reading() as t:
             page = t.tracking.find(limit=3)

@@ -80,11 +80,15 @@ class RetentionScenarios:
             t.parked.add([parked("kept", parked_at=1.0), parked("given-up", parked_at=1.0)])
             t.parked.discard([("given-up", "flow:sales")], "eve")
             t.inbox.done([_done("ancient", now - 31 * DAY), _done("recent", now - 29 * DAY)])
+            t.inbox.start([_done("started", now - 99 * DAY)])
         assert store.prune(now, Keep(), batch=10)["hops"] == 25
         with store.reading() as t:
             assert sorted(h.message_id for h in t.tracking.find()) == ["waiting", "young"]
             assert [p.message.id for p in t.parked.list(status=None)] == ["kept"]
-            assert list(t.inbox.seen("w", [("o", "ancient"), ("o", "recent")])) == [("o", "recent")]
+            assert t.inbox.seen("w", [("o", id) for id in ("ancient", "recent", "started")]).keys() == {
+                ("o", "recent"),
+                ("o", "started"),
+            }
             assert len(t.audit.list()) == 1
         assert sum(store.prune(now, Keep()).values()) == 0
 
