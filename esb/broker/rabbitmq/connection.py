@@ -172,6 +172,7 @@ class Link:
 
     def read(self) -> None:
         """Handle what has come, without waiting. Raises driver errors."""
+        self._dispatch()
         if self._poll_now(0) or self._transport.pending():
             self._receive()
         self._attended = time.monotonic()
@@ -184,7 +185,7 @@ class Link:
         self._notice_absence()
         if wake is not None:
             self._poll.register(wake.fileno(), select.POLLIN)
-        if self._transport.pending():
+        if self._dispatch() or self._transport.pending():
             timeout = 0
         ready = self._poll_now(min(timeout, self.settings.heartbeat / 2))
         if self._socket in ready or self._transport.pending():
@@ -300,14 +301,18 @@ class Link:
 
     def _receive(self) -> None:
         with self._lock:
-            transport, connection = self._transport, self._connection
-            assert connection is not None
-            if not transport.receive():
-                return
-            self._heard = time.monotonic()
-            handle, following = connection.on_inbound_frame, transport.next_frame
-            while (frame := following()) is not None:
-                handle(frame)
+            if self._transport.receive():
+                self._heard = time.monotonic()
+                self._dispatch()
+
+    def _dispatch(self) -> bool:
+        """Handle the frames in the buffer (a dialogue leaves those behind its answer there); whether there were any."""
+        following, handled = self._transport.next_frame, False
+        while (frame := following()) is not None:
+            assert self._connection is not None
+            self._connection.on_inbound_frame(frame)
+            handled = True
+        return handled
 
     def _poll_now(self, timeout: float) -> set[int]:
         return {descriptor for descriptor, _ in self._poll.poll(timeout * 1000)}

@@ -42,7 +42,8 @@ class RabbitMqConsumer:
         self._prefetch = prefetch
         self._publisher = publisher
         self._wake = Wake()
-        self._tags = {str(number).encode(): queue for number, queue in enumerate(self._queues)}
+        self._tags: dict[bytes, str] = {}  # consumer tag: queue
+        self._rounds = 0
         self._waiting: deque[wire.Raw] = deque()  # prefetched, not handed out
         self._open: dict[int, None] = {}  # tags handed out and not settled, in order
         self._paused = False
@@ -132,6 +133,9 @@ class RabbitMqConsumer:
             self._consume(channel)
 
     def _consume(self, channel: Any) -> None:
+        # Tags are never used again: RabbitMQ before 3.10.9 breaks the connection over one that still holds messages.
+        self._rounds += 1
+        self._tags = {f"{self._rounds}.{number}".encode(): queue for number, queue in enumerate(self._queues)}
         for tag, queue in self._tags.items():
             channel.basic_consume(queue, tag.decode(), on_cancel=self._on_cancel)
 

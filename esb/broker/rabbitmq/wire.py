@@ -31,8 +31,8 @@ _PERSISTENT = b"\x02"
 _CACHED = 4096
 # What a broker writes into headers of messages that it moved. Sent back, it takes part in cycle detection and routing.
 _BROKERS_OWN = frozenset(
-    ("x-death", "x-opt-deaths", "x-delivery-count", "x-acquired-count", "CC", "BCC")
-    + tuple(f"x-{order}-death-{what}" for order in ("first", "last") for what in ("exchange", "queue", "reason"))
+    {"x-death", "x-opt-deaths", "x-delivery-count", "x-acquired-count", "CC", "BCC"}
+    | {f"x-{order}-death-{what}" for order in ("first", "last") for what in ("exchange", "queue", "reason")}
 )
 
 

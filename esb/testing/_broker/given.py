@@ -115,10 +115,20 @@ def nothing_in(broker: Broker, queue: str) -> bool:
         consumer.close()
 
 
-def busy_in(broker: Broker, queue: str) -> tuple[int, int]:
-    """How many wait in a queue and how many are taken, where the broker tells."""
-    depth = broker.depths([queue])[queue]
-    return depth.ready, max(depth.unsettled, 0)
+def drain_all(broker: Broker, queue: str, different: int) -> list[Delivery]:
+    """Take and settle until so many different messages came and no more come, copies among them or not."""
+    consumer, found = broker.consumer([queue], 500), []
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while time.monotonic() < deadline:
+            taken = consumer.take(500, BRIEFLY)
+            consumer.settle(taken)
+            found += taken
+            if not taken and len(set(numbers(found))) >= different:
+                break
+        return found
+    finally:
+        consumer.close()
 
 
 def eventually(condition: Callable[[], bool]) -> None:

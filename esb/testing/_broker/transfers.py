@@ -13,9 +13,9 @@ from esb.testing._broker.given import (
     PATIENCE,
     RETURNED,
     Scenarios,
-    busy_in,
     command,
     drain,
+    drain_all,
     eventually,
     nothing_in,
     number,
@@ -138,8 +138,7 @@ class TransferScenarios(Scenarios):
                 program.kill()
         with Program("relay", address, "a", "b", 20) as program:
             program.wait_for("running", PATIENCE)
-            eventually(lambda: not any(busy_in(broker, "a")))
-        found = drain(broker, "b", total if self.features.atomic_transfer else broker.depths(["b"])["b"].ready)
+            found = drain_all(broker, "b", total)
         assert set(numbers(found)) == set(range(total))
         assert len(found) == total or not self.features.atomic_transfer
         assert nothing_in(broker, "b")
