@@ -159,7 +159,7 @@ def test_two_idempotency_keys_in_one_request_are_400(door: Door):
     """Which of them would it be?"""
     connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
     connection.putrequest("POST", "/orders")
-    for value in ('"a"', '"b"'):
+    for value in ("a", "b"):
         connection.putheader("Idempotency-Key", value)
     connection.putheader("Content-Length", "2")
     connection.endheaders(b"{}")
