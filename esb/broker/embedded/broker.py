@@ -70,9 +70,8 @@ class EmbeddedBroker:
         self._watch: Watch | None = None
         self._watched: Database | None = None
         self._consumers: weakref.WeakSet[EmbeddedConsumer] = weakref.WeakSet()
-        self._pid = os.getpid()
         self._closed = False
-        _let_go_after_fork(self)
+        _abandon_after_fork(self)
 
     def declare(self, topology: Topology) -> None:
         """Make sure all of it exists. Delays need nothing here: each message carries its own time."""
@@ -96,10 +95,19 @@ class EmbeddedBroker:
         ids = {self._queue(queue): queue for queue in queues}
         watch = self._watching()
         database = self._connect()
-        with database.transaction("register a consumer") as sql:
-            owner = Owner(sql, self._root / "owners", name)
-        consumer = EmbeddedConsumer(database, owner, ids, prefetch, self._bells, watch)
+        owner = None
+        try:
+            with database.transaction("register a consumer") as sql:
+                owner = Owner(sql, self._root / "owners", name)
+            with translated("watch the queues", self._path):
+                consumer = EmbeddedConsumer(database, owner, ids, prefetch, self._bells, watch)
+        except BaseException:
+            if owner is not None:
+                owner.drop()  # without its lock it counts as dead, and is cleaned up
+            database.close()
+            raise
         self._consumers.add(consumer)
+        _abandon_after_fork(consumer)
         return consumer
 
     def depths(self, queues: Sequence[str]) -> dict[str, Depth]:
@@ -137,10 +145,8 @@ class EmbeddedBroker:
         self._database.close()
 
     def abandon(self) -> None:
-        """In a forked child: nothing of this broker may be used, and the parent's leases end with the parent."""
+        """In a forked child: nothing of this broker may be used."""
         self._closed = True
-        for consumer in tuple(self._consumers):
-            consumer.abandon()
 
     def _connect(self) -> Database:
         return Database(self._path, self._synchronous)
@@ -167,8 +173,9 @@ class EmbeddedBroker:
             raise BrokerError("this broker is closed (or came through a fork): open another")
 
 
-def _let_go_after_fork(broker: EmbeddedBroker) -> None:
-    reference = weakref.ref(broker)
+def _abandon_after_fork(thing: EmbeddedBroker | EmbeddedConsumer) -> None:
+    # A weak reference, since what is registered here stays registered for the life of the process.
+    reference = weakref.ref(thing)
 
     def abandon() -> None:
         found = reference()

@@ -16,6 +16,7 @@ from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.errors import BrokerError, LeaseLost
 from esb.message import unpack
 
+_MOST_OCTETS = 64 * 1024**2  # of one queue's messages in one take, so that large ones do not fill the memory
 _LONGEST_WAIT = 0.5  # seconds between two looks, should a bell be missed
 
 
@@ -43,7 +44,6 @@ class EmbeddedConsumer:
 
         A ``wake`` that comes before the wait ends the next one.
         """
-        self._check_open()
         deadline = time.monotonic() + timeout
         while True:
             self._signal.clear()  # before the look: what comes after it rings again
@@ -102,6 +102,7 @@ class EmbeddedConsumer:
         if self._closed:
             return
         self._closed = True
+        self._signal.set()
         self._watch.leave(self._owner, self._queues, self._signal)
         try:
             with self._database.transaction("close a consumer") as sql:
@@ -117,6 +118,7 @@ class EmbeddedConsumer:
         self._owner.drop()
 
     def _look(self, limit: int) -> tuple[list[Delivery], float]:
+        self._check_open()
         limit = min(limit, self._prefetch - len(self._held))
         if self._paused or limit <= 0:
             return [], _LONGEST_WAIT
@@ -146,7 +148,7 @@ class EmbeddedConsumer:
         name = self._queues[queue]
         return [
             Delivery(unpack(message), name, id, attempts > 0, properties(packed))
-            for id, attempts, packed, message in tables.claim(sql, queue, self._owner.id, limit)
+            for id, attempts, packed, message in tables.claim(sql, queue, self._owner.id, limit, _MOST_OCTETS)
         ]
 
     def _finish(

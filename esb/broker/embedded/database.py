@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Literal
 
 from esb.broker.embedded import tables
 from esb.broker.embedded.failures import translated
-from esb.errors import BrokerDown
+from esb.errors import BrokerDown, BrokerError
 
 Synchronous = Literal["NORMAL", "FULL"]
 
@@ -46,7 +48,7 @@ class Gate:
 
 
 class Database:
-    """A connection with its gate. For one thread at a time.
+    """A connection with its gate. Threads that share it take turns.
 
     Args:
         path: the database file; its directory exists.
@@ -58,7 +60,11 @@ class Database:
         self.path = path
         self._wal = Path(f"{path}-wal")
         self._next_checkpoint = _WAL_LIMIT
+        self._lock = threading.RLock()
+        self._closed = False
         with translated("open the embedded broker", path):
+            # Made here, since SQLite would let everybody read it; its log takes over the permissions.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._gate = Gate(path.with_suffix(".gate"))
             self.sql = sqlite3.connect(path, timeout=_BUSY / 1000, isolation_level=None, check_same_thread=False)
             with self._gate:
@@ -71,7 +77,7 @@ class Database:
         Args:
             attempt: what it is for, to be named by an error.
         """
-        with translated(attempt, self.path):
+        with self._open(attempt):
             with self._gate:
                 self.sql.execute("BEGIN IMMEDIATE")
                 try:
@@ -85,25 +91,41 @@ class Database:
     @contextmanager
     def reading(self, attempt: str) -> Iterator[sqlite3.Connection]:
         """Single queries, each a snapshot of its own: an open read transaction would make the log grow for ever."""
-        with translated(attempt, self.path):
+        with self._open(attempt):
             yield self.sql
 
     def close(self) -> None:
         """Close the connection; whatever was not committed is gone."""
-        self.sql.close()
-        self._gate.close()
+        with self._lock:
+            self._closed = True
+            self.sql.close()
+            self._gate.close()
+
+    @contextmanager
+    def _open(self, attempt: str) -> Iterator[None]:
+        with self._lock, translated(attempt, self.path):
+            if self._closed:
+                raise BrokerError(f"cannot {attempt} in {self.path}: this connection is closed, open another")
+            yield
 
     def _checkpoint(self) -> None:
         # SQLite before 3.51.3 can corrupt a database when a log is restarted while another connection writes. So
         # nothing checkpoints by itself; it is done here, holding the gate, by which nobody writes meanwhile.
         size = _size(self._wal)
-        if size < self._next_checkpoint:
-            return
-        with self._gate:
-            busy = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self._shrink()
-        # A reader in the way: try again when the log has grown further, rather than wait in each transaction.
-        self._next_checkpoint = size + _WAL_LIMIT if busy else _WAL_LIMIT
+        if size >= self._next_checkpoint:
+            # Where a reader or a full disk is in the way, the next try is when the log has grown further.
+            self._next_checkpoint = _WAL_LIMIT if self._write_back() else size + _WAL_LIMIT
+
+    def _write_back(self) -> bool:
+        try:
+            with self._gate:
+                busy = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                self._shrink()
+        except sqlite3.Error as error:
+            # The transaction before it is committed and must not look as if it had failed.
+            logging.getLogger(__name__).warning("%s: the write-ahead log stays long for now: %s", self.path, error)
+            return False
+        return not busy
 
     def _shrink(self) -> None:
         if self.sql.execute("PRAGMA freelist_count").fetchone()[0] > _VACUUM_FROM:

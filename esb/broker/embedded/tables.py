@@ -2,14 +2,13 @@
 
 Functions take a ``sqlite3`` connection and leave transactions, waiting and waking to their caller, so that anything
 that speaks of queues can stand on them. A message is one row: a number that is its place in the queue and never
-comes back, a state, and the message itself packed.
+comes back, and a state. What it carries lies in ``body``, so that taking it rewrites a few bytes and not the whole.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from esb.errors import BrokerDown
 
@@ -37,16 +36,22 @@ CREATE TABLE owner (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL
 ) STRICT;
+CREATE TABLE sequence (last INTEGER NOT NULL) STRICT;
+INSERT INTO sequence VALUES (0);
 CREATE TABLE msg (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL REFERENCES queue (id),
     state INTEGER NOT NULL,
     visible_at REAL NOT NULL DEFAULT 0,
     owner INTEGER,
-    attempts INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE body (
+    id INTEGER PRIMARY KEY,
     properties BLOB,
     message BLOB NOT NULL
 ) STRICT;
+CREATE TRIGGER body_goes_with_msg AFTER DELETE ON msg BEGIN DELETE FROM body WHERE id = old.id; END;
 CREATE INDEX msg_ready ON msg (queue, id) WHERE state = 0;
 CREATE INDEX msg_delayed ON msg (queue, visible_at) WHERE state = 1;
 CREATE INDEX msg_leased ON msg (owner, queue) WHERE state = 2;
@@ -109,9 +114,19 @@ def bindings(sql: sqlite3.Connection) -> list[tuple[str, int]]:
 # --- messages -----------------------------------------------------------------------------------------------------
 
 
-def insert(sql: sqlite3.Connection, rows: Iterable[Row]) -> None:
+def insert(sql: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Put messages behind all others of their queues."""
-    sql.executemany("INSERT INTO msg (queue, state, visible_at, properties, message) VALUES (?, ?, ?, ?, ?)", rows)
+    if not rows:
+        return
+    (last,) = sql.execute("UPDATE sequence SET last = last + ? RETURNING last", (len(rows),)).fetchall()[0]
+    ids = range(last - len(rows) + 1, last + 1)
+    sql.executemany(
+        "INSERT INTO msg (id, queue, state, visible_at) VALUES (?, ?, ?, ?)",
+        [(id, queue, state, visible_at) for id, (queue, state, visible_at, _, _) in zip(ids, rows, strict=True)],
+    )
+    sql.executemany(
+        "INSERT INTO body VALUES (?, ?, ?)", [(id, row[3], row[4]) for id, row in zip(ids, rows, strict=True)]
+    )
 
 
 def readiness(sql: sqlite3.Connection, queue: int) -> tuple[int, float | None]:
@@ -132,15 +147,28 @@ def promote(sql: sqlite3.Connection, queue: int, now: float, limit: int = 1000) 
     )
 
 
-def claim(sql: sqlite3.Connection, queue: int, owner: int, limit: int) -> list[Taken]:
-    """Lease the first ready messages of a queue to an owner, in order."""
-    taken = sql.execute(
-        "UPDATE msg SET state = 2, owner = ? WHERE id IN"
-        " (SELECT id FROM msg WHERE queue = ? AND state = 0 ORDER BY id LIMIT ?)"
-        " RETURNING id, attempts, properties, message",
-        (owner, queue, limit),
-    ).fetchall()
-    taken.sort(key=_first)  # RETURNING promises no order
+def claim(sql: sqlite3.Connection, queue: int, owner: int, limit: int, octets: int) -> list[Taken]:
+    """Lease the first ready messages of a queue to an owner, in order.
+
+    Args:
+        limit: at most so many, and no further ones once they have ``octets`` bytes together.
+    """
+    taken: list[Taken] = []
+    for row in sql.execute(
+        "SELECT msg.id, attempts, properties, message FROM msg INDEXED BY msg_ready JOIN body ON body.id = msg.id"
+        " WHERE queue = ? AND state = 0 ORDER BY msg.id LIMIT ?",
+        (queue, limit),
+    ):
+        taken.append(row)
+        octets -= len(row[3])
+        if octets <= 0:
+            break
+    if taken:
+        # All that is ready up to the last of them: exactly these.
+        sql.execute(
+            "UPDATE msg SET state = 2, owner = ? WHERE queue = ? AND state = 0 AND id <= ?",
+            (owner, queue, taken[-1][0]),
+        )
     return taken
 
 
@@ -217,7 +245,3 @@ def remove_owner(sql: sqlite3.Connection, owner: int) -> None:
 def owners(sql: sqlite3.Connection) -> list[int]:
     """All owners, living or dead."""
     return [id for (id,) in sql.execute("SELECT id FROM owner")]
-
-
-def _first(row: tuple[Any, ...]) -> Any:
-    return row[0]
