@@ -70,7 +70,7 @@ class CsvFormat(Format):
     Settings: ClassVar[type[Settings]] = CsvSettings
 
     def __init__(self, settings: Any = None) -> None:
-        settings = settings or CsvSettings()
+        settings = settings or CsvSettings.model_validate({})
         super().__init__(settings)
         readers = {name: reader(column) for name, column in settings.columns.items()}
         self._readers: Mapping[str, Read] = {name: read for name, read in readers.items() if read}

@@ -65,7 +65,7 @@ class JsonFormat(Format):
     Settings: ClassVar[type[Settings]] = JsonSettings
 
     def __init__(self, settings: Any = None) -> None:
-        settings = settings or JsonSettings()
+        settings = settings or JsonSettings.model_validate({})
         super().__init__(settings)
         self._utf8 = codecs.lookup(settings.encoding).name == "utf-8"
         self._keys = [key.replace("~1", "/").replace("~0", "~") for key in settings.pointer.split("/")[1:]]

@@ -27,7 +27,8 @@ def group(
     The document has the fields of the group's first record (or those in ``head``, which must be alike in all) and
     the records, in full, under ``lines``. A record that cannot be read makes an error of the group around it: where
     its own key can be read, of the group with that key; else of the group that goes on behind it. Between two
-    different groups it comes out by itself. So no document ever lacks a line.
+    different groups it comes out by itself. A thousand of them in a row
+    close the group before, so that a ruined stream does not pile up in memory.
 
     Args:
         records: what a format reads; one with an error may still carry the fields that could be read.
