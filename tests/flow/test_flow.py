@@ -17,6 +17,12 @@ def test_a_message_is_checked_against_what_its_source_receives(bench):
     assert "flow sales, step entry (flows/sales.yaml:1)" in str(result.error)
 
 
+def test_a_message_that_names_another_contract_is_still_checked_against_the_sources(bench):
+    """One that was published before the contract changed must not slip through to steps made for the new one."""
+    result = bench.run("- send: search", {"orderId": "1", "country": "GB"}, type="order")
+    assert (result.status, result.step) == ("failed", "entry")
+
+
 def test_without_one_the_message_is_checked_against_the_contract_it_names(bench):
     """An endpoint that says nothing may still carry typed messages."""
     assert bench.run("- send: search", {"no": "ticket"}, source="open").status == "failed"

@@ -42,6 +42,7 @@ def test_the_order_of_recipients_does_not_enter_their_ids(bench):
     more = bench.run("- send: [{to: warehouse.order, map: to-warehouse}, warehouse.note, search]")
     ids = {send.endpoint + send.operation: send.message.id for send in more.sends}
     assert [ids["searchindex"], ids["warehousenote"]] == [send.message.id for send in few.sends]
+    assert len(set(ids.values())) == 3
 
 
 def test_the_same_recipient_twice_gets_two_messages(bench):

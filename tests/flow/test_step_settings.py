@@ -60,7 +60,8 @@ def test_a_mistake_is_one_finding_at_its_line(bench, steps, line, kind, piece):
         ("- map: to-order\n- filter: ticket = '1'", "ticket"),
         ("- choose: [{when: country = 'GB', do: {map: to-order}}]\n- filter: anything = '1'", None),
         (
-            "- choose: [{when: ticket = '1', do: {map: to-order}}, {otherwise: {map: to-order}}]\n- filter: ticket = '1'",
+            "- choose: [{when: ticket = '1', do: {map: to-order}}, {otherwise: {map: to-order}}]\n"
+            "- filter: ticket = '1'",
             "ticket",
         ),
         ("- split: items\n- filter: ticket = '1'", None),
