@@ -78,7 +78,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
     if found:
         return found[0]
     lowered = {entry.lower(): entry for entry in known}
-    return lowered.get(word.lower(), "")
+    longer = [entry for entry in known if len(word) > 2 and entry.startswith(word)]  # dir for directory
+    return lowered.get(word.lower(), longer[0] if len(longer) == 1 else "")
 
 
 def shown(value: Any, limit: int = 60) -> Any:

@@ -93,7 +93,8 @@ def _best_of_unions(errors: list[Any], spot: Spot) -> list[Any]:
         deeper = [p for p in paths if len(p) > len(path) and p[: len(path)] == path]
         same = path in paths[:number]
         merely = entry["type"] == "too_short" and deeper  # pydantic counts only the items that are valid
-        if not merely and not (_has_tag(entry["loc"], spot) and (deeper or same)):
+        loc = entry["loc"][:-1] if entry["type"] == "missing" else entry["loc"]  # a missing key is in no document
+        if not merely and not (_has_tag(loc, spot) and (deeper or same)):
             kept.append(entry)
     return kept
 

@@ -7,6 +7,8 @@ from parts import components
 from shops import Shop, place
 
 from esb.config import load, sources_of_flows
+from esb.config.findings import Report
+from esb.config.tree import Place
 from esb.errors import ConfigError
 
 EVENT = '{"type": "object", "properties": {"total": {"type": "number"}}}'
@@ -74,7 +76,7 @@ def test_two_endpoints_of_one_name(shop: Shop) -> None:
         ("endpoints/pos.yaml", "{table:", "{tabel:", "6:10 unknown-format", "table"),
         ("endpoints/pos.yaml", '{table: {delimiter: ";"}}', "jason", "6:9 unknown-format", "json"),
         ("endpoints/pos.yaml", "delimiter:", "delimter:", "6:18 unknown-key", "delimiter"),
-        ("endpoints/pos.yaml", "directory:", "dir:", "5:12 unknown-key", ""),
+        ("endpoints/pos.yaml", "directory:", "dir:", "5:12 unknown-key", "directory"),
         ("endpoints/pos.yaml", "pattern:", "patern:", "8:44 unknown-key", "pattern"),
         ("endpoints/pos.yaml", "poll: 5s", "pol: 5s", "8:34 unknown-key", "poll"),
         ("endpoints/pos.yaml", "poll: 5s", "poll: 5 parsecs", "8:40 bad-value", ""),
@@ -112,6 +114,29 @@ def test_each_mistake_is_one_error_at_its_place(
     errors = [f for f in shop.findings() if f.level == "error"]
     assert [place(f) for f in errors] == [f"{file}:{where}"], "\n".join(map(str, errors))
     assert errors[0].hint == hint
+
+
+def test_missing_key_beside_another_mistake(shop: Shop) -> None:
+    """Neither hides the other: all findings at once."""
+    shop.edit("endpoints/pos.yaml", "adapter: files\n", "")
+    shop.edit("endpoints/pos.yaml", "owner: retail-ops", "concurrency: four")
+    errors = [place(f) for f in shop.findings() if f.level == "error"]
+    assert errors == ["endpoints/pos.yaml:1:1 missing-key", "endpoints/pos.yaml:3:14 wrong-type"]
+
+
+def test_second_error_at_one_place_is_its_consequence() -> None:
+    """A value that is known to be wrong is not found wrong again; a warning there still counts."""
+    report = Report()
+    for kind, level in (("missing-secret", "error"), ("bad-value", "error"), ("yaml-trap", "warning")):
+        report.add(Place("x.yaml", 2, 3), kind, "Something.", level=level)
+    assert [f.kind for f in report.findings] == ["missing-secret", "yaml-trap"]
+
+
+def test_recovery_of_an_endpoint_changes_only_what_it_says(shop: Shop) -> None:
+    """Also within the breaker: the bus's reset stays when the endpoint only counts failures."""
+    shop.write("esb.yaml", "recovery: {retries: 1, breaker: {failures: 9, reset: 7s}}\n")
+    recovery = shop.definition().endpoints["warehouse"].recovery
+    assert (recovery.retries, recovery.breaker.failures, recovery.breaker.reset) == (1, 3, 7.0)
 
 
 def test_load_raises_all_errors_with_their_lines(shop: Shop) -> None:
