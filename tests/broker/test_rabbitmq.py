@@ -439,7 +439,7 @@ def test_long_ids_and_content_types_are_cut_in_the_envelope_only() -> None:
     header = frames[frames.index(b"\xce") + 8 : -1]
     raw = wire.Raw(b"\x00\x3c\x00\x3c\x010" + b"\x00" * 8 + b"\x00\x00\x00")
     assert raw.take_header(header)
-    assert wire.decode(raw)[0].id == message.id
+    assert wire.Decoder().decode(raw)[0].id == message.id
 
 
 @pytest.mark.parametrize("position", range(0, 60, 7))
@@ -450,7 +450,7 @@ def test_a_broken_header_never_costs_the_body(position: int) -> None:
     header[12 + position : 13 + position] = b"\xff"
     raw = wire.Raw(b"\x00\x3c\x00\x3c\x010" + b"\x00" * 8 + b"\x00\x00\x00")
     raw.header, raw.body = bytes(header), b"body"
-    assert wire.decode(raw)[0].body == b"body"
+    assert wire.Decoder().decode(raw)[0].body == b"body"
 
 
 # --- addresses, passwords, TLS ------------------------------------------------------------------------------------

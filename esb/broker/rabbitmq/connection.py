@@ -216,7 +216,9 @@ class Link:
             connection = self._connection
             if connection is None or time.monotonic() - self._sent < self.settings.heartbeat / 3:
                 return
-            if select.select([], [connection.sock], [], 0)[1]:
+            writable = select.poll()  # a full socket would make us wait, and needs no heartbeat
+            writable.register(connection.sock, select.POLLOUT)
+            if writable.poll(0):
                 connection.send_heartbeat()
                 self._sent = time.monotonic()
         except (*DRIVER_ERRORS, ValueError):

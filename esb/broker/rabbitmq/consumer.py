@@ -42,6 +42,7 @@ class RabbitMqConsumer:
         self._prefetch = prefetch
         self._publisher = publisher
         self._wake = Wake()
+        self._decoder = wire.Decoder()
         self._tags: dict[bytes, str] = {}  # consumer tag: queue
         self._rounds = 0
         self._waiting: deque[wire.Raw] = deque()  # prefetched, not handed out
@@ -150,7 +151,7 @@ class RabbitMqConsumer:
         return [self._delivery(waiting.popleft()) for _ in range(min(limit, len(waiting)))]
 
     def _delivery(self, raw: wire.Raw) -> Delivery:
-        message, properties = wire.decode(raw)
+        message, properties = self._decoder.decode(raw)
         queue = self._tags[raw.consumer]
         if queue == topology.UNROUTABLE:
             properties["routed-to"] = raw.target.decode("utf-8", "replace")

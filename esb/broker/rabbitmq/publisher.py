@@ -85,11 +85,11 @@ class RabbitMqPublisher:
         if not batch:
             return []
         self._open()
+        encode = self._encoder.publish
+        frames = [encode(*_destination(each), each.message, each.properties) for each in batch]
         with self._link.failures("publish to"):
             self._wait_unblocked()
             self._declare_delays(batch)
-            encoder = self._encoder
-            frames = [encoder.publish(*_destination(each), each.message, each.properties) for each in batch]
             self._batch = _Batch(batch, self._published)
             self._published += len(batch)
             self._link.write(b"".join(frames))

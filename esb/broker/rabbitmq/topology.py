@@ -53,7 +53,7 @@ def declare_delay(channel: Any, seconds: float, server: Properties) -> None:
     _declare_return(channel, server)
     name = delay_name(seconds)
     arguments = {
-        "x-message-ttl": round(seconds * 1000),
+        "x-message-ttl": _millis(seconds),
         "x-dead-letter-exchange": RETURN,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
@@ -65,8 +65,12 @@ def declare_delay(channel: Any, seconds: float, server: Properties) -> None:
 
 def delay_name(seconds: float) -> str:
     """The name of a delay's queue: ``esb.delay.5s``, ``esb.delay.500ms``."""
-    millis = max(1, round(seconds * 1000))
+    millis = _millis(seconds)
     return f"esb.delay.{millis // 1000}s" if millis % 1000 == 0 else f"esb.delay.{millis}ms"
+
+
+def _millis(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
 
 
 def exists(channel: Any, queue: str) -> bool:

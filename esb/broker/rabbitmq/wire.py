@@ -28,7 +28,10 @@ _MANDATORY = b"\x01"
 # Content property flags (4.2.6.1): content type, headers, delivery mode, message id.
 _FLAGS = 0x8000 | 0x2000 | 0x1000 | 0x0080
 _PERSISTENT = b"\x02"
-_CACHED = 4096
+_CONTENT = struct.Struct(">HHQH")
+_LONG_STRING = ord("S")
+_SIZES = tuple(size.to_bytes(4, "big") for size in range(256))
+_CACHED = 4096  # names kept by an encoder or decoder: a stranger may send ever new ones
 # What a broker writes into headers of messages that it moved. Sent back, it takes part in cycle detection and routing.
 _BROKERS_OWN = frozenset(
     {"x-death", "x-opt-deaths", "x-delivery-count", "x-acquired-count", "CC", "BCC"}
@@ -79,15 +82,13 @@ class Encoder:
         return frame
 
     def _header(self, message: Message, properties: Mapping[str, str]) -> bytes:
-        table: list[bytes] = []
-        for name, value in to_headers(message).items():
-            self._field(table, name, value)
+        headers = to_headers(message)
         for name, value in properties.items():
-            self._field(table, PROPERTY_PREFIX + name, value)
-        fields = b"".join(table)
+            headers[PROPERTY_PREFIX + name] = value
+        fields = self._table(headers)
         return b"".join(
             (
-                pack(">HHQH", 60, 0, len(message.body), _FLAGS),
+                _CONTENT.pack(60, 0, len(message.body), _FLAGS),
                 _short(message.content_type),
                 len(fields).to_bytes(4, "big"),
                 fields,
@@ -96,9 +97,19 @@ class Encoder:
             )
         )
 
-    def _field(self, table: list[bytes], name: str, value: str) -> None:
-        text = value.encode("utf-8", "replace")
-        table += (self._names.get(name) or self._name(name), len(text).to_bytes(4, "big"), text)
+    def _table(self, headers: Mapping[str, str]) -> bytes:
+        """A field table (4.2.5.5) of long strings. The innermost loop of publishing, hence no calls in it."""
+        names = self._names
+        parts: list[bytes] = []
+        for name, value in headers.items():
+            text = value.encode("utf-8", "replace")
+            size = len(text)
+            parts += (
+                names.get(name) or self._name(name),
+                _SIZES[size] if size < 256 else size.to_bytes(4, "big"),
+                text,
+            )
+        return b"".join(parts)
 
     def _name(self, name: str) -> bytes:
         if len(self._names) >= _CACHED:
@@ -109,7 +120,8 @@ class Encoder:
     def _body(self, body: bytes) -> list[bytes]:
         if not body:
             return []
-        room, parts = self._room, []
+        room = self._room
+        parts: list[bytes] = []
         for start in range(0, len(body), room):
             part = body if len(body) <= room else body[start : start + room]
             parts += [pack(">BHI", 3, self._channel, len(part)), part, _END]
@@ -152,56 +164,70 @@ class Raw:
         return self.missing <= 0
 
 
-def decode(raw: Raw) -> tuple[Message, dict[str, str]]:
-    """The message of a delivery, and the bus's own properties beside it.
+class Decoder:
+    """Makes messages of deliveries; header names are kept, since they repeat."""
 
-    Bytes are carried, never interpreted: no content encoding, no compression, no serialiser. A foreign message whose
-    headers cannot be read still is a message, with its body and nothing else.
-    """
-    headers, content_type = _plain(raw.header) or _foreign(raw.header)
-    own = [name for name in headers if name.startswith(PROPERTY_PREFIX)]
-    properties = {name[len(PROPERTY_PREFIX) :]: str(headers.pop(name)) for name in own}
-    for name in _BROKERS_OWN.intersection(headers):
-        del headers[name]
-    return from_headers(headers, content_type, raw.body), properties
+    def __init__(self) -> None:
+        self._names: dict[bytes, tuple[str, bool]] = {}  # name, whether it is one of the bus's properties
 
+    def decode(self, raw: Raw) -> tuple[Message, dict[str, str]]:
+        """The message of a delivery, and the bus's own properties beside it.
 
-def _plain(header: bytes) -> tuple[dict[str, Any], str] | None:
-    try:
-        return _ours(header)
-    except (IndexError, struct.error):
-        return None
+        Bytes are carried, never interpreted: no content encoding, no compression, no serialiser. A foreign message
+        whose headers cannot be read still is a message, with its body and nothing else.
+        """
+        headers, properties, content_type = self._plain(raw.header) or self._foreign(raw.header)
+        for name in _BROKERS_OWN.intersection(headers):
+            del headers[name]
+        return from_headers(headers, content_type, raw.body), properties
 
-
-def _ours(header: bytes) -> tuple[dict[str, Any], str] | None:
-    """Headers and content type, if the message is laid out as :class:`Encoder` does it; else None."""
-    (flags,) = unpack_from(">H", header, 12)
-    if flags != _FLAGS:
-        return None
-    at = 15 + header[14]
-    content_type = header[15:at].decode("utf-8", "replace")
-    headers = _texts(header, at)
-    return None if headers is None else (headers, content_type)
-
-
-def _texts(data: bytes, at: int) -> dict[str, Any] | None:
-    """A field table (4.2.5.5) in which every value is a long string; None when another kind is among them."""
-    headers: dict[str, Any] = {}
-    end = at + 4 + int.from_bytes(data[at : at + 4], "big")
-    at += 4
-    while at < end:
-        start = at + 1
-        at = start + data[at]
-        name = data[start:at]
-        if data[at] != 0x53:  # 'S'
+    def _plain(self, header: bytes) -> tuple[dict[str, Any], dict[str, str], str] | None:
+        """Headers, properties, content type, if the header is laid out as :class:`Encoder` does it; else None."""
+        try:
+            (flags,) = unpack_from(">H", header, 12)
+            if flags != _FLAGS:
+                return None
+            at = 15 + header[14]
+            tables = self._table(header, at)
+        except (IndexError, struct.error):
             return None
-        start = at + 5
-        at = start + int.from_bytes(data[at + 1 : start], "big")
-        headers[name.decode("utf-8", "replace")] = data[start:at].decode("utf-8", "replace")
-    return headers
+        return tables and (*tables, header[15:at].decode("utf-8", "replace"))
+
+    def _table(self, data: bytes, at: int) -> tuple[dict[str, Any], dict[str, str]] | None:
+        """A field table in which every value is a long string; None when another kind is among them."""
+        headers: dict[str, Any] = {}
+        properties: dict[str, str] = {}
+        names = self._names
+        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        at += 4
+        while at < end:
+            start = at + 1
+            at = start + data[at]
+            if data[at] != _LONG_STRING:
+                return None
+            name, own = names.get(data[start:at]) or self._name(data[start:at])
+            start = at + 5
+            at = start + int.from_bytes(data[at + 1 : start], "big")
+            (properties if own else headers)[name] = data[start:at].decode("utf-8", "replace")
+        return headers, properties
+
+    def _name(self, data: bytes) -> tuple[str, bool]:
+        if len(self._names) >= _CACHED:
+            self._names.clear()
+        text = data.decode("utf-8", "replace")
+        own = text.startswith(PROPERTY_PREFIX)
+        found = self._names[data] = (text.removeprefix(PROPERTY_PREFIX), own)
+        return found
+
+    def _foreign(self, header: bytes) -> tuple[dict[str, Any], dict[str, str], str]:
+        found, content_type = _read(header)
+        headers = {name: value for name, value in found.items() if not name.startswith(PROPERTY_PREFIX)}
+        own = found.keys() - headers.keys()
+        return headers, {name.removeprefix(PROPERTY_PREFIX): str(found[name]) for name in own}, content_type
 
 
-def _foreign(header: bytes) -> tuple[dict[str, Any], str]:
+def _read(header: bytes) -> tuple[dict[str, Any], str]:
+    """Headers and content type by py-amqp's general reader."""
     content = amqp.Message()
     try:
         content.inbound_header(header)
