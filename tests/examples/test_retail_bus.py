@@ -15,6 +15,7 @@ from esb.examples.retail.systems import tills
 from esb.flow import Result, build_parts, compile_flow
 from esb.formats.records import group
 from esb.message import Message, create
+from esb.testing.run import run_cases
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,13 @@ def arrivals(definition: Definition) -> Iterator[tuple[str, Message | None]]:
 def test_the_bus_has_no_findings(directory: Path) -> None:
     """Neither errors nor warnings, also without any environment."""
     assert check(directory, discover(), environ={}) == ()
+
+
+def test_its_test_cases_pass(definition: Definition) -> None:
+    """Each mapping and each flow has cases beside it, and they hold."""
+    results = list(run_cases(definition, build_parts(definition)))
+    assert [result for result in results if not result.passed] == []
+    assert {result.tested for result in results} == {*definition.flows, *definition.mappings}
 
 
 def test_every_ticket_meets_its_fate(definition: Definition) -> None:

@@ -12,6 +12,7 @@ from esb.config import check, load
 from esb.errors import ContractError, EsbError
 from esb.flow import build_parts, compile_flow
 from esb.message import create
+from esb.testing.run import run_cases
 
 
 @pytest.fixture
@@ -23,6 +24,14 @@ def directory(tmp_path: Path) -> Path:
 def test_a_new_bus_has_no_findings(directory: Path) -> None:
     """Neither errors nor warnings, without any environment."""
     assert check(directory, discover(), environ={}) == ()
+
+
+def test_its_test_cases_pass(directory: Path) -> None:
+    """The mapping and both flows have cases beside them, and they hold."""
+    definition = load(directory, discover(), environ={})
+    results = list(run_cases(definition, build_parts(definition)))
+    assert [result for result in results if not result.passed] == []
+    assert {result.tested for result in results} == {*definition.flows, *definition.mappings}
 
 
 def test_its_sample_shows_every_fate(directory: Path) -> None:

@@ -83,9 +83,14 @@ def serve(handler: type[Handler], port: int, *, with_parent: bool = False) -> No
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _stop(server))
         if with_parent:
-            threading.Thread(target=lambda: (sys.stdin.buffer.read(), _stop(server)), daemon=True).start()
+            threading.Thread(target=_follow_parent, args=(server,), daemon=True).start()
         print(json.dumps({"ready": f"http://127.0.0.1:{server.server_address[1]}"}), flush=True)
         server.serve_forever(poll_interval=0.1)
+
+
+def _follow_parent(server: Server) -> None:
+    sys.stdin.buffer.read()
+    _stop(server)
 
 
 def _stop(server: Server) -> None:
