@@ -45,6 +45,7 @@ class EndpointWorker(Worker):
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)
         self._consumer = context.broker.consumer([endpoint_queue(endpoint.name)], 2 * endpoint.concurrency, self.name)
         self._pool = ThreadPoolExecutor(endpoint.concurrency, thread_name_prefix=self.name)
+        self._marks = suspects.Marks(context.store, self.stopping)
         self._finished: SimpleQueue[Attempt] = SimpleQueue()
         self._running: set[Key] = set()
         self._suspects: deque[Delivery] = deque()
@@ -119,10 +120,10 @@ class EndpointWorker(Worker):
 
     def _start_alone(self, delivery: Delivery) -> None:
         key = (delivery.message.id, self._place)
-        if suspects.mark(self._context.store, key, self.stopping) < suspects.DEADLY:
-            self._start([delivery])
-        else:
+        if self._marks.deadly(key):
             suspects.park(self._context, self._consumer, self._journal, delivery, self._place, self.stopping)
+        else:
+            self._start([delivery])
 
     def _start(self, deliveries: Sequence[Delivery]) -> None:
         entry = self._inbox.admit(deliveries, self._running, self.stopping)
@@ -142,7 +143,7 @@ class EndpointWorker(Worker):
     def _drop(self, repeats: Sequence[Delivery]) -> None:
         marked = [(d.message.id, self._place) for d in repeats if d.redelivered]
         if marked:
-            commit(self._context.store, lambda t: t.suspects.clear(marked), self.stopping)
+            commit(self._context.store, lambda t: self._marks.clear(t, marked), self.stopping)
         self._consumer.settle(repeats)
 
     # --- settling -----------------------------------------------------------------------------------------------
@@ -222,4 +223,4 @@ class EndpointWorker(Worker):
         returned = [v for v in verdicts if v.done and RETRY in v.attempt.delivery.properties]
         t.parked.resolved([(v.hop.message_id, v.hop.place) for v in returned])
         marked = [v.attempt.delivery for v in verdicts if v.attempt.delivery.redelivered]
-        t.suspects.clear([(d.message.id, self._place) for d in marked])
+        self._marks.clear(t, [(d.message.id, self._place) for d in marked])

@@ -80,6 +80,7 @@ class FlowWorker(Worker):
         self._flows = {flow_queue(flow.name): flow for flow in context.flows.values()}
         self._settings = context.definition.config.worker
         self._journal = Journal(context.definition.config.journey, context.definition.hash)
+        self._marks = suspects.Marks(context.store, self.stopping)
         self._consumer = context.broker.consumer(tuple(self._flows), self._settings.prefetch, name)
 
     def cycle(self) -> None:
@@ -110,10 +111,10 @@ class FlowWorker(Worker):
     def _handle_alone(self, delivery: Delivery) -> None:
         """A redelivered message may be the one that killed its worker: mark it, run it by itself, clear the mark."""
         key = (delivery.message.id, self._place(delivery))
-        if suspects.mark(self._context.store, key, self.stopping) < suspects.DEADLY:
-            self._handle([delivery], suspected=True)
-        else:
+        if self._marks.deadly(key):
             self._park_killer(delivery)
+        else:
+            self._handle([delivery], suspected=True)
 
     def _run(self, delivery: Delivery) -> Run:
         flow = self._flows[delivery.queue]
@@ -156,7 +157,7 @@ class FlowWorker(Worker):
         if done:
             t.parked.resolved(done)
         if suspected:
-            t.suspects.clear([(run.message.id, run.place) for run in runs])
+            self._marks.clear(t, [(run.message.id, run.place) for run in runs])
 
     def _hops(self, run: Run, now: float) -> list[Hop]:
         """Children before parents: whoever sees the parent done finds what became of its events."""

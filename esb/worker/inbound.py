@@ -30,6 +30,7 @@ class InboundWorker(Worker):
             )
             for name, intake in intakes.items()
         }
+        self._marks = suspects.Marks(context.store, self.stopping)
         self._consumer = context.broker.consumer(tuple(self._ways), 2 * BATCH, self.name)
 
     def cycle(self) -> None:
@@ -48,7 +49,7 @@ class InboundWorker(Worker):
     def _handle_alone(self, delivery: Delivery) -> None:
         intake, _ = self._ways[delivery.queue]
         place = f"in:{intake.endpoint.name}"
-        if suspects.mark(self._context.store, (delivery.message.id, place), self.stopping) < suspects.DEADLY:
+        if not self._marks.deadly((delivery.message.id, place)):
             self._handle([delivery])
         else:
             suspects.park(self._context, self._consumer, self._journal, delivery, place, self.stopping)
@@ -76,4 +77,4 @@ class InboundWorker(Worker):
         place = f"in:{intake.endpoint.name}"
         back = [d.message.id for d in deliveries if RETRY in d.properties and d.message.id not in failed]
         t.parked.resolved([(id, place) for id in back])
-        t.suspects.clear([(d.message.id, place) for d in deliveries if d.redelivered])
+        self._marks.clear(t, [(d.message.id, place) for d in deliveries if d.redelivered])

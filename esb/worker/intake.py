@@ -16,6 +16,7 @@ from esb.broker.port import Outcome, Outgoing, Publisher, flow_queue, inbound_qu
 from esb.config.definition import LoadedEndpoint
 from esb.contract import Contract
 from esb.errors import DecodeError, MessageError, RoutingError, RowRefused
+from esb.formats.numbers import decode_json
 from esb.formats.records import group
 from esb.message import JSON, Message, create, derive_id
 from esb.ports import Format, Record
@@ -45,7 +46,9 @@ class Intake:
         """The endpoint's records in a stream, grouped as it says."""
         records = self._format.read(stream)
         rules = self.endpoint.records
-        return group(records, rules.group_by, rules.lines, rules.head) if rules else records
+        if rules is None:
+            return records
+        return group(records, rules.group_by, rules.lines, rules.head, self._format.join)
 
     def admit(self, record: Record, *, id: str, time: float, **more: Any) -> Admitted:
         """One record as a message, checked; ``more`` are attributes of the message."""
@@ -64,7 +67,7 @@ class Intake:
     def admit_bytes(self, body: bytes, content_type: str, *, id: str, time: float, **more: Any) -> list[Admitted]:
         """Everything in one body. A body that is a document already (JSON) is not read by the format again."""
         if content_type == JSON and self._format.content_type != JSON:
-            return [self.admit(Record(1, msgspec.json.decode(body)), id=id, time=time, **more)]
+            return [self.admit(Record(1, decode_json(body)), id=id, time=time, **more)]
         try:
             records = list(self.records(BytesIO(body)))
         except DecodeError as error:

@@ -41,11 +41,11 @@ class Journal(msgspec.Struct, frozen=True):
             **more,
         )
 
-    def parked(self, message: Message, place: str, queue: str, error: Exception, now: float, **more: Any) -> Parked:
+    def parked(self, message: Message, place: str, queue: str, cause: Exception, now: float, **more: Any) -> Parked:
         """A row of the failed-message store: the whole message and why it lies there."""
         more.setdefault("first_failed", now)
-        more.setdefault("kind", kind_of(error))
-        more.setdefault("error", text_of(error))
+        more.setdefault("kind", kind_of(cause))
+        more.setdefault("error", text_of(cause))
         return Parked(
             message=message, place=place, queue=queue, parked_at=now, definition=self.definition, **more
         )  # fmt: skip

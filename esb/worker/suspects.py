@@ -30,11 +30,30 @@ def divide(deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Deliver
     return [d for d in deliveries if not d.redelivered], [d for d in deliveries if d.redelivered]
 
 
-def mark(store: Store, key: tuple[str, str], stopping: threading.Event) -> int:
-    """Put one more mark on ``(message id, place)`` and commit it; how many it had before this one."""
-    counts: dict[tuple[str, str], int] = {}
-    commit(store, lambda t: counts.update(t.suspects.mark([key])), stopping)
-    return counts[key] - 1
+class Marks:
+    """The marks that one worker makes. What it marked itself and lived to see again is not marked twice."""
+
+    def __init__(self, store: Store, stopping: threading.Event) -> None:
+        self._store = store
+        self._stopping = stopping
+        self._mine: dict[tuple[str, str], int] = {}
+
+    def deadly(self, key: tuple[str, str]) -> bool:
+        """Put one more mark on ``(message id, place)`` and commit it. True: it had three already, do not run it.
+
+        A cycle that failed because broker or store went away has killed nobody: its mark still stands, and counts once.
+        """
+        if key not in self._mine:
+            counts: dict[tuple[str, str], int] = {}
+            commit(self._store, lambda t: counts.update(t.suspects.mark([key])), self._stopping)
+            self._mine[key] = counts[key]
+        return self._mine[key] > DEADLY
+
+    def clear(self, t: Transaction, keys: Sequence[tuple[str, str]]) -> None:
+        """These got through, or are parked; part of the commit that says so."""
+        t.suspects.clear(keys)
+        for key in keys:
+            self._mine.pop(key, None)
 
 
 def park(

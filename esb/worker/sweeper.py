@@ -99,8 +99,10 @@ class Sweeper(Worker):
         if now - self._pruned_at < PRUNE_EVERY:
             return
         self._pruned_at = now
+        # No longer than a heartbeat's lease: it would keep a dead owner alive.
+        ttl = self._context.definition.config.worker.lease
         with self._context.store.transaction() as t:
-            mine = t.leases.acquire("prune", self._context.owner, PRUNE_EVERY / 2) is not None
+            mine = t.leases.acquire("prune", self._context.owner, ttl) is not None
         if mine:
             self._context.store.prune(now, self._context.definition.config.retention)
 

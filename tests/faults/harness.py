@@ -184,7 +184,7 @@ class Fire:
     def done(self) -> int:
         return sum(self.recorder.keyed.values()) + self.recorder.repeats + sum(self.recorder.unkeyed.values())
 
-    def settle(self, limit: float = 90.0) -> Ledger:
+    def settle(self, limit: float = 60.0) -> Ledger:
         """Stop feeding, wait until nothing is under way, and read the ledger."""
         self.feed.stop()
         self.wait_until(lambda: self.ledger().accepted >= self.feed.fed and self.ledger().settled, "it settles", limit)
@@ -221,6 +221,7 @@ class Fire:
         assert [n for n in numbers if self.recorder.unkeyed[n] == 0 and n not in doubtful] == []
         assert ledger.in_doubt == len(doubtful) <= CONCURRENCY * self.kills
         assert ledger.sent == ledger.done + ledger.in_doubt
+
 
     def close(self) -> None:
         self.feed.stop() if self.feed.is_alive() else None

@@ -18,8 +18,7 @@ class Recorder:
         self.repeats = 0
         self._keys: set[str] = set()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = Quiet(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -36,6 +35,16 @@ class Recorder:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Quiet(ThreadingHTTPServer):
+    """Callers are killed here, so that a broken connection is nothing to talk about."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
 
 
 def _handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:
