@@ -26,7 +26,12 @@ FILES = {
     "lookups/names.csv": "code,name\nGB,Britain\n",
     "contracts/order/v1.json": json.dumps(ORDER),
     "contracts/sale/v1.json": json.dumps(
-        {"type": "object", "required": ["ticket"], "properties": {n: {} for n in ("ticket", "cc", "lines", "n")}}
+        {
+            "type": "object",
+            "required": ["ticket"],
+            "properties": {name: {} for name in ("ticket", "cc", "lines", "n")},
+            "x-subject": "ticket",
+        }
     ),
     "endpoints/pos.yaml": """\
         endpoint: pos
@@ -143,6 +148,7 @@ def test_a_mapping_case_fails_with_the_difference(bench, case, piece):
     [
         ("sends: [{to: out.note}, {to: out}], publishes: [{event: order/v1}]", None),
         ("sends: [{to: out.note, document: {ticket: '7', cc: GB}}, {to: out.order, partial: {land: Britain}}]", None),
+        ("publishes: [{event: order/v1, partial: {who: '7'}}]", None),
         ("publishes: [{event: order/v1, partial: {who: K}}]", "document: {ticket: '7', cc: GB}, subject: K"),
         (
             "publishes: [{event: order/v1, partial: {when: '2020-05-01T00:00:00.000Z'}}]",
