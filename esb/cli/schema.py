@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -16,10 +17,7 @@ from esb.cli.common import not_found, print_json, told
 @told
 def command(kind: str | None, output: str | None) -> None:
     """Print the schema of one KIND of file (bus, endpoint, flow, mapping …), or list the kinds."""
-    from esb.bus import discover
-    from esb.config import schemas
-
-    found = schemas(discover())
+    found = all_schemas()
     if output:
         write_schemas(Path(output))
         click.echo(f"{len(found)} schemas in {output}", err=True)
@@ -33,9 +31,15 @@ def command(kind: str | None, output: str | None) -> None:
 
 def write_schemas(directory: Path) -> None:
     """One ``<kind>.json`` per kind of file."""
-    from esb.bus import discover
-    from esb.config import schemas
-
     directory.mkdir(parents=True, exist_ok=True)
-    for kind, schema in schemas(discover()).items():
+    for kind, schema in all_schemas().items():
         (directory / f"{kind}.json").write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2))
+
+
+def all_schemas() -> dict[str, Any]:
+    """Kind of file -> JSON Schema; files with test cases among them."""
+    from esb.bus import discover
+    from esb.config.schemas import schemas
+    from esb.testing.cases import FlowCases, MappingCases
+
+    return schemas(discover(), {"mapping-test": MappingCases, "flow-test": FlowCases})

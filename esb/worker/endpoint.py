@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
-from esb.broker.port import Delivery, Outcome, endpoint_queue
+from esb.broker.port import Consumer, Delivery, Outcome, endpoint_queue
 from esb.config.definition import LoadedEndpoint
 from esb.errors import EndpointError, RowRefused
 from esb.store import RETRY, Transaction
@@ -43,7 +43,7 @@ class EndpointWorker(Worker):
         self._inbox = Inbox(context.store, endpoint, context.owner, settings.worker.lease, context.clock)
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)
-        self._consumer = context.broker.consumer([endpoint_queue(endpoint.name)], 2 * endpoint.concurrency, self.name)
+        self._consumer = self._connect()
         self._pool = ThreadPoolExecutor(endpoint.concurrency, thread_name_prefix=self.name)
         self._marks = suspects.Marks(context.store, self.stopping)
         self._finished: SimpleQueue[Attempt] = SimpleQueue()
@@ -70,9 +70,17 @@ class EndpointWorker(Worker):
     def recover(self) -> None:
         """Broker or store failed: what is under way ends and, if it went well, is recorded unsettled.
 
-        It comes back as redelivered, and the inbox knows it.
+        Everything comes back as redelivered, and the inbox knows what was done.
         """
-        self._suspects.clear()
+        try:
+            self._record_what_went_well()
+        finally:
+            self._suspects.clear()
+            self._consumer.close()
+            self._consumer = self._connect()
+            self._paused = False
+
+    def _record_what_went_well(self) -> None:
         went_well = [attempt for attempt in self._wait(self._endpoint.timeout) if attempt.sent and not attempt.error]
         if went_well:
             self._record([self._judge(attempt) for attempt in went_well])
@@ -83,6 +91,10 @@ class EndpointWorker(Worker):
         self._settle(self._wait(self._context.definition.config.worker.drain))
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._consumer.close()
+
+    def _connect(self) -> Consumer:
+        queues, prefetch = [endpoint_queue(self._endpoint.name)], 2 * self._endpoint.concurrency
+        return self._context.broker.consumer(queues, prefetch, self.name)
 
     # --- the breaker --------------------------------------------------------------------------------------------
 

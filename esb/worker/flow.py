@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from esb.broker.port import Delivery, Outcome, Outgoing, endpoint_queue, event_key, flow_queue
+from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, endpoint_queue, event_key, flow_queue
 from esb.errors import RoutingError, RowRefused
 from esb.flow import PART, Flow, Result
 from esb.message import Message
@@ -81,7 +81,7 @@ class FlowWorker(Worker):
         self._settings = context.definition.config.worker
         self._journal = Journal(context.definition.config.journey, context.definition.hash)
         self._marks = suspects.Marks(context.store, self.stopping)
-        self._consumer = context.broker.consumer(tuple(self._flows), self._settings.prefetch, name)
+        self._consumer = self._connect()
 
     def cycle(self) -> None:
         fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, TAKE))
@@ -92,6 +92,14 @@ class FlowWorker(Worker):
 
     def interrupt(self) -> None:
         self._consumer.wake()
+
+    def recover(self) -> None:
+        """What was taken and not settled goes back, by letting the consumer go."""
+        self._consumer.close()
+        self._consumer = self._connect()
+
+    def _connect(self) -> Consumer:
+        return self._context.broker.consumer(tuple(self._flows), self._settings.prefetch, self.name)
 
     def finish(self) -> None:
         self._consumer.close()

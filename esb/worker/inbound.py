@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from esb.broker.port import Delivery, Outcome, inbound_queue
+from esb.broker.port import Consumer, Delivery, Outcome, inbound_queue
 from esb.store import RETRY, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
@@ -31,7 +31,7 @@ class InboundWorker(Worker):
             for name, intake in intakes.items()
         }
         self._marks = suspects.Marks(context.store, self.stopping)
-        self._consumer = context.broker.consumer(tuple(self._ways), 2 * BATCH, self.name)
+        self._consumer = self._connect()
 
     def cycle(self) -> None:
         fresh, redelivered = suspects.divide(self._consumer.take(BATCH, TAKE))
@@ -43,8 +43,16 @@ class InboundWorker(Worker):
     def interrupt(self) -> None:
         self._consumer.wake()
 
+    def recover(self) -> None:
+        """What was taken and not settled goes back, by letting the consumer go."""
+        self._consumer.close()
+        self._consumer = self._connect()
+
     def finish(self) -> None:
         self._consumer.close()
+
+    def _connect(self) -> Consumer:
+        return self._context.broker.consumer(tuple(self._ways), 2 * BATCH, self.name)
 
     def _handle_alone(self, delivery: Delivery) -> None:
         intake, _ = self._ways[delivery.queue]
