@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -21,8 +20,6 @@ from esb.flow.work import Action, Document, Work
 from esb.mapping import Mapping as CompiledMapping
 from esb.mapping import Pointer
 from esb.quoting import quote
-
-_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -130,21 +127,22 @@ class Context:
 
     def mapping(self, ref: str | InlineMapping, step: Step) -> Callable[[Work], Document]:
         """A mapping by name or in place, as a function; its result has met the mapping's target contract."""
-        mapping = self._named(ref, step) if isinstance(ref, str) else self._inline(ref, step)
-        fields = self._definition.mappings[ref].set if isinstance(ref, str) else ref.set
-        apply, speaks = mapping.apply, speaks_of_message(fields)
+        mapping = self._mapping(ref, step)
+        apply = _applied(mapping, self._definition.mappings[ref].set if isinstance(ref, str) else ref.set)
         contract = self.contract(mapping.target, step) if mapping.target else None
+        if contract is None:
+            return lambda work: Document(apply(work), work.document.type, 0)
 
         def convert(work: Work) -> Document:
-            before = work.document
-            value = apply(before.data, work.bindings) if speaks else apply(before.data)
-            if contract is None:
-                return Document(value, before.type, 0)
-            document = Document(value, contract.type, contract.version)
+            document = Document(apply(work), contract.type, contract.version)
             document.meet(contract)
             return document
 
         return convert
+
+    def fields(self, fields: Mapping[str, Any], step: Step) -> Callable[[Work], dict[str, Any]]:
+        """A tree of leaves as a function that gives their values."""
+        return _applied(self._mapping(InlineMapping(to=None, set=dict(fields)), step), fields)
 
     def contract(self, ref: str, step: Step) -> Contract:
         """A contract by its ref."""
@@ -158,15 +156,11 @@ class Context:
         common = self._found(operations, word, f"operation of {name}", step).common
         return name, word, self.contract(common.contract, step) if common.contract else None
 
-    def _named(self, name: str, step: Step) -> CompiledMapping:
-        return self._found(self._parts.mappings, name, "mapping", step)
-
-    def _inline(self, ref: InlineMapping, step: Step) -> CompiledMapping:
-        fields = plain(ref.set)
+    def _mapping(self, ref: str | InlineMapping, step: Step) -> CompiledMapping:
+        if isinstance(ref, str):
+            return self._found(self._parts.mappings, ref, "mapping", step)
         lines: dict[Pointer, int] = {(): step.line}
-        return CompiledMapping(
-            name=step.name, source=None, target=ref.target, set=fields, lookups=_NONE, lines=lines, file=step.file
-        )
+        return CompiledMapping(step.name, plain(ref.set), target=ref.target, lines=lines, file=step.file)
 
     def _found(self, table: Mapping[str, Any], name: str, what: str, step: Step) -> Any:
         if name not in table:
@@ -180,9 +174,15 @@ def speaks_of_message(value: Any) -> bool:
     """Whether expressions in a value use ``$message``, or a clock that tells its time; most do not, and go faster."""
     if isinstance(value, str):
         return any(word in value for word in ("$message", "$now", "$millis"))
-    if isinstance(value, Mapping):
-        return any(speaks_of_message(item) for item in value.values())
-    return False
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return any(speaks_of_message(part) for part in parts)
+
+
+def _applied(mapping: CompiledMapping, tree: Any) -> Callable[[Work], Any]:
+    apply = mapping.apply
+    if speaks_of_message(tree):
+        return lambda work: apply(work.document.data, work.bindings)
+    return lambda work: apply(work.document.data)
 
 
 def _in_a_row(actions: tuple[Action, ...]) -> Action:

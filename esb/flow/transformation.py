@@ -91,14 +91,14 @@ class Set(Kind):
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
         fields = plain(step.settings.root)
-        convert = context.mapping(InlineMapping(to=None, set=fields), step)
+        values = context.fields(fields, step)
         shape = _shape(parse(fields))
         outcome = ", ".join(fields)
 
         def run(work: Work) -> bool:
             work.at = step
             before = work.document
-            work.document = Document(_merged(before.value, convert(work).value, shape), before.type, 0)
+            work.document = Document(_merged(before.value, values(work), shape), before.type, 0)
             work.trace(outcome)
             return True
 

@@ -149,3 +149,23 @@ def test_the_message_is_at_hand_as_a_variable(bench):
         "id": "0195d2a1-7c00-7000-8000-000000000001",
         "key": "4711", "store": "7", "now": "2026-01-01T00:00:00.000Z", "v": 1,
     }  # fmt: skip
+
+
+def test_the_message_is_at_hand_in_every_corner_of_a_mapping(bench):
+    """In lists written out, in lists made with each, in nested fields."""
+    result = bench.run("""
+        - map:
+            set:
+              ids: [$message.version, 2]
+              rows: {each: items, set: {v: $message.version}}
+              deep: {er: $message.version}
+        - send: search
+        """)
+    assert sent(result) == {"ids": [1, 2], "rows": [{"v": 1}, {"v": 1}], "deep": {"er": 1}}
+
+
+@pytest.mark.parametrize("leaf", ["[$message.version]", "{each: items, set: {v: $message.version}}"])
+def test_the_message_is_at_hand_however_deep_it_is_named(bench, leaf):
+    """Wherever the only use of it stands."""
+    result = bench.run(f"- set: {{x: {leaf}}}\n- send: search")
+    assert sent(result)["x"] in ([1], [{"v": 1}, {"v": 1}])
