@@ -217,6 +217,31 @@ def test_settling_twice_is_noticed_and_harms_nobody(broker: RabbitMqBroker) -> N
     assert drain(broker, "a", 1) == [0]
 
 
+def test_only_what_was_settled_is_gone(broker: RabbitMqBroker) -> None:
+    """A gap in what is settled stays a gap: the frame that settles many never covers it."""
+    publish(broker, commands(6))
+    consumer = broker.consumer(["a"], 10)
+    taken = consumer.take(1, PATIENCE)
+    while len(taken) < 5:
+        taken += consumer.take(5 - len(taken), PATIENCE)
+    consumer.settle([taken[4], taken[0], taken[2]])
+    consumer.close()
+    assert sorted(drain(broker, "a", 3)) == [1, 3, 5]
+
+
+def test_prefetch_holds_for_all_queues_together(broker: RabbitMqBroker) -> None:
+    """However many queues a consumer takes from, no more than its prefetch is handed out."""
+    publish(broker, commands(20, "a") + commands(20, "b"))
+    consumer = broker.consumer(["a", "b"], 10)
+    held: list[Any] = []
+    while taken := consumer.take(40, 0.3):
+        held += taken
+    assert len(held) == 10
+    consumer.settle(held)
+    assert consumer.take(40, PATIENCE)
+    consumer.close()
+
+
 def test_an_idle_publisher_whose_connection_died_just_publishes(broker: RabbitMqBroker, url: str) -> None:
     """Nothing was under way, so a new connection takes the place of the old without an error."""
     with Proxy(port_of(url)) as proxy:
@@ -449,8 +474,9 @@ def test_a_broken_header_never_costs_the_body(position: int) -> None:
     header = bytearray(frames[frames.index(b"\xce") + 8 : -1])
     header[12 + position : 13 + position] = b"\xff"
     raw = wire.Raw(b"\x00\x3c\x00\x3c\x010" + b"\x00" * 8 + b"\x00\x00\x00")
-    raw.header, raw.body = bytes(header), b"body"
-    assert wire.Decoder().decode(raw)[0].body == b"body"
+    for broken in (bytes(header), bytes(header[:position])):
+        raw.header, raw.body = broken, b"body"
+        assert wire.Decoder().decode(raw)[0].body == b"body"
 
 
 # --- addresses, passwords, TLS ------------------------------------------------------------------------------------
@@ -532,7 +558,7 @@ def _tls(certificate: Path, newest: ssl.TLSVersion) -> ssl.SSLContext:
 
 
 def test_tls_carries_messages_of_any_size(broker: RabbitMqBroker, url: str, certificate: Path) -> None:
-    """Records that were decrypted but not yet read are found before the next wait."""
+    """Many records to a message, and many messages to a wait."""
     parts = urlsplit(url)
     with Proxy(port_of(url), _tls(certificate, ssl.TLSVersion.TLSv1_3)) as proxy:
         login = f"{parts.username}:{parts.password}@localhost:{proxy.port}{parts.path}"

@@ -173,7 +173,7 @@ class Link:
     def read(self) -> None:
         """Handle what has come, without waiting. Raises driver errors."""
         self._dispatch()
-        if self._poll_now(0) or self._transport.pending():
+        if self._poll_now(0):
             self._receive()
         self._attended = time.monotonic()
 
@@ -185,10 +185,10 @@ class Link:
         self._notice_absence()
         if wake is not None:
             self._poll.register(wake.fileno(), select.POLLIN)
-        if self._dispatch() or self._transport.pending():
+        if self._dispatch():
             timeout = 0
         ready = self._poll_now(min(timeout, self.settings.heartbeat / 2))
-        if self._socket in ready or self._transport.pending():
+        if self._socket in ready:
             self._receive()
         self._attended = time.monotonic()
         if self._attended - self._heard > 2 * self.settings.heartbeat:

@@ -14,6 +14,7 @@ from amqp.exceptions import UnexpectedFrame
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.transport import pyamqp
 
+# More than a TLS record holds (16 KB): so what is decrypted is taken at once, and never waits where no poll sees it.
 _CHUNK = 256 * 1024
 _FRAME_END = 0xCE
 _LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
@@ -58,11 +59,6 @@ class _Chunks:
             raise UnexpectedFrame(f"a frame ends with {data[end]:#04x} instead of 0xce")
         self._at = end + 1
         return kind, channel, data[at + 7 : end]
-
-    def pending(self) -> bool:
-        """Whether decrypted bytes wait where no selector can see them."""
-        pending = getattr(self.sock, "pending", None)
-        return bool(pending and pending())
 
     def read_frame(self, *_: Any) -> Frame:
         """What py-amqp calls while it waits for an answer."""
