@@ -1,0 +1,131 @@
+"""Broker URLs: what they say, what they must never show, and whom TLS trusts."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from traffic import (
+    CONFIRMED,
+    commands,
+    drain,
+    port_of,
+    publish,
+)
+
+from esb.broker.rabbitmq import RabbitMqBroker
+from esb.broker.rabbitmq.settings import parse, redact
+from esb.errors import BrokerDown, ConfigError
+from esb.testing.proxy import Proxy
+
+pytestmark = pytest.mark.rabbitmq
+
+
+def test_a_wrong_password_is_said_and_never_shown(rabbitmq: Any) -> None:
+    """The error names the server and what to do; neither it nor any repr holds the password."""
+    host, port = port_of(rabbitmq.url)
+    broker = RabbitMqBroker(f"amqp://esb:s3cr%40t-canary@{host}:{port}/%2F")
+    with pytest.raises(BrokerDown, match="check user, password and rights") as failure:
+        broker.check()
+    texts = [str(failure.value), *map(repr, (failure.value, failure.value.__cause__, broker, broker._settings))]
+    assert not any("canary" in text or "s3cr" in text for text in texts)
+
+
+def test_a_missing_virtual_host_is_named(rabbitmq: Any) -> None:
+    """Not "connection reset", but what is missing."""
+    broker = RabbitMqBroker(rabbitmq.url.replace("%2F", "nowhere"))
+    with pytest.raises(BrokerDown, match=r"nowhere.*check the virtual host"):
+        broker.check()
+
+
+def test_nobody_there_is_broker_down() -> None:
+    """Each use says so, and waits a little longer each time instead of spinning."""
+    from esb.testing.servers import free_port
+
+    publisher = RabbitMqBroker(f"amqp://127.0.0.1:{free_port()}").publisher()
+    for _ in range(3):
+        with pytest.raises(BrokerDown, match="refused"):
+            publisher.publish(commands(1))
+    publisher.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("amqp://u:pw@h/v?heartbeet=5", "did you mean heartbeat"),
+        ("amqp://u:pw@h/v?heartbeat=soon", "number of seconds"),
+        ("amqp://u:pw@h/v?heartbeat=0", "between 1 and 3600"),
+        ("amqp://u:pw@h:port/v", r"amqp://u:\*\*\*@h:port/v"),
+        ("http://u:pw@h", "must begin with amqp"),
+    ],
+)
+def test_a_url_that_says_nonsense_is_a_config_error(url: str, reason: str) -> None:
+    """With what is wrong, the nearest valid word, and without the password."""
+    with pytest.raises(ConfigError, match=reason) as failure:
+        parse(url)
+    assert "pw" not in str(failure.value)
+
+
+def test_a_url_is_read_with_its_escapes() -> None:
+    """User, password and virtual host may hold any character."""
+    settings = parse("amqps://u%40x:p%2Fw@broker.example:5999/v%2Fh?heartbeat=7&ca_certs=/etc/ca.pem")
+    assert (settings.user, settings.password, settings.vhost) == ("u@x", "p/w", "v/h")
+    assert (settings.host, settings.port, settings.heartbeat, settings.tls) == ("broker.example", 5999, 7, True)
+    assert str(settings) == "amqps://broker.example:5999/v/h"
+    assert redact("amqp://u:p@w@h/v") == "amqp://u:***@h/v"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and its certificate, good for ``localhost`` only."""
+    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext"
+    rest = ["subjectAltName=DNS:localhost", "-keyout", file, "-out", f"{file}.crt"]
+    subprocess.run([*command.split(), *rest], check=True, capture_output=True)
+    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
+    return file
+
+
+def _tls(certificate: Path, newest: ssl.TLSVersion) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore"):  # an old version is the point of it
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = newest
+    return context
+
+
+def test_tls_carries_messages_of_any_size(broker: RabbitMqBroker, url: str, certificate: Path) -> None:
+    """Many records to a message, and many messages to a wait."""
+    parts = urlsplit(url)
+    with Proxy(port_of(url), _tls(certificate, ssl.TLSVersion.TLSv1_3)) as proxy:
+        login = f"{parts.username}:{parts.password}@localhost:{proxy.port}{parts.path}"
+        secure = RabbitMqBroker(f"amqps://{login}?ca_certs={certificate}.crt")
+        assert publish(secure, commands(30, "a", 100_000)) == [CONFIRMED] * 30
+        assert drain(secure, "a", 30) == list(range(30))
+        secure.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "newest", "reason"),
+    [
+        ("127.0.0.1", True, ssl.TLSVersion.TLSv1_3, "mismatch|not valid for"),
+        ("localhost", False, ssl.TLSVersion.TLSv1_3, "self.signed"),
+        ("localhost", True, ssl.TLSVersion.TLSv1_1, "(?i)protocol|version|alert"),
+    ],
+)
+def test_tls_is_refused_for_the_wrong_reasons_to_trust(
+    rabbitmq: Any, certificate: Path, host: str, trusted: bool, newest: ssl.TLSVersion, reason: str
+) -> None:
+    """Another host's certificate, one that nobody vouches for, and TLS before 1.2 are no connection."""
+    with Proxy(port_of(rabbitmq.url), _tls(certificate, newest)) as proxy:
+        ca = f"?ca_certs={certificate}.crt" if trusted else ""
+        broker = RabbitMqBroker(f"amqps://esb:pw@{host}:{proxy.port}/{ca}")
+        with pytest.raises(BrokerDown, match=reason):
+            broker.check()
