@@ -247,7 +247,8 @@ def _start_epmd(environment: dict[str, str]) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    """Start a node, print its URL, keep it until Ctrl-C."""
+    """Start a node, print its URL, keep it until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with RabbitMqServer() as server:
         sys.stdout.write(server.url + "\n")
         sys.stdout.flush()
