@@ -39,15 +39,15 @@ HeaderSecret = Annotated[SecretStr, AfterValidator(_secret_value)]
 class Basic(Settings):
     """User and password (RFC 7617)."""
 
-    user: str = Field(pattern=r"^[^:]+$")
-    password: SecretStr
+    user: str = Field(pattern=r"^[^:]+$", description="Without a colon.")
+    password: SecretStr = Field(description="A secret by reference.")
 
 
 class HeaderAuth(Settings):
     """A key in a header of its own."""
 
-    name: HeaderName
-    value: HeaderSecret
+    name: HeaderName = Field(description="Such as X-Api-Key.")
+    value: HeaderSecret = Field(description="A secret by reference.")
 
 
 class Auth(Settings):
@@ -169,11 +169,11 @@ class HttpSettings(Settings):
 class HttpOperation(Settings):
     """One call: a method with its path, filled from the message: ``post: /orders/{orderId}``."""
 
-    get: CallPath | None = None
-    post: CallPath | None = None
-    put: CallPath | None = None
-    patch: CallPath | None = None
-    delete: CallPath | None = None
+    get: CallPath | None = Field(None, description="Path to GET; nothing is sent but the path and the query.")
+    post: CallPath | None = Field(None, description="Path to POST the document to.")
+    put: CallPath | None = Field(None, description="Path to PUT the document to.")
+    patch: CallPath | None = Field(None, description="Path to PATCH with the document.")
+    delete: CallPath | None = Field(None, description="Path to DELETE; the document stays here.")
     query: dict[str, TemplateText] = Field(default_factory=dict, description="Parameters behind the path.")
     idempotency_header: HeaderName | None = Field(
         "Idempotency-Key", description="Header for the key that stays the same over retries; null: send none."
@@ -206,5 +206,7 @@ class HttpReceive(Settings):
     path: Annotated[str, AfterValidator(_served_path)] | None = Field(
         None, description="Path on the ingress; default: / and the endpoint's name."
     )
-    methods: tuple[Literal["POST", "PUT", "PATCH"], ...] = Field(("POST",), min_length=1)
+    methods: tuple[Literal["POST", "PUT", "PATCH"], ...] = Field(
+        ("POST",), min_length=1, description="Methods that are taken; others are answered 405."
+    )
     auth: Auth | None = Field(None, description="What a caller must prove; without it, anybody may send.")

@@ -77,15 +77,15 @@ class Operation(Settings):
 class Endpoint(Settings):
     """One registered system interface."""
 
-    endpoint: Name
-    title: str = ""
-    adapter: str
-    owner: str = ""
+    endpoint: Name = Field(description="Its name, unique in the bus.")
+    title: str = Field("", description="For people.")
+    adapter: str = Field(description="What protocol this endpoint speaks.")
+    owner: str = Field("", description="Who answers for the system.")
     settings: Any = Field(default_factory=dict, description="The adapter's own settings.")
     format: Any = Field("json", description="A format's name, or {name: {settings}}.")
-    records: Records | None = None
+    records: Records | None = Field(None, description="How neighbouring records become one message.")
     receive: Any = Field(None, description="Present when messages come in here.")
-    operations: dict[str, Any] = Field(default_factory=dict)
+    operations: dict[str, Any] = Field(default_factory=dict, description="What it can be asked to do, by name.")
     concurrency: int = Field(4, ge=1, le=256, description="Messages under way to this endpoint at once.")
     timeout: Duration = Field(30.0, description="For one attempt, all in all.")
     recovery: Recovery | None = Field(None, description="Overrides the bus's default, key by key.")
@@ -94,8 +94,8 @@ class Endpoint(Settings):
 class Flow(Settings):
     """From one source through steps to endpoints and events."""
 
-    flow: Name
-    title: str = ""
+    flow: Name = Field(description="Its name, unique in the bus.")
+    title: str = Field("", description="For people.")
     source: str = Field(alias="from", description="An endpoint's name, or an event such as order.placed/v1.")
     steps: Any = Field(description="What happens, in order: one step or a list of steps.")
 
@@ -103,36 +103,42 @@ class Flow(Settings):
 class Mapping(Settings):
     """How one document becomes another: the target's shape, an expression at each leaf."""
 
-    mapping: Name
-    title: str = ""
-    source: ContractRef | None = Field(None, alias="from")
-    target: ContractRef | None = Field(None, alias="to")
+    mapping: Name = Field(description="Its name, unique in the bus.")
+    title: str = Field("", description="For people.")
+    source: ContractRef | None = Field(
+        None, alias="from", description="Contract of what it reads; its expressions are checked against it."
+    )
+    target: ContractRef | None = Field(
+        None, alias="to", description="Contract of what it makes; every result must meet it."
+    )
     lookups: dict[Name, str] = Field(
         default_factory=dict, description="Function name: CSV file (key in the first column)."
     )
-    set: dict[str, Any] = Field(min_length=1)
+    set: dict[str, Any] = Field(min_length=1, description="The shape of the result: fields by name, a leaf at each.")
 
 
 class InlineMapping(Settings):
     """A mapping written where it is used: ``map: {to: order/v1, set: {…}}``."""
 
-    target: ContractRef | None = Field(None, alias="to")
-    set: dict[str, Any] = Field(min_length=1)
+    target: ContractRef | None = Field(
+        None, alias="to", description="Contract of what it makes; every result must meet it."
+    )
+    set: dict[str, Any] = Field(min_length=1, description="The shape of the result: fields by name, a leaf at each.")
 
 
 class Http(Settings):
     """Where the ingress listens."""
 
     host: str = Field("127.0.0.1", description="Loopback unless you say otherwise.")
-    port: int = Field(8480, ge=0, le=65535)
+    port: int = Field(8480, ge=0, le=65535, description="0 takes any that is free, and says which.")
     max_body: Size = Field(8 * 1024**2, description="Larger requests are answered 413.")
 
 
 class Retention(Settings):
     """How long the store remembers."""
 
-    messages: Duration = 7 * 86400.0
-    inbox: Duration = 30 * 86400.0
+    messages: Duration = Field(7 * 86400.0, description="Journeys of messages that have ended.")
+    inbox: Duration = Field(30 * 86400.0, description="What was sent and taken before, so that repeats are known.")
 
 
 class Worker(Settings):
@@ -170,7 +176,7 @@ DatabaseUrl = Annotated[
 class BusConfig(Settings):
     """``esb.yaml``: what holds for the whole bus."""
 
-    bus: Name = "bus"
+    bus: Name = Field("bus", description="The bus's name, for people.")
     broker: BrokerUrl = Field(
         "embedded", description="embedded, or amqp://user@host/vhost (amqps:// for TLS). ESB_BROKER goes before."
     )

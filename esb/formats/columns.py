@@ -21,8 +21,8 @@ Write = Callable[[Any], str]
 class Booleans(Settings):
     """The words for true and false; the first of each is written."""
 
-    yes: tuple[str, ...] = Field(alias="true", min_length=1)
-    no: tuple[str, ...] = Field(alias="false", min_length=1)
+    yes: tuple[str, ...] = Field(alias="true", min_length=1, description="Words for true.")
+    no: tuple[str, ...] = Field(alias="false", min_length=1, description="Words for false.")
 
     @model_validator(mode="before")
     @classmethod

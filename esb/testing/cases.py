@@ -31,11 +31,11 @@ class MappingFailure(Settings):
 class MappingCase(Settings):
     """One document in, one out: ``expect`` all of it, ``expect_partial`` what is named, or an ``error``."""
 
-    name: str
+    name: str = Field(description="What the case shows, in a sentence.")
     given: Any = Field(description="The document, or {file: path} with JSON, from the bus directory.")
-    expect: Any = None
-    expect_partial: Any = None
-    error: MappingFailure | None = None
+    expect: Any = Field(None, description="The whole result.")
+    expect_partial: Any = Field(None, description="The fields named here; others are not looked at.")
+    error: MappingFailure | None = Field(None, description="How it fails.")
 
     @model_validator(mode="after")
     def _one_expectation(self) -> MappingCase:
@@ -47,18 +47,18 @@ class MappingCase(Settings):
 class MappingCases(Settings):
     """A file of cases for a mapping."""
 
-    mapping: Name
-    cases: tuple[MappingCase, ...] = Field(min_length=1)
+    mapping: Name = Field(description="The mapping under test.")
+    cases: tuple[MappingCase, ...] = Field(min_length=1, description="The cases, in order.")
 
 
 class Given(Settings):
     """What arrives: a document, or a file read as JSON or ``through`` an endpoint's format and records."""
 
-    document: Any = None
+    document: Any = Field(None, description="The document that arrives.")
     file: str | None = Field(None, description="Path from the bus directory.")
     through: Name | None = Field(None, description="The endpoint that reads the file's bytes.")
-    headers: dict[str, str] = Field(default_factory=dict)
-    subject: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict, description="Application headers of the message.")
+    subject: str | None = Field(None, description="The business key; by default what the contract's x-subject gives.")
     time: AwareDatetime | None = Field(None, description="The message's time; 2026-01-01T00:00:00Z when not said.")
 
     @model_validator(mode="after")
@@ -73,8 +73,8 @@ class Given(Settings):
 class Expected(Settings):
     """A document that went out: all of it, or what is named."""
 
-    document: Any = None
-    partial: Any = None
+    document: Any = Field(None, description="The whole document.")
+    partial: Any = Field(None, description="The fields named here; others are not looked at.")
 
     @model_validator(mode="after")
     def _one_form(self) -> Expected:
@@ -92,13 +92,13 @@ class ExpectedSend(Expected):
 class ExpectedEvent(Expected):
     """A published event."""
 
-    event: str
+    event: str = Field(description="The event's type and version.")
 
 
 class FlowFailure(Settings):
     """How a flow, or a part of a split, fails. What is not said is not looked at."""
 
-    step: str | None = None
+    step: str | None = Field(None, description="Name of the step, or in:<endpoint> for what does not come in.")
     kind: str | None = Field(None, description="contract, mapping, expression, decode …")
     contains: str | None = Field(None, description="A piece of the error's text.")
 
@@ -106,28 +106,28 @@ class FlowFailure(Settings):
 class Outcome(Settings):
     """What follows from the given. Lists are complete and in order; one that is not there is not looked at."""
 
-    sends: tuple[ExpectedSend, ...] | None = None
-    publishes: tuple[ExpectedEvent, ...] | None = None
+    sends: tuple[ExpectedSend, ...] | None = Field(None, description="Commands to endpoints.")
+    publishes: tuple[ExpectedEvent, ...] | None = Field(None, description="Events.")
     status: Literal["completed", "filtered", "failed"] | None = Field(
         None, description="completed when not said, or failed where an error is expected."
     )
-    error: FlowFailure | None = None
+    error: FlowFailure | None = Field(None, description="How the message fails.")
     failed_parts: tuple[FlowFailure, ...] = Field((), description="Parts of a split that fail by themselves.")
 
 
 class FlowCase(Settings):
     """One message in, everything that goes out."""
 
-    name: str
-    given: Given
-    expect: Outcome
+    name: str = Field(description="What the case shows, in a sentence.")
+    given: Given = Field(description="What arrives.")
+    expect: Outcome = Field(description="What follows from it.")
 
 
 class FlowCases(Settings):
     """A file of cases for a flow."""
 
-    flow: Name
-    cases: tuple[FlowCase, ...] = Field(min_length=1)
+    flow: Name = Field(description="The flow under test.")
+    cases: tuple[FlowCase, ...] = Field(min_length=1, description="The cases, in order.")
 
 
 class CaseFile(msgspec.Struct, frozen=True):
