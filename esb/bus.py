@@ -22,12 +22,13 @@ from esb.message import new_id
 from esb.ports import Adapter, Format
 from esb.recovery import delays
 from esb.store import Store, open_store
-from esb.worker.context import Context, nowhere
+from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FULL, FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.ingress import Ingress
 from esb.worker.intake import Intake
+from esb.worker.points import pass_by
 from esb.worker.poller import Poller
 from esb.worker.sweeper import Heartbeat, Sweeper
 from esb.worker.thread import Worker
@@ -55,7 +56,7 @@ class Bus:
         broker: Broker | None = None,
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
-        point: Callable[[str], None] = nowhere,
+        point: Callable[[str], None] = pass_by,
     ) -> None:
         """Broker and store default to those of the configuration; tests pass their own."""
         self._close = ExitStack()

@@ -13,7 +13,7 @@ import click
 from esb.cli.common import FAILED, directory, json_output, load, print_json, told
 
 if TYPE_CHECKING:
-    from esb.testing.run import CaseResult
+    from esb.cases.run import CaseResult
 
 
 @click.command("test")
@@ -28,8 +28,8 @@ def command(
     root: str, env: str | None, path: str | None, select: str | None, junit: str | None, verbose: bool, as_json: bool
 ) -> None:
     """Run the cases of all *.test.yaml files. Exit code 1 when one fails, or when there are none."""
+    from esb.cases.run import run_cases
     from esb.flow import build_parts
-    from esb.testing.run import run_cases
 
     definition, _ = load(path or root, env)
     began = time.perf_counter()

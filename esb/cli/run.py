@@ -55,7 +55,7 @@ def run_bus(root: str, env: str | None) -> None:
     """The bus role: pollers, flows, endpoints, sweeper."""
     from esb import bus as composition
     from esb.cli.supervisor import report_ready
-    from esb.testing.faults import point_from_environment
+    from esb.worker.points import point_from_environment
 
     definition, components = load(root, env)
     bus = composition.Bus(definition, components, point=point_from_environment())

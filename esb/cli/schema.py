@@ -39,7 +39,7 @@ def write_schemas(directory: Path) -> None:
 def all_schemas() -> dict[str, Any]:
     """Kind of file -> JSON Schema; files with test cases among them."""
     from esb.bus import discover
+    from esb.cases.files import FlowCases, MappingCases
     from esb.config.schemas import schemas
-    from esb.testing.cases import FlowCases, MappingCases
 
     return schemas(discover(), {"mapping-test": MappingCases, "flow-test": FlowCases})

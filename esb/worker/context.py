@@ -12,10 +12,7 @@ from esb.contract import Contract
 from esb.flow import Flow
 from esb.ports import Adapter, Format
 from esb.store import Store
-
-
-def nowhere(name: str) -> None:
-    """The default for ``Context.point``: pass by."""
+from esb.worker.points import pass_by
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +31,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     owner: str
     clock: Callable[[], float]
-    point: Callable[[str], None] = nowhere
+    point: Callable[[str], None] = pass_by
 
     def flows_from(self, endpoint: str) -> tuple[str, ...]:
         """Names of the flows that start at an endpoint, sorted."""

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from esb.bus import discover
+from esb.cases.run import run_cases
 from esb.config import Definition, check, load
 from esb.examples.retail import demo
 from esb.examples.retail.systems import tills
 from esb.flow import Result, build_parts, compile_flow
 from esb.formats.records import group
 from esb.message import Message, create
-from esb.testing.run import run_cases
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from esb.bus import discover
+from esb.cases.run import run_cases
 from esb.cli import scaffold
 from esb.config import check, load
 from esb.errors import ContractError, EsbError
 from esb.flow import build_parts, compile_flow
 from esb.message import create
-from esb.testing.run import run_cases
 
 
 @pytest.fixture

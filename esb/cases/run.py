@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from esb.cases.files import CaseFile, FlowCase, FlowCases, MappingCase, load_cases, raise_findings
+from esb.cases.judge import judge, judge_document, judge_error
 from esb.config.definition import Definition
 from esb.config.findings import Kind, Report, nearest
 from esb.config.mappings import plain
@@ -20,8 +22,6 @@ from esb.flow.work import Bindings
 from esb.formats import FORMATS
 from esb.formats.numbers import decode_json
 from esb.message import Message, content_id, create
-from esb.testing.cases import CaseFile, FlowCase, FlowCases, MappingCase, load_cases, raise_findings
-from esb.testing.judge import judge, judge_document, judge_error
 from esb.worker.intake import Admitted, Intake
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)  # of messages that say none: cases give the same every day

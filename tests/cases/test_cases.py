@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from esb.cases.run import CaseResult, run_cases
 from esb.config import Components, load
 from esb.errors import ConfigError
 from esb.flow import STEPS, build_parts
 from esb.formats import FORMATS
 from esb.ports import Adapter, Features
-from esb.testing.run import CaseResult, run_cases
 
 ORDER = {
     "type": "object",

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
+from esb.cases.compare import partial, whole
+from esb.cases.files import Expected, FlowFailure, MappingCase, MappingFailure, Outcome
 from esb.config.mappings import plain
 from esb.errors import MessageError
 from esb.flow import Result, Send
 from esb.message import Message
 from esb.quoting import quote
-from esb.testing.cases import Expected, FlowFailure, MappingCase, MappingFailure, Outcome
-from esb.testing.compare import partial, whole
 
 
 def judge(expected: Outcome, result: Result) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esb.testing.compare import partial, whole
+from esb.cases.compare import partial, whole
 
 
 def test_alike_is_alike_whatever_the_order_of_fields():
