@@ -173,7 +173,7 @@ class Link:
     def read(self) -> None:
         """Handle what has come, without waiting. Raises driver errors."""
         self._dispatch()
-        if self._poll_now(0):
+        if self._socket in self._poll_now(0):  # the wake-up is polled too, and has nothing to receive
             self._receive()
         self._attended = time.monotonic()
 

@@ -102,6 +102,17 @@ class LeaseScenarios(Scenarios):
         assert consumer.take(10, 10 * PATIENCE) == []
         assert time.monotonic() - began < PATIENCE
 
+    def test_wake_holds_up_no_settlement(self, broker: Broker) -> None:
+        """A wake that no take has heard yet does not make settling wait for the network."""
+        consumer = broker.consumer(["a"], 10)
+        publish(broker, command(order(1)), command(order(2)))
+        taken = [*consumer.take(1, PATIENCE), *consumer.take(1, PATIENCE)]
+        began = time.monotonic()
+        for delivery in taken:
+            consumer.wake()
+            consumer.settle([delivery])
+        assert time.monotonic() - began < PATIENCE
+
     def test_a_message_ends_a_wait(self, broker: Broker, opener: Callable[[], Broker]) -> None:
         """A take that waits returns when somebody publishes."""
         consumer = broker.consumer(["a"], 10)
