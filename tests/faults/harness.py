@@ -181,6 +181,11 @@ class Fire:
         self.bus.kill()
         self.kills += 1
 
+    def some_more(self, effects: int = 300) -> None:
+        """Wait until this many more effects have been recorded."""
+        before = self.done()
+        self.wait_until(lambda: self.done() >= before + effects, f"{effects} more effects", 60)
+
     def done(self) -> int:
         return sum(self.recorder.keyed.values()) + self.recorder.repeats + sum(self.recorder.unkeyed.values())
 
@@ -204,7 +209,7 @@ class Fire:
         deadline = time.monotonic() + limit
         while not condition():
             if time.monotonic() > deadline:
-                log = (self.root / "bus.log").read_text()[-3000:]
+                log = "\n".join(line[:600] for line in (self.root / "bus.log").read_text().splitlines()[-20:])
                 raise AssertionError(f"never came true: {what}\n{self.ledger()}\n{log}")
             time.sleep(0.05)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,22 +10,7 @@ from esb.testing.faults import POINTS
 from tests.faults.harness import Fire
 
 pytestmark = pytest.mark.faults
-RANDOM_KILLS = 18  # beside one at each named point
-
-
-@pytest.fixture(params=["embedded", "servers"])
-def fire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fire]:
-    """A bus under fire, on SQLite alone or on RabbitMQ and PostgreSQL."""
-    if request.param == "embedded":
-        broker = database = "embedded"
-    else:
-        broker = request.getfixturevalue("vhost")
-        database = request.getfixturevalue("database")
-    fire = Fire(tmp_path, broker, database, seed=4711)
-    try:
-        yield fire
-    finally:
-        fire.close()
+RANDOM_KILLS = 18        # beside one at each named point
 
 
 def test_thirty_kills_lose_nothing_and_double_nothing(fire: Fire) -> None:
@@ -38,3 +22,29 @@ def test_thirty_kills_lose_nothing_and_double_nothing(fire: Fire) -> None:
         fire.kill_at_random()
     fire.bus.start()
     fire.verdict()
+
+
+def test_broker_killed_while_messages_flow(server_fire: Fire, private_rabbitmq: Any) -> None:
+    """RabbitMQ dies twice and comes back: the bus goes on by itself, nothing is lost or doubled, nothing in doubt."""
+    server_fire.feed.start()
+    server_fire.bus.start()
+    for _ in range(2):
+        server_fire.some_more()
+        private_rabbitmq.kill()
+        private_rabbitmq.start()
+    server_fire.some_more()
+    server_fire.verdict()
+
+
+def test_database_killed_while_messages_flow(server_fire: Fire, postgresql: Any) -> None:
+    """PostgreSQL dies twice and comes back: the bus goes on by itself, nothing is lost or doubled, nothing in doubt."""
+    if not postgresql.private:
+        pytest.skip("an external database is not killed")
+    server_fire.feed.start()
+    server_fire.bus.start()
+    for _ in range(2):
+        server_fire.some_more()
+        postgresql.kill()
+        postgresql.start()
+    server_fire.some_more()
+    server_fire.verdict()
