@@ -53,9 +53,9 @@ def selection(act: Callable[..., Any]) -> Callable[..., Any]:
 @command.command("list")
 @directory
 @click.option("--groups", is_flag=True, help="Count by cause instead.")
-@click.option("--kind")
-@click.option("--at", "place")
-@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, MOST))
+@click.option("--kind", help="Only this kind of failure, such as contract.")
+@click.option("--at", "place", help="Only this place, such as out:warehouse.")
+@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, MOST), help="Most to show.")
 @json_output
 @told
 def list_(

@@ -16,7 +16,7 @@ from esb.cli.common import directory, json_output, moment, opened_store, print_j
 @click.option("--at", "place", help="Only this place: in:ENDPOINT, flow:NAME, out:ENDPOINT; 'out:' for all of a sort.")
 @click.option("--status", multiple=True, help="Only this status, such as parked or completed; may be repeated.")
 @click.option("--since", help="Only what came in the last 15m, 2h, 1d …")
-@click.option("-n", "--limit", default=30, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("-n", "--limit", default=30, show_default=True, type=click.IntRange(1, 10_000), help="Most to show.")
 @json_output
 @told
 def command(

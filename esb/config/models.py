@@ -88,7 +88,7 @@ class Endpoint(Settings):
     operations: dict[str, Any] = Field(default_factory=dict, description="What it can be asked to do, by name.")
     concurrency: int = Field(4, ge=1, le=256, description="Messages under way to this endpoint at once.")
     timeout: Duration = Field(30.0, description="For one attempt, all in all.")
-    recovery: Recovery | None = Field(None, description="Overrides the bus's default, key by key.")
+    recovery: Recovery | None = Field(None, description="As in esb.yaml, and laid on it key by key.")
 
 
 class Flow(Settings):
@@ -184,7 +184,10 @@ class BusConfig(Settings):
         "embedded", description="embedded, or postgresql://user@host/name. ESB_DATABASE goes before."
     )
     data: str = Field("data", description="Directory of the embedded broker and database.")
-    journey: Literal["full", "headers", "errors"] = Field("full", description="What is stored of each message.")
+    journey: Literal["full", "headers", "errors"] = Field(
+        "full",
+        description="full: headers and body at each place. headers: no bodies. errors: both only of what is parked.",
+    )
     http: Http = Http()
     recovery: Recovery = Recovery()
     retention: Retention = Retention()
