@@ -38,6 +38,8 @@ def command(root: str, env: str | None, message: str, bodies: bool, as_json: boo
 def show(hops: Sequence[Hop], bodies: bool = False) -> None:
     """A tree: children below the message they came from."""
     by_parent: dict[str | None, list[Hop]] = {}
+    # A flow may be done before its entry is written down; for people the entry comes first.
+    hops = sorted(hops, key=lambda hop: not hop.place.startswith("in:"))
     known = {hop.message_id for hop in hops}
     for hop in hops:
         by_parent.setdefault(hop.causation_id if hop.causation_id in known else None, []).append(hop)
