@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from esb.store import Ledger, Parked, open_store
@@ -18,6 +18,7 @@ from tests.faults.recorder import Recorder
 
 CONCURRENCY = 4
 BATCH = 40  # messages a file
+UNDER_WAY = 400  # messages that the feed keeps under way
 
 FILES = {
     "esb.yaml": """
@@ -90,19 +91,20 @@ def write_bus(root: Path, broker: str, database: str, url: str) -> None:
 
 
 class Feed(threading.Thread):
-    """Drops files of numbered messages, by rename, until it is told to stop."""
+    """Drops files of numbered messages, by rename, and keeps some under way until it is told to stop."""
 
-    def __init__(self, inbox: Path, every: float) -> None:
+    def __init__(self, inbox: Path, done: Callable[[], int]) -> None:
         super().__init__(daemon=True)
         self.fed = 0
         self._inbox = inbox
-        self._every = every
+        self._done = done
         self._stopped = threading.Event()
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            self.drop(BATCH)
-            self._stopped.wait(self._every)
+            if self.fed - self._done() < UNDER_WAY:
+                self.drop(BATCH)
+            self._stopped.wait(0.05)
 
     def drop(self, count: int) -> None:
         lines = "".join(json.dumps({"n": n}) + "\n" for n in range(self.fed, self.fed + count))
@@ -162,7 +164,7 @@ class Fire:
         self.store = open_store(database, root / "data")
         self.store.migrate()
         self.bus = BusProcess(root, root / "bus.log")
-        self.feed = Feed(root / "inbox", every=0.25)
+        self.feed = Feed(root / "inbox", lambda: min(len(self.recorder.keyed), len(self.recorder.events)))
         self.kills = 0
 
     def crash_at(self, point: str) -> None:
