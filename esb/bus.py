@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -37,6 +37,7 @@ from esb.worker.verdict import LONGEST_DELAY_QUEUE
 log = structlog.get_logger("esb.bus")
 
 ADAPTERS = "esb.adapters"  # entry-point group
+Opened = TypeVar("Opened", Broker, Store)
 
 
 def discover() -> Components:
@@ -148,7 +149,7 @@ class Bus:
         """Let everything go that was opened here."""
         self._close.close()
 
-    def _closing(self, thing):
+    def _closing(self, thing: Opened) -> Opened:
         self._close.callback(thing.close)
         return thing
 

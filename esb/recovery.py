@@ -13,6 +13,8 @@ import msgspec
 from esb.errors import EndpointError, EsbError
 from esb.ports import Effect
 
+BreakerState = Literal["closed", "open", "probing"]
+
 
 class BreakerPolicy(Protocol):
     """The part of a breaker's settings that matters here."""
@@ -46,7 +48,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     delayed: int = 0  # delays used up so far, over all deliveries
     first_failed: float = 0.0  # the first failure of this message at this endpoint
     now: float = 0.0
-    breaker: Literal["closed", "open", "probing"] = "closed"
+    breaker: BreakerState = "closed"
 
 
 class RetryNow(msgspec.Struct, frozen=True):
@@ -82,7 +84,7 @@ def failure_of(
     delayed: int,
     first_failed: float,
     now: float,
-    breaker: Literal["closed", "open", "probing"] = "closed",
+    breaker: BreakerState = "closed",
 ) -> Failure:
     """A failure as told by its exception; what is not an error of the bus counts as ``internal``."""
     kind, text = (

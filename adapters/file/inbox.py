@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from esb.adapters.file.paths import free_name, may_read, move, remove_empty, shown, unreachable
 from esb.adapters.file.settings import FileSettings
@@ -38,7 +38,7 @@ class FileClaim:
             self.key = hashlib.file_digest(stream, "sha256").hexdigest()
         self.position = _position(self._sidecar)
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BufferedReader:
         """The content; a symbolic link put in its place is not followed."""
         try:
             return os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")

@@ -136,7 +136,7 @@ class _Timed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         self._sock.settimeout(self._exchange.left())
-        return self._raw.readinto(buffer)  # type: ignore[no-any-return]
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
@@ -152,15 +152,18 @@ class _Response(http.client.HTTPResponse):
 class _Bounded:
     """Mixed into urllib3's connections: sending, too, has only what remains; and it is noted."""
 
+    sock: Any
+    response_class: Any
+
     def __init__(self, *args: Any, exchange: Exchange, **options: Any) -> None:
         super().__init__(*args, **options)
         self._exchange = exchange
         self.response_class = partial(_Response, exchange=exchange)
 
     def send(self, data: Any) -> None:
-        if self.sock is None:  # type: ignore[has-type]
+        if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        self.sock.settimeout(self._exchange.left())  # type: ignore[has-type]
+        self.sock.settimeout(self._exchange.left())
         self._exchange.sent = True
         super().send(data)  # type: ignore[misc]
 

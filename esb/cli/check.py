@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from esb.cli.common import FAILED, directory, json_output, print_json, told
+
+if TYPE_CHECKING:
+    from esb.config import Definition
 
 
 @click.command("check")
@@ -27,15 +31,14 @@ def command(root: str, env: str | None, path: str | None, strict: bool, as_json:
         print_json(checked.findings)
     elif checked.findings:
         click.echo(format_findings(checked.findings, checked.sources))
-    click.secho(_verdict(checked, errors, warnings), fg="red" if errors else "green", err=True)
+    click.secho(_verdict(checked.definition, errors, warnings), fg="red" if errors else "green", err=True)
     if errors or (strict and warnings):
         sys.exit(FAILED)
 
 
-def _verdict(checked, errors: int, warnings: int) -> str:
-    if errors or warnings:
+def _verdict(d: Definition | None, errors: int, warnings: int) -> str:
+    if d is None or errors or warnings:
         return f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
-    d = checked.definition
     sizes = [
         (len(d.endpoints), "endpoint"),
         (len(d.flows), "flow"),

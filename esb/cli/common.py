@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
@@ -116,7 +116,7 @@ def short(text: str | None, width: int = 60) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def not_found(text: str) -> None:
+def not_found(text: str) -> NoReturn:
     """Say so and leave with exit code 3."""
     click.secho(f"error: {text}", fg="red", err=True)
     sys.exit(NOT_FOUND)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from esb.cli.common import directory, json_output, print_json, told
+
+if TYPE_CHECKING:
+    from esb.store import Store
 
 
 @click.group("db")
@@ -58,7 +63,7 @@ def prune(root: str, env: str | None) -> None:
             click.echo(f"{table}: {rows} rows deleted", err=True)
 
 
-def _open(root: str, env: str | None):
+def _open(root: str, env: str | None) -> Store:
     from esb.config import load_bus_config
     from esb.store import open_store
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from esb.cli.common import FAILED, directory, json_output, print_json, told
+
+if TYPE_CHECKING:
+    from esb.config import Components, Definition
 
 SAFE_SQLITE = (3, 51, 3)
 Check = tuple[str, str, str]  # subject, "ok" | "warning" | "error", sentence
@@ -48,10 +54,10 @@ def _checks(root: str, env: str | None) -> Iterator[Check]:
     config, data = checked.definition.config, data_directory(checked.definition)
     if "embedded" in (config.broker, config.database):
         yield _sqlite()
-    yield _asked("broker", lambda: _broker(config.broker, data))
-    yield _asked("database", lambda: _database(config.database, data))
+    yield _asked("broker", partial(_broker, config.broker, data))
+    yield _asked("database", partial(_database, config.database, data))
     for name in checked.definition.endpoints:
-        yield _asked(f"endpoint {name}", lambda name=name: _endpoint(name, checked.definition, components))
+        yield _asked(f"endpoint {name}", partial(_endpoint, name, checked.definition, components))
 
 
 def _sqlite() -> Check:
@@ -70,7 +76,7 @@ def _asked(subject: str, ask: Callable[[], str]) -> Check:
         return subject, "error", str(error)
 
 
-def _broker(url: str, data) -> str:
+def _broker(url: str, data: Path) -> str:
     from esb.broker import open_broker
 
     broker = open_broker(url, data)
@@ -80,7 +86,7 @@ def _broker(url: str, data) -> str:
         broker.close()
 
 
-def _database(url: str, data) -> str:
+def _database(url: str, data: Path) -> str:
     from esb.store import open_store
 
     if url == "embedded" and not (data / "store.db").exists():
@@ -94,7 +100,7 @@ def _database(url: str, data) -> str:
         store.close()
 
 
-def _endpoint(name: str, definition, components) -> str:
+def _endpoint(name: str, definition: Definition, components: Components) -> str:
     from esb.bus import make_adapter
 
     adapter = make_adapter(name, definition, components)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from esb.cli.common import FAILED, directory, json_output, load, not_found, print_json, print_table, told
+
+if TYPE_CHECKING:
+    from esb.config import Components, Definition
 
 
 @click.command("endpoints")
@@ -35,7 +39,7 @@ def command(root: str, env: str | None, name: str | None, test: bool, kinds: boo
     return None
 
 
-def _rows(definition, components, name: str | None) -> list[dict]:
+def _rows(definition: Definition, components: Components, name: str | None) -> list[dict[str, Any]]:
     from esb.broker import open_broker
     from esb.broker.port import endpoint_queue
     from esb.bus import data_directory
@@ -57,7 +61,7 @@ def _rows(definition, components, name: str | None) -> list[dict]:
     return rows
 
 
-def _test(rows: list[dict], definition, components) -> None:
+def _test(rows: list[dict[str, Any]], definition: Definition, components: Components) -> None:
     from esb.bus import make_adapter
     from esb.errors import EndpointError
 
@@ -72,7 +76,7 @@ def _test(rows: list[dict], definition, components) -> None:
             adapter.close()
 
 
-def _show(rows: list[dict], tested: bool) -> None:
+def _show(rows: list[dict[str, Any]], tested: bool) -> None:
     head = [
         "endpoint",
         "adapter",

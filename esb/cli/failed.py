@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from esb.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from esb.store import Parked
+    from esb.store import Group, Parked
 
 MOST = 100_000
 
@@ -152,7 +152,7 @@ def _confirm(question: str, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def _groups(groups: list[Any], as_json: bool) -> None:
+def _groups(groups: Sequence[Group], as_json: bool) -> None:
     if as_json:
         print_json(groups)
         return

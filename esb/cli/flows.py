@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from esb.cli.common import directory, json_output, load, not_found, print_json, print_table, told
+
+if TYPE_CHECKING:
+    from esb.config import Definition, Step
 
 
 @click.command("flows")
@@ -31,7 +37,7 @@ def command(root: str, env: str | None, name: str | None, as_json: bool) -> None
         _draw(definition.flows[name].steps, 1)
 
 
-def _rows(definition, name: str | None) -> list[dict]:
+def _rows(definition: Definition, name: str | None) -> list[dict[str, Any]]:
     from esb.broker import open_broker
     from esb.broker.port import flow_queue
     from esb.bus import data_directory
@@ -53,21 +59,21 @@ def _rows(definition, name: str | None) -> list[dict]:
     return rows
 
 
-def _draw(steps, depth: int) -> None:
-    from esb.config import Step
-
+def _draw(steps: Iterable[Step], depth: int) -> None:
     for step in steps:
         click.echo(f"{'  ' * depth}{step.name}")
         for value in vars(step.settings).values():
-            _draw_nested(value, depth + 1, Step)
+            _draw_nested(value, depth + 1)
 
 
-def _draw_nested(value, depth: int, kind: type) -> None:
-    if isinstance(value, kind):
+def _draw_nested(value: Any, depth: int) -> None:
+    from esb.config import Step
+
+    if isinstance(value, Step):
         _draw([value], depth)
     elif isinstance(value, (list, tuple)):
         for one in value:
-            _draw_nested(one, depth, kind)
+            _draw_nested(one, depth)
     elif hasattr(value, "model_fields_set"):
         for one in vars(value).values():
-            _draw_nested(one, depth, kind)
+            _draw_nested(one, depth)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from esb.cli.common import directory, json_output, moment, opened_store, print_json, print_table, short, told
+
+if TYPE_CHECKING:
+    from esb.store import Hop, Status
 
 
 @click.command("messages")
@@ -27,7 +31,13 @@ def command(
     wanted = [_status(word) for word in status]
     after = time.time() - _seconds(since) if since else None
     with opened_store(root, env) as store, store.reading() as t:
-        filters = {"type": type_ or "", "place": place or "", "status": wanted, "since": after, "limit": limit}
+        filters: dict[str, Any] = {
+            "type": type_ or "",
+            "place": place or "",
+            "status": wanted,
+            "since": after,
+            "limit": limit,
+        }
         hops = t.tracking.find(subject=search or "", **filters)
         if search and not hops:
             hops = t.tracking.find(id=search, **filters) or t.tracking.find(correlation_id=search, **filters)
@@ -42,7 +52,7 @@ def command(
     click.echo(f"{len(hops)} shown; `esb trace SUBJECT` shows a journey" if hops else "no messages", err=True)
 
 
-def _plain(hop) -> dict[str, object]:
+def _plain(hop: Hop) -> dict[str, object]:
     names = (
         "message_id", "place", "operation", "correlation_id", "causation_id", "type", "version", "source", "subject",
         "time", "received_at", "ended_at", "attempts", "error_kind", "error", "detail",
@@ -50,7 +60,7 @@ def _plain(hop) -> dict[str, object]:
     return {**{name: getattr(hop, name) for name in names}, "status": hop.status.label}
 
 
-def _status(word: str):
+def _status(word: str) -> Status:
     from esb.store import Status
 
     try:

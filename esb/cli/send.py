@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
 
 from esb.cli.common import FAILED, directory, load, not_found, print_json, told
+
+if TYPE_CHECKING:
+    from esb.broker.port import Outgoing
+    from esb.bus import Bus
+    from esb.message import Message
+    from esb.store import Hop, Store
 
 
 @click.command("send")
@@ -18,7 +25,7 @@ from esb.cli.common import FAILED, directory, load, not_found, print_json, told
 @click.option("--wait", is_flag=True, help="Wait until it has settled, and show its journey (30 s at the most).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @told
-def command(root: str, env: str | None, target: str, file, wait: bool, as_json: bool) -> None:
+def command(root: str, env: str | None, target: str, file: BinaryIO, wait: bool, as_json: bool) -> None:
     """Send FILE (or standard input) to TARGET: a receiving endpoint, or an event such as order.placed/v1.
 
     For an endpoint the bytes are in its own format, and are read, checked and routed as if they had come through
@@ -43,7 +50,7 @@ def command(root: str, env: str | None, target: str, file, wait: bool, as_json: 
         bus.close()
 
 
-def _command(bus, target: str, body: bytes):
+def _command(bus: Bus, target: str, body: bytes) -> Outgoing:
     from esb.broker.port import Outgoing, inbound_queue
     from esb.message import create
 
@@ -55,7 +62,7 @@ def _command(bus, target: str, body: bytes):
     return Outgoing(message, inbound_queue(target))
 
 
-def _event(bus, target: str, body: bytes):
+def _event(bus: Bus, target: str, body: bytes) -> Outgoing:
     from esb.broker.port import Outgoing, event_key
     from esb.formats.numbers import decode_json
     from esb.message import create
@@ -72,7 +79,7 @@ def _event(bus, target: str, body: bytes):
     return Outgoing(message, event_key(contract.type, contract.version), event=True)
 
 
-def _report(bus, message, wait: bool, as_json: bool) -> None:
+def _report(bus: Bus, message: Message, wait: bool, as_json: bool) -> None:
     if not wait:
         if as_json:
             print_json({"id": message.id})
@@ -92,9 +99,10 @@ def _report(bus, message, wait: bool, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
-def _settled(store, id: str, limit: float = 30.0):
+def _settled(store: Store, id: str, limit: float = 30.0) -> list[Hop]:
     """The journey once it has stopped changing for a second, and nothing in it is under way."""
-    deadline, seen, since = time.monotonic() + limit, [], time.monotonic()
+    deadline, since = time.monotonic() + limit, time.monotonic()
+    seen: list[Hop] = []
     while time.monotonic() < deadline:
         with store.reading() as t:
             hops = t.tracking.journey(id)

@@ -124,7 +124,7 @@ class _Parser:
             self.report.at_key(spot.at(known[1]), "unknown-key", text, value=known[1])
         else:
             other = next(key for key in keys if key not in known)
-            within = [*OWN_KEYS, *keys_of(self.kinds[known[0]].Settings)]  # type: ignore[type-var]
+            within = [*OWN_KEYS, *keys_of(self.kinds[known[0]].Settings)]
             text = f"There is no key {other!r} beside {known[0]!r}; its settings stand inside it, indented."
             self.report.at_key(spot.at(other), "unknown-key", text, value=other, hint=nearest(other, within))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from yaml.cyaml import CParser
+from yaml.cyaml import CParser  # type: ignore[attr-defined]  # its stubs leave it out
 
 from esb.config.findings import Finding
 from esb.config.mangled import explain_syntax_error
@@ -70,7 +70,9 @@ def _nodes(text: str) -> Iterator[yaml.Node]:
     composer = _Composer(text)
     try:
         while composer.check_node():
-            yield composer.get_node()
+            node = composer.get_node()
+            assert node is not None  # there is one: it was asked
+            yield node
     finally:
         composer.dispose()
 
@@ -130,6 +132,7 @@ class _Reader:
             self.report(self.place(node), "yaml-trap", f"Tags are not supported: remove {node.tag!r}.", value=node.tag)
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
+        assert isinstance(node, yaml.MappingNode | yaml.SequenceNode)  # there is no fourth kind
         self.above.add(id(node))
         value = self.map(node, depth) if isinstance(node, yaml.MappingNode) else self.seq(node, depth)
         self.above.discard(id(node))

@@ -142,7 +142,7 @@ class Context:
 
     def fields(self, fields: Mapping[str, Any], step: Step) -> Callable[[Work], dict[str, Any]]:
         """A tree of leaves as a function that gives their values."""
-        return _applied(self._mapping(InlineMapping(to=None, set=dict(fields)), step), fields)
+        return _applied(self._mapping(InlineMapping(set=dict(fields)), step), fields)
 
     def contract(self, ref: str, step: Step) -> Contract:
         """A contract by its ref."""

@@ -85,7 +85,7 @@ class Set(Kind):
 
     @classmethod
     def check(cls, settings: SetSettings, scope: Scope) -> Scope:
-        scope.mapping(InlineMapping(to=None, set=settings.root), ())
+        scope.mapping(InlineMapping(set=settings.root), ())
         return scope.unknown()
 
     @classmethod

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 from starlette.applications import Starlette
@@ -56,9 +56,9 @@ class Answer(Protocol):
     def error(self) -> MessageError | None: ...
 
 
-Intake = Callable[[str, Arrival], "Future[Answer]"]
+Intake = Callable[[str, Arrival], "Future[Any]"]
 """Takes an arrival for an endpoint. The future is done when the message is safe, and fails with an ``EsbError`` when
-nobody can say so. Called on any thread."""
+nobody can say so; its result is an :class:`Answer`. Called on any thread."""
 
 
 def everything_is_well() -> str:

@@ -50,7 +50,9 @@ def refused(error: MessageError) -> Problem:
     if isinstance(error, DecodeError):
         return Problem(400, str(error), error.kind)
     violations = error.violations if isinstance(error, ContractError) else ()
-    more = {"violations": [{"pointer": pointer, "detail": text} for pointer, text in violations]} if violations else {}
+    more: dict[str, Any] = {}
+    if violations:
+        more["violations"] = [{"pointer": pointer, "detail": text} for pointer, text in violations]
     return Problem(422, str(error), error.kind, **more)
 
 

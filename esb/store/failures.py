@@ -6,6 +6,7 @@ SQLAlchemy hands every error of a driver to :func:`translate` (its ``handle_erro
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from esb.errors import RowRefused, StoreDown, StoreError
@@ -57,7 +58,7 @@ def driver(error: Exception, database: str) -> Exception | None:
     return translate(error, database) if known else None
 
 
-def listener(database: str):
+def listener(database: str) -> Callable[[ExceptionContext], Exception | None]:
     """A ``handle_error`` listener that raises what :func:`translate` says.
 
     Except while an idle connection is tried before use: the pool replaces one that is dead, and nobody needs to know.

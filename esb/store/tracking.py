@@ -47,7 +47,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
 
     message_id: str
     place: str
-    status: int
+    status: Status
     operation: str | None = None
     correlation_id: str
     causation_id: str | None = None

@@ -14,7 +14,7 @@ from esb.errors import EsbError, RoutingError
 from esb.formats.numbers import decode_json
 from esb.message import HTTP_PREFIX, to_headers
 from esb.ports import Adapter, Format, Reply, Request
-from esb.recovery import RetryNow, decide, failure_of
+from esb.recovery import BreakerState, RetryNow, decide, failure_of
 from esb.worker.context import Context
 
 LONGEST_JITTER = 0.2  # seconds between immediate retries, so that many failures do not strike as one
@@ -64,7 +64,7 @@ class Sender:
         self._context = context
         self._stopping = stopping
 
-    def attempt(self, delivery: Delivery, breaker: Callable[[], str]) -> Attempt:
+    def attempt(self, delivery: Delivery, breaker: Callable[[], BreakerState]) -> Attempt:
         """Send, retrying at once as often as the policy allows. Never raises."""
         attempt = Attempt(delivery=delivery, started=self._context.clock())
         try:
@@ -88,7 +88,7 @@ class Sender:
             attempt.error = error
         return attempt.error is not None
 
-    def _again(self, attempt: Attempt, breaker: str) -> bool:
+    def _again(self, attempt: Attempt, breaker: BreakerState) -> bool:
         assert attempt.error is not None
         now = self._context.clock()
         failure = failure_of(

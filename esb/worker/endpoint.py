@@ -219,11 +219,14 @@ class EndpointWorker(Worker):
     def _record(self, verdicts: Sequence[Verdict]) -> None:
         self._context.point("endpoint: sent")
         try:
-            commit(self._context.store, lambda t: self._write(t, verdicts), self.stopping)
+            self._commit(verdicts)
         except RowRefused:
             for verdict in verdicts:
-                commit(self._context.store, lambda t, v=verdict: self._write(t, [v.sanitised()]), self.stopping)
+                self._commit([verdict.sanitised()])
         self._context.point("endpoint: recorded")
+
+    def _commit(self, verdicts: Sequence[Verdict]) -> None:
+        commit(self._context.store, lambda t: self._write(t, verdicts), self.stopping)
 
     def _write(self, t: Transaction, verdicts: Sequence[Verdict]) -> None:
         """The one commit of a batch: done, attempts, journey, parked."""

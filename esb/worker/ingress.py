@@ -6,7 +6,7 @@ message is in the broker and tracked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Literal
@@ -17,6 +17,7 @@ from esb.broker.port import Publisher
 from esb.errors import BrokerDown, EsbError, MessageError, StoreDown
 from esb.message import content_id, new_id
 from esb.ports import Arrival
+from esb.store import Transaction
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
 from esb.worker.thread import Worker, commit
@@ -26,10 +27,13 @@ BATCH = 200  # arrivals published together at the most
 PATIENCE = 5.0  # seconds to keep trying a commit while somebody waits for an answer
 
 
+State = Literal["accepted", "duplicate", "refused"]
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What to tell the caller. ``error`` is set where the message is refused."""
 
-    state: Literal["accepted", "duplicate", "refused"]
+    state: State
     id: str = ""
     correlation_id: str = ""
     error: MessageError | None = None
@@ -117,7 +121,7 @@ class Ingress(Worker):
 
     def _answer(self, waiting: _Waiting, known: set[str]) -> Answer:
         message, error = waiting.admitted[0].message, waiting.admitted[0].error
-        state = "duplicate" if message.id in known else "refused" if error else "accepted"
+        state: State = "duplicate" if message.id in known else "refused" if error else "accepted"
         return Answer(state, message.id, message.correlation_id, error)
 
     def _known(self, endpoint: str, waiting: Sequence[_Waiting]) -> set[str]:
@@ -133,5 +137,5 @@ class Ingress(Worker):
             self._publisher = self._publisher or self._context.broker.publisher(self.name)
             self._doors[endpoint].enter([a for w in new for a in w.admitted], self._publisher)
 
-    def _commit(self, write) -> None:
+    def _commit(self, write: Callable[[Transaction], object]) -> None:
         commit(self._context.store, write, self.stopping, PATIENCE)

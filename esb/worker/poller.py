@@ -6,7 +6,7 @@ the next holder finds it; records already confirmed are skipped, and a repeat of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import msgspec
@@ -140,8 +140,10 @@ class Poller(Worker):
         """Each record of something seen before is an accepted message that ends as a duplicate."""
         records = enumerate(self._intake.records(claim.open()), 1)
         while batch := list(islice(records, BATCH)):
-            rows = [self._repeat(claim, number, record) for number, record in batch]
-            self._commit(lambda t, rows=rows: t.tracking.record(rows))
+            self._track([self._repeat(claim, number, record) for number, record in batch])
+
+    def _track(self, rows: Sequence[Hop]) -> None:
+        self._commit(lambda t: t.tracking.record(rows))
 
     def _repeat(self, claim: Claim, number: int, record: Record) -> Hop:
         first = self._admit(claim, number, record).message

@@ -82,7 +82,7 @@ class Sweeper(Worker):
                 t.timers.remove(sent)
         return len(rows) == BATCH
 
-    def _publish(self, rows: Sequence[Dispatch] | Sequence[Timer]) -> list[Any]:
+    def _publish(self, rows: Sequence[Dispatch | Timer]) -> list[Any]:
         """Ids of the rows that the broker has now. A row that no queue takes stays and is tried again."""
         if not rows:
             return []

@@ -7,7 +7,7 @@ import msgspec
 from esb.broker.port import Outgoing
 from esb.config.definition import LoadedEndpoint
 from esb.message import new_id
-from esb.recovery import InDoubt, Park, RetryLater, decide, failure_of
+from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failure_of
 from esb.store import IN_DOUBT, Hop, InboxEntry, Parked, Status, Timer
 from esb.worker.attempt import Attempt, delays_used, first_failed
 from esb.worker.inbox import key_of
@@ -34,7 +34,7 @@ class Verdict(msgspec.Struct, kw_only=True):
 
 
 def judge(
-    attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, breaker: str, owner: str, now: float
+    attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, breaker: BreakerState, owner: str, now: float
 ) -> Verdict:
     """Decide about an attempt. ``breaker`` is the state after all attempts of the batch were told to it."""
     if attempt.put_off:
@@ -48,7 +48,7 @@ def judge(
     return _parked(attempt, endpoint, journal, decision, now)
 
 
-def _decide(attempt: Attempt, endpoint: LoadedEndpoint, breaker: str, now: float) -> object:
+def _decide(attempt: Attempt, endpoint: LoadedEndpoint, breaker: BreakerState, now: float) -> object:
     assert attempt.error is not None
     operation = endpoint.operations.get(attempt.operation)
     failure = failure_of(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from esb.store import Dispatch, InboxEntry, Store, Timer
 from esb.testing._store.given import message, race
 
 
-def _entry(id: str = "m1", owner: str = "a", **fields) -> InboxEntry:
+def _entry(id: str = "m1", owner: str = "a", **fields: Any) -> InboxEntry:
     return InboxEntry(endpoint="w", operation="order", message_id=id, owner=owner, fence=1, **fields)
 
 

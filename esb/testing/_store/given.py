@@ -10,7 +10,7 @@ from esb.message import Message, create
 from esb.store import Hop, Parked, Status
 
 
-def hop(message_id: str, place: str = "flow:sales", status: int = Status.COMPLETED, **fields: Any) -> Hop:
+def hop(message_id: str, place: str = "flow:sales", status: Status = Status.COMPLETED, **fields: Any) -> Hop:
     """A hop whose other fields do not matter."""
     fields.setdefault("correlation_id", message_id)
     fields.setdefault("type", "pos.sale")

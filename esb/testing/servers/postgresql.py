@@ -67,7 +67,7 @@ class _Databases:
         import psycopg
 
         with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(sql)  # type: ignore[call-overload]
+            connection.execute(sql)
 
 
 class PostgresServer(_Databases):
