@@ -18,6 +18,7 @@
     │   └── Interrupted        sent, but no answer: the effect is unknown
     ├── BrokerError
     │   ├── BrokerDown         no connection; what was not confirmed is unknown
+    │   ├── QueueFull          the broker does not take more now
     │   └── LeaseLost          somebody else owns these deliveries now
     └── StoreError
         ├── StoreDown          no connection or locked; the commit did not happen or is unknown
@@ -28,7 +29,9 @@ A driver's exception never leaves the module that speaks to the driver: it is ra
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class EsbError(Exception):
@@ -147,6 +150,12 @@ class BrokerDown(BrokerError):
     kind = "broker down"
 
 
+class QueueFull(BrokerError):
+    """A queue is over its limit, or the broker would not vouch for a message: the same can be published later."""
+
+    kind = "queue full"
+
+
 class LeaseLost(BrokerError):
     """The deliveries were taken back from this consumer; their settlement was not carried out."""
 
@@ -170,3 +179,20 @@ class RowRefused(StoreError):
     """The database refuses a value (a NUL character, a lone surrogate, a size)."""
 
     kind = "row refused"
+
+
+def without_frames(error: _Error) -> _Error:
+    """The same error, letting go of the frames that it and its causes came through.
+
+    For an error that is kept: frames hold on to documents, and an error kept by one of its own frames is a cycle, which
+    the collector may find on a thread where the documents' engine handles must not be dropped.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            waiting += [each.__cause__, each.__context__]
+    return error

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from esb.config.components import Step
 from esb.contract import Contract
-from esb.errors import DecodeError, InternalError, MessageError
+from esb.errors import DecodeError, InternalError, MessageError, without_frames
 from esb.flow.result import Result
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
@@ -112,8 +112,7 @@ def located(cause: BaseException, flow: str, step: Step) -> MessageError:
     place = f"flow {flow}, step {step.name}" + (f" ({step.file}:{step.line})" if step.file else "")
     if not str(error).startswith(place):
         error.args = (f"{place}: {error}", *error.args[1:])
-    error.__traceback__ = None  # its frames would keep the documents of the run alive
-    return error
+    return without_frames(error)
 
 
 def _internal(cause: BaseException) -> InternalError:

@@ -36,12 +36,21 @@ class Claims:
         self._db = connection
 
     def begin(self, endpoint: str, key: str, name: str, claim_id: str = "") -> ClaimState | None:
-        """None: new, and open from now. Otherwise what is known: open (go on from its position) or ended (a repeat)."""
+        """None: new, and open from now. Otherwise what is known: open (go on from its position) or ended (a repeat).
+
+        What is open belongs to the claim that asks last: the one before it is gone, or it would have been finished.
+        """
         new = self._db.run(
             f"INSERT INTO claims ({_COLUMNS}) VALUES (?, ?, ?, ?, 0, 0, 0, 'open', ?) ON CONFLICT DO NOTHING",
             (endpoint, key, claim_id, name, time.time()),
         )
-        return None if new else self.get(endpoint, key)
+        if new:
+            return None
+        self._db.run(
+            "UPDATE claims SET claim_id = ? WHERE endpoint = ? AND key = ? AND state = 'open' AND claim_id <> ?",
+            (claim_id, endpoint, key, claim_id),
+        )
+        return self.get(endpoint, key)
 
     def get(self, endpoint: str, key: str) -> ClaimState | None:
         """What is known of one."""
@@ -62,9 +71,14 @@ class Claims:
             (state, records, time.time(), endpoint, key),
         )
 
-    def repeated(self, endpoint: str, key: str) -> None:
-        """The same was offered once more, and set aside."""
-        self._db.run("UPDATE claims SET repeats = repeats + 1 WHERE endpoint = ? AND key = ?", (endpoint, key))
+    def repeated(self, endpoint: str, key: str, claim_id: str, name: str) -> None:
+        """The same was offered once more, by another claim, and set aside; saying so again changes nothing."""
+        new = self._db.run(
+            f"INSERT INTO claims ({_COLUMNS}) VALUES (?, ?, ?, ?, 0, 0, 0, 'duplicate', ?) ON CONFLICT DO NOTHING",
+            (endpoint, f"repeat {claim_id}", claim_id, name, time.time()),
+        )
+        if new:
+            self._db.run("UPDATE claims SET repeats = repeats + 1 WHERE endpoint = ? AND key = ?", (endpoint, key))
 
     def list(self, endpoint: str = "", limit: int = 100) -> list[ClaimState]:
         """The newest first, of one endpoint or of all."""

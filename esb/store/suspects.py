@@ -31,6 +31,17 @@ class Suspects:
         )
         return {(id, place): count for id, place, count in rows if (id, place) in wanted}
 
+    def count(self, key: Key) -> int:
+        """How many there are by now."""
+        row = self._db.row("SELECT count FROM suspects WHERE message_id = ? AND place = ?", key)
+        return row[0] if row else 0
+
+    def unmark(self, keys: Sequence[Key]) -> None:
+        """Take one mark back from each: whoever made it did not die."""
+        wanted = sorted(set(keys))
+        self._db.many("UPDATE suspects SET count = count - 1 WHERE message_id = ? AND place = ?", wanted)
+        self._db.many("DELETE FROM suspects WHERE message_id = ? AND place = ? AND count <= 0", wanted)
+
     def clear(self, keys: Sequence[Key]) -> None:
         """These got through, or a person tries them again."""
         self._db.many("DELETE FROM suspects WHERE message_id = ? AND place = ?", sorted(set(keys)))

@@ -14,7 +14,7 @@ class ClaimScenarios:
     """What was taken from each source."""
 
     def test_a_new_thing_is_begun_and_remembered(self, store: Store) -> None:
-        """None the first time; after that what is known, also to whoever goes on after a crash."""
+        """None the first time; after that what is known, also to whoever goes on after a crash: it is theirs then."""
         with store.transaction() as t:
             assert t.claims.begin("pos", "sha", "a.csv", "claim-1") is None
             t.claims.advance("pos", "sha", 200)
@@ -23,19 +23,25 @@ class ClaimScenarios:
             known = t.claims.begin("pos", "sha", "b.csv", "claim-2")
             assert t.claims.begin("other", "sha", "a.csv") is None
         assert known is not None
-        assert (known.state, known.position, known.name, known.claim_id) == ("open", 200, "a.csv", "claim-1")
+        assert (known.state, known.position, known.name, known.claim_id) == ("open", 200, "a.csv", "claim-2")
 
     def test_a_repeat_is_known_and_counted(self, store: Store) -> None:
-        """What ended is found as such; each repeat counts."""
+        """What ended is found as such; each repeat counts, and counts once, however often it is told."""
         with store.transaction() as t:
             t.claims.begin("pos", "sha", "a.csv")
             t.claims.finish("pos", "sha", "done", 7)
             known = t.claims.begin("pos", "sha", "again.csv")
-            t.claims.repeated("pos", "sha")
-            (listed,) = t.claims.list("pos")
+        for claim in ("claim-2", "claim-2", "claim-3"):
+            with store.transaction() as t:
+                t.claims.repeated("pos", "sha", claim, "again.csv")
+        with store.reading() as t:
+            listed = t.claims.get("pos", "sha")
+            states = sorted(row.state for row in t.claims.list("pos"))
             assert t.claims.list("other") == []
         assert known is not None
-        assert (known.state, known.records, listed.repeats) == ("done", 7, 1)
+        assert listed is not None
+        assert (known.state, known.records, listed.repeats) == ("done", 7, 2)
+        assert states == ["done", "duplicate", "duplicate"]
 
     def test_of_two_that_begin_one_is_first(self, store: Store) -> None:
         """The other learns that it is taken."""
@@ -130,6 +136,17 @@ class SuspectScenarios:
         with store.transaction() as t:
             t.suspects.clear([keys[0]])
             assert t.suspects.mark(keys) == {keys[0]: 1, keys[1]: 3}
+
+    def test_a_mark_is_taken_back(self, store: Store) -> None:
+        """One at a time, and what has none left is forgotten; below nought there is nothing."""
+        key = ("m1", "flow:a")
+        for _ in range(2):
+            with store.transaction() as t:
+                t.suspects.mark([key])
+        for left in (1, 0, 0):
+            with store.transaction() as t:
+                t.suspects.unmark([key])
+                assert t.suspects.count(key) == left
 
 
 class DefinitionScenarios:

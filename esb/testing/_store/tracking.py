@@ -238,7 +238,7 @@ class LedgerScenarios:
         with store.transaction() as t:
             t.parked.add([parked("1"), parked("2"), parked("3", "out:w", kind="refused")])
             t.claims.begin("pos", "k", "a.csv")
-            t.claims.repeated("pos", "k")
+            t.claims.repeated("pos", "k", "c2", "again.csv")
         counts = _ledger(store)
         assert counts.parked_by == (("contract", "flow:sales", 2), ("refused", "out:w", 1))
         assert counts.repeats == 1
