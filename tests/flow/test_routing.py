@@ -38,17 +38,11 @@ def test_what_was_sent_before_a_filter_stays_sent(bench):
 
 @pytest.mark.parametrize(("condition", "given"), [("country", '"GB"'), ("nowhere", "nothing"), ("$count(items)", "2")])
 @pytest.mark.parametrize("step", ["- filter: {}", "- choose: [{{when: {}, do: {{send: search}}}}]"])
-def test_a_condition_that_is_no_yes_or_no_fails_the_message(bench, step, condition, given):
+def test_a_condition_that_is_no_yes_or_no_fails_the_message(bench, message, step, condition, given):
     """It is never quietly false."""
-    result = bench.flow(step.format(condition), source="open").run(_untyped(bench))
+    result = bench.flow(step.format(condition), source="open").run(message(type="any", version=0))
     assert (result.status, result.error.kind) == ("failed", "expression")
     assert f"gives {given}: it must be true or false" in str(result.error)
-
-
-def _untyped(bench):
-    from conftest import message
-
-    return message(type="any", version=0)
 
 
 def test_choose_takes_the_first_branch_that_matches(bench):
@@ -99,16 +93,10 @@ def test_an_error_in_a_branch_names_the_step_in_it(bench):
     assert "(flows/sales.yaml:8)" in str(result.error)
 
 
-def test_split_runs_each_part_through_its_body_and_goes_on_undivided(bench):
+def test_split_runs_each_part_through_its_body_and_goes_on_undivided(bench, message):
     """The parts are messages of their own; behind the step the whole document is in force again."""
     result = bench.run("- split: {each: items, do: {send: search}}\n- send: warehouse.note")
-    assert bodies(result) == [{"sku": "A", "qty": 1}, {"sku": "B", "qty": 2}, json.loads(_sale())]
-
-
-def _sale() -> str:
-    from conftest import SALE
-
-    return json.dumps(SALE)
+    assert bodies(result) == [{"sku": "A", "qty": 1}, {"sku": "B", "qty": 2}, json.loads(message().body)]
 
 
 def test_split_in_short_takes_the_rest_of_the_flow_as_its_body(bench):
