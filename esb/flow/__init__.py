@@ -1,6 +1,7 @@
 """The flow engine: steps of enterprise integration patterns, compiled to functions. Pure: messages in, messages out."""
 
-from esb.flow.compile import Parts, build_parts, compile_flow, compile_mapping
+from esb.flow.compile import build_parts, compile_flow, compile_mapping
+from esb.flow.context import Parts
 from esb.flow.result import PART, ChildFailure, Event, Result, Send, StepTrace
 from esb.flow.run import Flow
 from esb.flow.steps import STEPS

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import msgspec
 
 from esb.config.components import Step
 from esb.config.definition import Definition, LoadedFlow, LoadedMapping
-from esb.config.mappings import plain
-from esb.config.models import InlineMapping
 from esb.contract import Contract
-from esb.errors import ConfigError, ExpressionError
-from esb.expression import Expression
+from esb.flow.context import Context, Parts
 from esb.flow.run import Flow
 from esb.flow.steps import STEPS
-from esb.flow.work import Action, Document, Work
 from esb.mapping import Mapping as CompiledMapping
-from esb.mapping import Pointer
-from esb.quoting import quote
-
-
-class Parts(msgspec.Struct, frozen=True):
-    """What a bus compiles to, shared by all its threads."""
-
-    contracts: Mapping[str, Contract]
-    mappings: Mapping[str, CompiledMapping]
-    flows: Mapping[str, Flow]
 
 
 def build_parts(definition: Definition) -> Parts:
@@ -57,7 +40,7 @@ def compile_mapping(loaded: LoadedMapping, definition: Definition) -> CompiledMa
 
 def compile_flow(loaded: LoadedFlow, definition: Definition, parts: Parts) -> Flow:
     """One flow, from its steps and the contracts and mappings of ``parts``. Raises as :func:`build_parts`."""
-    context = Context(loaded.name, definition, parts)
+    context = Context(loaded.name, definition, parts, STEPS)
     entry = Step("entry", None, "entry", loaded.file, loaded.line)
     source = _entry_contract(loaded, definition)
     return Flow(
@@ -77,119 +60,3 @@ def _entry_contract(loaded: LoadedFlow, definition: Definition) -> str | None:
         return loaded.source
     endpoint = definition.endpoints.get(loaded.source)
     return endpoint.receive.common.contract if endpoint and endpoint.receive else None
-
-
-class Context:
-    """What steps compile against: one flow of one definition. ``place`` enters the ids of descendants."""
-
-    def __init__(self, name: str, definition: Definition, parts: Parts) -> None:
-        self.name = name
-        self.place = f"flow:{name}"
-        self.parts_of_splits: dict[str, Action] = {}
-        self._definition = definition
-        self._parts = parts
-
-    def block(self, steps: Sequence[Step]) -> Action:
-        """Steps in a row as one function."""
-        actions: list[Action] = []
-        for number, step in enumerate(steps):
-            kind = STEPS[step.kind]
-            whole = kind.absorb(step, steps[number + 1 :])
-            actions.append(kind.compile(whole or step, self))
-            if whole:
-                break
-        return actions[0] if len(actions) == 1 else _in_a_row(tuple(actions))
-
-    def part(self, step: Step, steps: Sequence[Step]) -> Action:
-        """The body of a split: a block that a parked part can enter again, by the step's name."""
-        body = self.parts_of_splits[step.name] = self.block(steps)
-        return body
-
-    def expression(self, text: str, step: Step) -> Callable[[Work], Any]:
-        """An expression as a function of the work at hand."""
-        evaluate = Expression(text, where=f"{step.file}:{step.line}").evaluate
-        if speaks_of_message(text):
-            return lambda work: evaluate(work.document.data, work.bindings)
-        return lambda work: evaluate(work.document.data)
-
-    def condition(self, text: str, step: Step) -> Callable[[Work], bool]:
-        """The same for a yes or no; anything but true and false raises ``ExpressionError``."""
-        evaluate = self.expression(text, step)
-
-        def holds(work: Work) -> bool:
-            value = evaluate(work)
-            if value is True or value is False:
-                return value
-            given = "nothing" if value is None else quote(value)
-            raise ExpressionError(f"the condition `{text}` gives {given}: it must be true or false")
-
-        return holds
-
-    def mapping(self, ref: str | InlineMapping, step: Step) -> Callable[[Work], Document]:
-        """A mapping by name or in place, as a function; its result has met the mapping's target contract."""
-        mapping = self._mapping(ref, step)
-        apply = _applied(mapping, self._definition.mappings[ref].set if isinstance(ref, str) else ref.set)
-        contract = self.contract(mapping.target, step) if mapping.target else None
-        if contract is None:
-            return lambda work: Document(apply(work), work.document.type, 0)
-
-        def convert(work: Work) -> Document:
-            document = Document(apply(work), contract.type, contract.version)
-            document.meet(contract)
-            return document
-
-        return convert
-
-    def fields(self, fields: Mapping[str, Any], step: Step) -> Callable[[Work], dict[str, Any]]:
-        """A tree of leaves as a function that gives their values."""
-        return _applied(self._mapping(InlineMapping(set=dict(fields)), step), fields)
-
-    def contract(self, ref: str, step: Step) -> Contract:
-        """A contract by its ref."""
-        return self._found(self._parts.contracts, ref, "contract", step)
-
-    def operation(self, ref: str, step: Step) -> tuple[str, str, Contract | None]:
-        """``endpoint.operation``, or an endpoint with just one: both names, and the contract of what is sent."""
-        name, _, word = ref.partition(".")
-        operations = self._found(self._definition.endpoints, name, "endpoint", step).operations
-        word = word or (next(iter(operations)) if len(operations) == 1 else "")
-        common = self._found(operations, word, f"operation of {name}", step).common
-        return name, word, self.contract(common.contract, step) if common.contract else None
-
-    def _mapping(self, ref: str | InlineMapping, step: Step) -> CompiledMapping:
-        if isinstance(ref, str):
-            return self._found(self._parts.mappings, ref, "mapping", step)
-        lines: dict[Pointer, int] = {(): step.line}
-        return CompiledMapping(step.name, plain(ref.set), target=ref.target, lines=lines, file=step.file)
-
-    def _found(self, table: Mapping[str, Any], name: str, what: str, step: Step) -> Any:
-        if name not in table:
-            raise ConfigError(
-                f"{step.file}:{step.line}: flow {self.name}, step {step.name}: there is no {what} {name!r}"
-            )
-        return table[name]
-
-
-def speaks_of_message(value: Any) -> bool:
-    """Whether expressions in a value use ``$message``, or a clock that tells its time; most do not, and go faster."""
-    if isinstance(value, str):
-        return any(word in value for word in ("$message", "$now", "$millis"))
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return any(speaks_of_message(part) for part in parts)
-
-
-def _applied(mapping: CompiledMapping, tree: Any) -> Callable[[Work], Any]:
-    apply = mapping.apply
-    if speaks_of_message(tree):
-        return lambda work: apply(work.document.data, work.bindings)
-    return lambda work: apply(work.document.data)
-
-
-def _in_a_row(actions: tuple[Action, ...]) -> Action:
-    def run(work: Work) -> bool:
-        for action in actions:  # noqa: SIM110 - all() with a generator costs a third of a microsecond
-            if not action(work):
-                return False
-        return True
-
-    return run

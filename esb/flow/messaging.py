@@ -22,7 +22,7 @@ from esb.flow.work import Action, Work
 from esb.message import derive_id
 
 if TYPE_CHECKING:
-    from esb.flow.compile import Context
+    from esb.flow.context import Context
 
 _Build = Callable[[Work], Command]
 

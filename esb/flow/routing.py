@@ -19,7 +19,7 @@ from esb.message import child_of, derive_id
 from esb.quoting import quote
 
 if TYPE_CHECKING:
-    from esb.flow.compile import Context
+    from esb.flow.context import Context
 
 
 class FilterSettings(Shorthand):

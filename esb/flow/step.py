@@ -15,7 +15,7 @@ from esb.config.components import Scope, Step
 from esb.flow.work import Action
 
 if TYPE_CHECKING:
-    from esb.flow.compile import Context
+    from esb.flow.context import Context
 
 
 class Kind(ABC):

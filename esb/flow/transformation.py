@@ -17,7 +17,7 @@ from esb.mapping import Fields, Node, parse
 from esb.quoting import quote
 
 if TYPE_CHECKING:
-    from esb.flow.compile import Context
+    from esb.flow.context import Context
 
 MappingRef = str | InlineMapping  # a mapping's name, or one written in place
 
