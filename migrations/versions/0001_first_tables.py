@@ -32,6 +32,7 @@ TABLES = (
 
 
 def upgrade() -> None:
+    """Make the tables."""
     _tracking()
     _tracking_indexes()
     _inbox()
@@ -43,6 +44,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop them."""
     for table in reversed(TABLES):
         op.drop_table(table)
 
