@@ -1,35 +1,54 @@
 # `make demo` and `make test` do all their own set-up; nothing but Python 3.11+ and make is needed.
-PYTHON ?= python3
+#
+#   make demo              the retail example, up for exploring; ONCE=1 ends when its ledger has settled
+#   make test              everything; ARGS="-k mapping -x" goes to pytest
+#   make lint              style, types and import rules only
+#
+# Tests start a RabbitMQ and a PostgreSQL of their own. ESB_TEST_BROKER=amqp://… and ESB_TEST_DATABASE=postgresql://…
+# name others.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell \
+	$(name) -c 'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(name))))
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+CODE   := $(wildcard esb adapters migrations mappings examples bench tests)
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install install-test demo test lint clean
+.PHONY: install install-test test demo lint clean
+.DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgresql]'
-	touch $@
-
 install-test: $(VENV)/.installed-test
 
-$(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	touch $@ $(VENV)/.installed
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "installing the bus into $(VENV)" >&2
+	@$(PIP) --editable '.[postgresql]'
+	@touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "installing the bus and what its tests need into $(VENV)" >&2
+	@$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+# Made anew when the interpreter it points to is gone.
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name one with PYTHON=…" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+		{ echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@touch $@
 
 test: install-test
-	tests/servers.sh
+	@tests/servers.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 demo: install
 	$(BIN)/esb demo $(if $(ONCE),--once)
 
 lint: install-test
-	$(BIN)/ruff check esb adapters migrations tests examples
-	$(BIN)/ruff format --check esb adapters migrations tests examples
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/python -m pytest --quiet tests/architecture --ignore tests/architecture/test_wheel.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .demo
