@@ -23,8 +23,8 @@ JSON = "application/json"
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One document on its way.
 
-    ``time`` is in seconds since the epoch, UTC, to the millisecond. ``subject`` is the business key (an order number). ``epoch`` is
-    the replay epoch: it stays 0 unless somebody replays *with effects*. ``version`` 0 means: no contract.
+    ``time`` is in seconds since the epoch, UTC, to the millisecond. ``subject`` is the business key (an order number).
+    ``epoch`` is the replay epoch: it stays 0 unless somebody replays *with effects*. ``version`` 0 means: no contract.
     """
 
     id: str
@@ -77,7 +77,7 @@ def derive_id(parent: str, epoch: int, place: str, step: str, ordinal: int) -> s
 
 
 def child_of(parent: Message, id: str, type: str, version: int, subject: str | None, body: bytes) -> Message:
-    """A JSON message that comes from another: it inherits time, correlation, epoch and headers, and continues the trace.
+    """A JSON message that comes from another: it inherits time, correlation, epoch and headers, and stays in its trace.
 
     The span id is taken from the id, so that a repeat gives the very same message.
     """
@@ -109,14 +109,27 @@ def content_id(*parts: str, when: float | None = None) -> str:
 
 
 def create(
-    body: bytes, *, type: str, source: str, id: str | None = None, version: int = 0, time: float | None = None, **rest: Any
+    body: bytes,
+    *,
+    type: str,
+    source: str,
+    id: str | None = None,
+    version: int = 0,
+    time: float | None = None,
+    **rest: Any,
 ) -> Message:
     """A message that enters the bus; what is not given is made up (id, time, correlation, trace)."""
     id = id or new_id()
     rest.setdefault("correlation_id", id)
     rest["traceparent"] = rest.get("traceparent") or new_traceparent()
     return Message(
-        id=id, type=type, version=version, source=source, time=round(_time.time() if time is None else time, 3), body=body, **rest
+        id=id,
+        type=type,
+        version=version,
+        source=source,
+        time=round(_time.time() if time is None else time, 3),
+        body=body,
+        **rest,
     )
 
 

@@ -9,7 +9,7 @@ missing=()
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 install() {
