@@ -1,0 +1,1 @@
+"""The scenarios of a broker by subject; see :mod:`esb.testing.broker`."""
