@@ -14,8 +14,8 @@ import structlog
 from esb.broker import open_broker
 from esb.broker.port import Broker, Queue, Topology, endpoint_queue, event_key, flow_queue, inbound_queue
 from esb.config import Components, Definition, sources_of_flows
-from esb.errors import EndpointError, EsbError
-from esb.flow import STEPS, Parts, build_parts, compile_flow
+from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
+from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
 from esb.gateway.app import Served, build
 from esb.message import new_id
@@ -24,14 +24,15 @@ from esb.recovery import delays
 from esb.store import Store, open_store
 from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
-from esb.worker.flow import FULL, FlowWorker
+from esb.worker.flow import FlowWorker
+from esb.worker.hold import FULL
 from esb.worker.inbound import InboundWorker
 from esb.worker.ingress import Ingress
 from esb.worker.intake import Intake
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
 from esb.worker.sweeper import Heartbeat, Sweeper
-from esb.worker.thread import Worker
+from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker
 from esb.worker.verdict import LONGEST_DELAY_QUEUE
 
 log = structlog.get_logger("esb.bus")
@@ -71,7 +72,7 @@ class Bus:
             self._close.callback(adapter.close)
         self.context = Context(
             definition=definition,
-            flows={name: compile_flow(flow, definition, self.parts) for name, flow in definition.flows.items()},
+            flows=self.parts.flows,
             contracts=self.parts.contracts,
             adapters=self.adapters,
             formats=self.formats,
@@ -88,10 +89,12 @@ class Bus:
             self.store.migrate()
         else:
             self.store.require_current()
-        with self.store.transaction() as t:
+        with self.store.reading() as t:
             previous = t.definitions.active()
-            t.definitions.activate(self.definition.hash, self.definition.files)
+        # Declared before it is active: whoever dies in between still finds what the last one had bound.
         self.broker.declare(topology(self.definition, bindings_of(previous.files) if previous else ()))
+        with self.store.transaction() as t:
+            t.definitions.activate(self.definition.hash, self.definition.files)
 
     def open_adapters(self) -> None:
         """Get every adapter ready. One whose outside is not there says so, and is tried again when it is needed."""
@@ -155,13 +158,19 @@ class Bus:
 
 
 def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
-    """The bus role: start all workers, wait until told to stop, drain."""
-    bus.prepare()
+    """The bus role: wait for broker and store, start all workers, wait until told to stop, drain.
+
+    Raises what no waiting mends: a login that is refused, tables that are missing.
+    """
+    if not persist(bus.prepare, stopped):
+        return
     bus.open_adapters()
     workers = bus.workers()
     heartbeat = workers[0]
     assert isinstance(heartbeat, Heartbeat)
-    heartbeat.beat()  # before anything is taken: whoever finds our traces must find us alive
+    # Before anything is taken: whoever finds our traces must find us alive.
+    if not persist(heartbeat.beat, stopped):
+        return
     for worker in workers:
         worker.start()
     ready()
@@ -169,6 +178,29 @@ def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> Non
         time.sleep(0.1)
     shut_down(workers[1:], bus.definition.config.worker.drain)
     shut_down([heartbeat], bus.definition.config.worker.drain)
+
+
+def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:
+    """Do what needs broker or store, again and again while one of them is down; False when told to stop meanwhile."""
+    pause = SHORTEST_PAUSE
+    while not stopped():
+        try:
+            act()
+        except (BrokerDown, StoreDown) as error:
+            if isinstance(error, LoginRefused):
+                raise
+            log.warning("waiting for broker and store", kind=error.kind, error=str(error), again_in=pause)
+            _rest(pause, stopped)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            return True
+    return False
+
+
+def _rest(seconds: float, stopped: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not stopped() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def shut_down(workers: Iterable[Worker], limit: float) -> None:

@@ -18,6 +18,7 @@
     │   └── Interrupted        sent, but no answer: the effect is unknown
     ├── BrokerError
     │   ├── BrokerDown         no connection; what was not confirmed is unknown
+    │   │   └── LoginRefused   it is there, and does not let us in: waiting does not help
     │   ├── QueueFull          the broker does not take more now
     │   └── LeaseLost          somebody else owns these deliveries now
     └── StoreError
@@ -148,6 +149,12 @@ class BrokerDown(BrokerError):
     """The broker cannot be reached. Messages not yet confirmed may or may not have arrived."""
 
     kind = "broker down"
+
+
+class LoginRefused(BrokerDown):
+    """The broker refuses user, password or virtual host; only a change of the configuration (or of its own) helps."""
+
+    kind = "login refused"
 
 
 class QueueFull(BrokerError):

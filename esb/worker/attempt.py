@@ -10,13 +10,16 @@ import msgspec
 
 from esb.broker.port import Delivery
 from esb.config.definition import LoadedEndpoint, LoadedOperation
-from esb.errors import EsbError, RoutingError
+from esb.errors import EsbError, InternalError, RoutingError, without_frames
 from esb.formats.numbers import decode_json
 from esb.message import HTTP_PREFIX, to_headers
 from esb.ports import Adapter, Format, Reply, Request
 from esb.recovery import BreakerState, RetryNow, decide, failure_of
 from esb.worker.context import Context
+from esb.worker.rows import ATTEMPT, FAILED, fit
+from esb.worker.thread import log
 
+_LARGEST = 1e12  # epoch seconds far beyond any use
 LONGEST_JITTER = 0.2  # seconds between immediate retries, so that many failures do not strike as one
 
 
@@ -28,8 +31,17 @@ class Attempt(msgspec.Struct, kw_only=True):
     tries: int = 0
     sent: bool = False
     reply: Reply | None = None
-    error: Exception | None = None
+    error: EsbError | None = None
     put_off: float = 0.0  # seconds to wait, costing nothing: somebody else may still be at it
+
+    @property
+    def went_well(self) -> bool:
+        return self.sent and self.error is None
+
+    @property
+    def harmless(self) -> bool:
+        """It failed, and certainly had no effect."""
+        return self.error is not None and not getattr(self.error, "effect_unknown", False)
 
     @property
     def operation(self) -> str:
@@ -38,17 +50,26 @@ class Attempt(msgspec.Struct, kw_only=True):
 
 def operation_of(delivery: Delivery) -> str:
     """Which operation a command is for."""
-    return delivery.properties.get("operation", "")
+    return fit(delivery.properties.get("operation", ""))
 
 
 def first_failed(delivery: Delivery, now: float) -> float:
     """When this message first failed at this endpoint, seconds since the epoch; ``now`` if it did not."""
-    return float(delivery.properties.get("failed", now))
+    return _number(delivery.properties.get(FAILED), now)
 
 
 def delays_used(delivery: Delivery) -> int:
     """How many of the policy's delays it has used up."""
-    return int(delivery.properties.get("attempt", 0))
+    return int(_number(delivery.properties.get(ATTEMPT), 0))
+
+
+def _number(text: str | None, default: float) -> float:
+    """A property as a number. Anybody may publish to a queue: what is none counts as absent."""
+    try:
+        number = float(text or default)
+    except ValueError:
+        return default
+    return number if 0 <= number < _LARGEST else default
 
 
 class Sender:
@@ -69,8 +90,8 @@ class Sender:
         attempt = Attempt(delivery=delivery, started=self._context.clock())
         try:
             request = self._request(delivery)
-        except EsbError as error:
-            attempt.error = error
+        except Exception as error:
+            attempt.error = self._kept(error, "prepare")
             return attempt
         while self._try(request, attempt) and self._again(attempt, breaker()):
             self._stopping.wait(random.random() * LONGEST_JITTER)
@@ -84,9 +105,16 @@ class Sender:
             self._context.point("endpoint: before effect")
             attempt.reply, attempt.error = self._adapter.send(request), None
             self._context.point("endpoint: after effect")
-        except Exception as error:  # an adapter's bug must not kill the pool: recovery parks it as internal
-            attempt.error = error
+        except BaseException as error:  # an adapter's bug (or sys.exit) must not lose the message
+            attempt.error = self._kept(error, "send")
         return attempt.error is not None
+
+    def _kept(self, error: BaseException, what: str) -> EsbError:
+        """The error as it is kept; what is none of the bus's is a bug: recovery parks its message."""
+        if isinstance(error, EsbError):
+            return without_frames(error)
+        log.error("unexpected error", endpoint=self._endpoint.name, while_trying_to=what, exc_info=error)
+        return InternalError(f"unexpected {type(error).__name__} in adapter or format: {error}")
 
     def _again(self, attempt: Attempt, breaker: BreakerState) -> bool:
         assert attempt.error is not None

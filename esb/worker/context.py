@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -19,7 +20,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """The compiled bus of one process.
 
     ``owner`` names this process in leases and inbox rows. ``point`` is called with a name at each place where a
-    crash is interesting; the fault tests pass a function that kills the process there.
+    crash is interesting; the fault tests pass a function that kills the process there. ``alone`` is held by whoever
+    runs a message that has been under way at two deaths.
     """
 
     definition: Definition
@@ -32,6 +34,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     clock: Callable[[], float]
     point: Callable[[str], None] = pass_by
+    alone: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def flows_from(self, endpoint: str) -> tuple[str, ...]:
         """Names of the flows that start at an endpoint, sorted."""

@@ -10,22 +10,24 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from esb.broker.port import Consumer, Delivery, Outcome, endpoint_queue
 from esb.config.definition import LoadedEndpoint
-from esb.errors import EndpointError, RowRefused
+from esb.errors import EndpointError, Refused, RowRefused
 from esb.store import RETRY, Transaction
 from esb.worker import suspects
 from esb.worker.attempt import Attempt, Sender
 from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Inbox, Key, key_of
+from esb.worker.pool import Pool
 from esb.worker.rows import Journal
 from esb.worker.thread import Worker, commit
 from esb.worker.verdict import Verdict, judge
 
+DRAIN = 0.8  # share of the drain time for what is under way; the rest is for writing it down
 TAKE = 1.0  # seconds to wait for messages or for something under way to end
 
 
@@ -44,22 +46,26 @@ class EndpointWorker(Worker):
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)
         self._consumer = self._connect()
-        self._pool = ThreadPoolExecutor(endpoint.concurrency, thread_name_prefix=self.name)
-        self._marks = suspects.Marks(context.store, self.stopping)
+        self._pool = Pool(endpoint.concurrency, self.name)
+        self._marks = suspects.Marks(context, self.stopping)
         self._finished: SimpleQueue[Attempt] = SimpleQueue()
         self._running: set[Key] = set()
+        self._unrecorded: list[Attempt] = []  # ended, and not yet in the store
         self._suspects: deque[Delivery] = deque()
+        self._alone = False  # a suspect is under way
         self._paused = False
 
     # --- one round ----------------------------------------------------------------------------------------------
 
     def cycle(self) -> None:
+        self._make_up()
         self._settle(self._collect())
         allowed = self._allowance()
         if allowed and self._suspects and not self._running:
             self._start_alone(self._suspects.popleft())
-        room = 0 if self._suspects else max(allowed - len(self._running), 0)
-        fresh, redelivered = suspects.divide(self._consumer.take(room, TAKE))
+        room = 0 if self._suspects or self._alone else max(allowed - len(self._running), 0)
+        at_once = bool(allowed and self._suspects and not self._running)
+        fresh, redelivered = suspects.divide(self._consumer.take(room, 0.0 if at_once else TAKE))
         self._suspects.extend(redelivered)
         if fresh:
             self._start(fresh)
@@ -68,29 +74,35 @@ class EndpointWorker(Worker):
         self._consumer.wake()
 
     def recover(self) -> None:
-        """Broker or store failed: what is under way ends and, if it went well, is recorded unsettled.
+        """Broker or store failed: everything comes back as redelivered, except what the inbox knows was done.
 
-        Everything comes back as redelivered, and the inbox knows what was done.
+        What is under way ends first; what it came to is written down before anything is taken again.
         """
+        limit = 0.0 if self.stopping.is_set() else self._endpoint.timeout
+        self._unrecorded += self._wait(limit)
+        self._suspects.clear()
         try:
-            self._record_what_went_well()
-        finally:
-            self._suspects.clear()
             self._consumer.close()
+        finally:
             self._consumer = self._connect()
             self._paused = False
+        self._marks.forgive()
 
-    def _record_what_went_well(self) -> None:
-        went_well = [attempt for attempt in self._wait(self._endpoint.timeout) if attempt.sent and not attempt.error]
-        if went_well:
-            self._record([self._judge(attempt) for attempt in went_well])
+    def _make_up(self) -> None:
+        """Write down what ended while it could not be settled: what was done, and what certainly had no effect."""
+        if self._unrecorded:
+            done = [self._judge(attempt) for attempt in self._unrecorded if attempt.went_well]
+            self._record(done, [attempt.delivery for attempt in self._unrecorded if attempt.harmless])
 
     def finish(self) -> None:
         """Drain: what is under way ends and is settled, what was only prefetched goes back."""
-        self._consumer.pause()
-        self._settle(self._wait(self._context.definition.config.worker.drain))
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._consumer.close()
+        for act in (self._consumer.pause, self._drain, self._make_up, self._consumer.close, self._marks.forgive):
+            self._quietly(act)
+        self._pool.close()
+
+    def _drain(self) -> None:
+        self._make_up()
+        self._settle(self._wait(DRAIN * self._context.definition.config.worker.drain))
 
     def _connect(self) -> Consumer:
         queues, prefetch = [endpoint_queue(self._endpoint.name)], 2 * self._endpoint.concurrency
@@ -131,20 +143,21 @@ class EndpointWorker(Worker):
     # --- taking -------------------------------------------------------------------------------------------------
 
     def _start_alone(self, delivery: Delivery) -> None:
-        key = (delivery.message.id, self._place)
-        if self._marks.deadly(key):
-            suspects.park(self._context, self._consumer, self._journal, delivery, self._place, self.stopping)
+        if self._marks.deadly(suspects.key_at(delivery, self._place)):
+            morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
+            morgue.park(delivery, self._place, suspects.KillsWorker())
         else:
             self._start([delivery])
+            self._alone = bool(self._running)
 
     def _start(self, deliveries: Sequence[Delivery]) -> None:
         entry = self._inbox.admit(deliveries, self._running, self.stopping)
         self._context.point("endpoint: started")
         for delivery in entry.send:
             self._running.add(key_of(delivery))
-            self._pool.submit(self._attempt, delivery)
-        if entry.repeats:
-            self._drop(entry.repeats)
+            self._pool.submit(partial(self._attempt, delivery))
+        if entry.repeats or entry.copies:
+            self._drop(entry.repeats, entry.copies)
         self._settle(entry.attempts)
 
     def _attempt(self, delivery: Delivery) -> None:
@@ -152,11 +165,19 @@ class EndpointWorker(Worker):
         self._finished.put(self._sender.attempt(delivery, self._breaker.peek))
         self._consumer.wake()
 
-    def _drop(self, repeats: Sequence[Delivery]) -> None:
-        marked = [(d.message.id, self._place) for d in repeats if d.redelivered]
-        if marked:
-            commit(self._context.store, lambda t: self._marks.clear(t, marked), self.stopping)
-        self._consumer.settle(repeats)
+    def _drop(self, repeats: Sequence[Delivery], copies: Sequence[Delivery]) -> None:
+        """What was done before is not done again; if a person sent it on, it is settled for them, too."""
+        marked = [suspects.key_at(d, self._place) for d in (*repeats, *copies) if d.redelivered]
+        returned = [suspects.key_at(d, self._place) for d in repeats if RETRY in d.properties]
+
+        def write(t: Transaction) -> None:
+            self._marks.clear(t, marked)
+            t.parked.resolved(returned)
+
+        if marked or returned:
+            commit(self._context.store, write, self.stopping)
+        self._consumer.settle([*repeats, *copies])
+        self._marks.settled(marked)
 
     # --- settling -----------------------------------------------------------------------------------------------
 
@@ -166,7 +187,7 @@ class EndpointWorker(Worker):
             try:
                 attempts.append(self._finished.get_nowait())
             except Empty:
-                self._running.difference_update(key_of(attempt.delivery) for attempt in attempts)
+                self._ended(attempts)
                 return attempts
 
     def _wait(self, limit: float) -> list[Attempt]:
@@ -179,12 +200,17 @@ class EndpointWorker(Worker):
             except Empty:
                 break
             attempts.append(attempt)
-            self._running.discard(key_of(attempt.delivery))
+            self._ended([attempt])
         return attempts
+
+    def _ended(self, attempts: Sequence[Attempt]) -> None:
+        self._running.difference_update(key_of(attempt.delivery) for attempt in attempts)
+        self._alone = self._alone and bool(self._running)
 
     def _settle(self, attempts: Sequence[Attempt]) -> None:
         if not attempts:
             return
+        self._unrecorded = list(attempts)
         for attempt in attempts:
             self._tell_breaker(attempt)
         verdicts = [self._judge(attempt) for attempt in attempts]
@@ -195,11 +221,14 @@ class EndpointWorker(Worker):
         self._context.point("endpoint: settled")
         if missed:
             self._consumer.release(missed)
+        redelivered = [a.delivery for a in attempts if a.delivery.redelivered and a.delivery not in missed]
+        self._marks.settled([suspects.key_at(delivery, self._place) for delivery in redelivered])
 
     def _tell_breaker(self, attempt: Attempt) -> None:
+        """A no to this message is a sign of life; a message that failed on this side of the endpoint says nothing."""
         if attempt.sent and isinstance(attempt.error, EndpointError):
             self._breaker.failed()
-        elif attempt.sent:
+        elif attempt.sent and (attempt.error is None or isinstance(attempt.error, Refused)):
             self._breaker.succeeded()
 
     def _judge(self, attempt: Attempt) -> Verdict:
@@ -213,29 +242,33 @@ class EndpointWorker(Worker):
         pairs = zip(later, outcomes, strict=True)
         missed += [v.attempt.delivery for v, outcome in pairs if outcome is not Outcome.CONFIRMED]
         ready = [v for v in verdicts if v.attempt.delivery not in missed]
-        self._record(ready)
+        self._record(ready, [v.attempt.delivery for v in later if v.attempt.delivery in missed and v.forget])
         return [verdict.attempt.delivery for verdict in ready]
 
-    def _record(self, verdicts: Sequence[Verdict]) -> None:
+    def _record(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery] = ()) -> None:
+        """In one commit; where the database refuses a row, each alone and made fit for it."""
         self._context.point("endpoint: sent")
         try:
-            self._commit(verdicts)
+            self._commit(verdicts, forgotten)
         except RowRefused:
             for verdict in verdicts:
-                self._commit([verdict.sanitised()])
+                self._commit([verdict.sanitised()], ())
+            self._commit((), forgotten)
+        self._unrecorded = []
         self._context.point("endpoint: recorded")
 
-    def _commit(self, verdicts: Sequence[Verdict]) -> None:
-        commit(self._context.store, lambda t: self._write(t, verdicts), self.stopping)
+    def _commit(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery]) -> None:
+        commit(self._context.store, lambda t: self._write(t, verdicts, forgotten), self.stopping)
 
-    def _write(self, t: Transaction, verdicts: Sequence[Verdict]) -> None:
-        """The one commit of a batch: done, attempts, journey, parked."""
+    def _write(self, t: Transaction, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery]) -> None:
+        """The one commit of a batch: done, attempts, journey, parked; of ``forgotten`` that nothing happened."""
+        harmless = [v.attempt.delivery for v in verdicts if v.forget]
         t.inbox.done([v.done for v in verdicts if v.done])
-        t.inbox.clear([(self._endpoint.name, *key_of(v.attempt.delivery)) for v in verdicts if v.forget])
+        t.inbox.clear([(self._endpoint.name, *key_of(delivery)) for delivery in (*harmless, *forgotten)])
         t.tracking.record([v.hop for v in verdicts])
         t.parked.add([v.parked for v in verdicts if v.parked])
         t.timers.add([v.timer for v in verdicts if v.timer])
-        returned = [v for v in verdicts if v.done and RETRY in v.attempt.delivery.properties]
-        t.parked.resolved([(v.hop.message_id, v.hop.place) for v in returned])
+        returned = [v.attempt.delivery for v in verdicts if v.done and RETRY in v.attempt.delivery.properties]
+        t.parked.resolved([suspects.key_at(delivery, self._place) for delivery in returned])
         marked = [v.attempt.delivery for v in verdicts if v.attempt.delivery.redelivered]
-        self._marks.clear(t, [(d.message.id, self._place) for d in marked])
+        self._marks.clear(t, [suspects.key_at(delivery, self._place) for delivery in marked])

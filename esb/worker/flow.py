@@ -12,17 +12,17 @@ from collections.abc import Sequence
 import msgspec
 
 from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, endpoint_queue, event_key, flow_queue
-from esb.errors import RoutingError, RowRefused
+from esb.errors import BrokerError, RoutingError, RowRefused, StoreError
 from esb.flow import PART, Flow, Result
 from esb.message import Message
 from esb.store import RETRY, Hop, Parked, Status, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
+from esb.worker.hold import held_hop, hold_back
 from esb.worker.rows import Journal, kind_of, packed, text_of
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
-FULL = 5.0  # seconds to hold back an input whose results met a full queue
 
 _FINAL = {"completed": Status.COMPLETED, "filtered": Status.FILTERED, "failed": Status.PARKED}
 
@@ -55,6 +55,21 @@ class Run(msgspec.Struct):
         ]
 
     @property
+    def key(self) -> suspects.Key:
+        """What its marks and its parked row go by."""
+        return suspects.key_at(self.delivery, self.place)
+
+    @property
+    def sent(self) -> int:
+        """Commands that are in their queue now, whatever became of the others."""
+        return sum(outcome is Outcome.CONFIRMED for outcome in self.outcomes[: len(self.result.sends)])
+
+    @property
+    def published(self) -> int:
+        """Events that were told, to whoever wanted them."""
+        return sum(outcome is not Outcome.REFUSED for outcome in self.outcomes[len(self.result.sends) :])
+
+    @property
     def refused(self) -> bool:
         """Some result met a full queue, or was not taken: the input has to wait and run again."""
         return Outcome.REFUSED in self.outcomes
@@ -80,7 +95,7 @@ class FlowWorker(Worker):
         self._flows = {flow_queue(flow.name): flow for flow in context.flows.values()}
         self._settings = context.definition.config.worker
         self._journal = Journal(context.definition.config.journey, context.definition.hash)
-        self._marks = suspects.Marks(context.store, self.stopping)
+        self._marks = suspects.Marks(context, self.stopping)
         self._consumer = self._connect()
 
     def cycle(self) -> None:
@@ -88,41 +103,59 @@ class FlowWorker(Worker):
         if fresh:
             self._handle(fresh)
         for delivery in redelivered:
-            self._handle_alone(delivery)
+            if not self.stopping.is_set():
+                self._handle_alone(delivery)
 
     def interrupt(self) -> None:
         self._consumer.wake()
 
     def recover(self) -> None:
         """What was taken and not settled goes back, by letting the consumer go."""
-        self._consumer.close()
-        self._consumer = self._connect()
+        try:
+            self._consumer.close()
+        finally:
+            self._consumer = self._connect()
+        self._marks.forgive()
 
     def _connect(self) -> Consumer:
         return self._context.broker.consumer(tuple(self._flows), self._settings.prefetch, self.name)
 
     def finish(self) -> None:
-        self._consumer.close()
+        self._quietly(self._consumer.close)
+        self._quietly(self._marks.forgive)
 
-    def _handle(self, deliveries: Sequence[Delivery], suspected: bool = False) -> None:
+    def _handle(self, deliveries: Sequence[Delivery]) -> None:
         runs = [self._run(delivery) for delivery in deliveries]
         batches = [run.outgoing() for run in runs]
         self._consumer.transfer(
             [outgoing for batch in batches for outgoing in batch],
-            lambda outcomes: self._record(runs, batches, outcomes, suspected),
+            lambda outcomes: self._record(runs, batches, outcomes),
         )
         self._context.point("flow: settled")
         held = [run for run in runs if run.refused]
         if held:
             self._hold_back(held)
+        self._marks.settled([run.key for run in runs if run.delivery.redelivered])
 
     def _handle_alone(self, delivery: Delivery) -> None:
         """A redelivered message may be the one that killed its worker: mark it, run it by itself, clear the mark."""
-        key = (delivery.message.id, self._place(delivery))
-        if self._marks.deadly(key):
-            self._park_killer(delivery)
-        else:
-            self._handle([delivery], suspected=True)
+        place = f"flow:{self._flows[delivery.queue].name}"
+        if self._marks.deadly(suspects.key_at(delivery, place)):
+            self._park(delivery, place, suspects.KillsWorker())
+            return
+        try:
+            self._handle([delivery])
+        except (BrokerError, StoreError) as error:
+            if not isinstance(error, RowRefused):
+                raise
+            self._park(delivery, place, error)
+        except Exception as error:  # it ran by itself, so it is this message's, and would come again and again
+            self._park(delivery, place, error)
+
+    def _park(self, delivery: Delivery, place: str, error: Exception) -> None:
+        suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping).park(
+            delivery, place, error
+        )
 
     def _run(self, delivery: Delivery) -> Run:
         flow = self._flows[delivery.queue]
@@ -130,7 +163,7 @@ class FlowWorker(Worker):
         return Run(delivery, flow, flow.run(delivery.message, delivery.properties.get(PART, "")), started)
 
     def _record(
-        self, runs: Sequence[Run], batches: Sequence[Sequence[Outgoing]], outcomes: Sequence[Outcome], suspected: bool
+        self, runs: Sequence[Run], batches: Sequence[Sequence[Outgoing]], outcomes: Sequence[Outcome]
     ) -> list[Delivery]:
         self._context.point("flow: published")
         start = 0
@@ -138,34 +171,34 @@ class FlowWorker(Worker):
             run.outcomes = outcomes[start : start + len(batch)]
             start += len(batch)
         ready = [run for run in runs if not run.refused]
-        self._track(ready, suspected)
+        self._track(ready)
         self._context.point("flow: tracked")
         return [run.delivery for run in ready]
 
-    def _track(self, runs: Sequence[Run], suspected: bool) -> None:
+    def _track(self, runs: Sequence[Run]) -> None:
+        """In one commit; a row that the database refuses is split off and tried alone, made fit for it."""
         try:
-            commit(self._context.store, lambda t: self._write(t, runs, suspected), self.stopping)
+            commit(self._context.store, lambda t: self._write(t, runs), self.stopping)
         except RowRefused:
             if len(runs) > 1:
                 for run in runs:
-                    self._track([run], suspected)
+                    self._track([run])
             else:
-                commit(self._context.store, lambda t: self._write(t, runs, suspected, clean=True), self.stopping)
+                commit(self._context.store, lambda t: self._write(t, runs, clean=True), self.stopping)
 
-    def _write(self, t: Transaction, runs: Sequence[Run], suspected: bool, clean: bool = False) -> None:
+    def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
         now = self._context.clock()
         hops = [row for run in runs for row in self._hops(run, now)]
         failures = [row for run in runs for row in self._failures(run, now)]
         t.tracking.record([row.sanitised() for row in hops] if clean else hops)
         if failures:
             t.parked.add(failures)
-        done = [
-            (run.message.id, run.place) for run in runs if RETRY in run.delivery.properties and not self._error(run)
-        ]
+        done = [run.key for run in runs if RETRY in run.delivery.properties and not self._error(run)]
         if done:
             t.parked.resolved(done)
+        suspected = [run.key for run in runs if run.delivery.redelivered]
         if suspected:
-            self._marks.clear(t, [(run.message.id, run.place) for run in runs])
+            self._marks.clear(t, suspected)
 
     def _hops(self, run: Run, now: float) -> list[Hop]:
         """Children before parents: whoever sees the parent done finds what became of its events."""
@@ -191,8 +224,8 @@ class FlowWorker(Worker):
             received_at=run.started,
             ended_at=now,
             attempts=1,
-            sent=0 if error else len(result.sends),
-            published=0 if error else len(result.events),
+            sent=run.sent,
+            published=run.published,
             steps=packed(result.steps),
             error_kind=kind_of(error) if error else None,
             error=text_of(error) if error else None,
@@ -221,25 +254,22 @@ class FlowWorker(Worker):
         return None
 
     def _hold_back(self, runs: Sequence[Run]) -> None:
-        """A full queue never stops a flow: the inputs wait in a delay queue and run again, with the same ids."""
-        batch = [
-            Outgoing(r.message, r.delivery.queue, delay=FULL, properties=dict(r.delivery.properties)) for r in runs
-        ]
-        self._consumer.transfer(batch, lambda outcomes: self._record_held(runs, outcomes))
+        waiting = {id(run.delivery): run for run in runs}
+        hold_back(
+            self._consumer,
+            [run.delivery for run in runs],
+            lambda held: self._record_held([waiting[id(delivery)] for delivery in held]),
+        )
 
-    def _record_held(self, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[Delivery]:
-        held = [run for run, outcome in zip(runs, outcomes, strict=True) if outcome is Outcome.CONFIRMED]
+    def _record_held(self, runs: Sequence[Run]) -> None:
         now = self._context.clock()
         rows = [
-            self._journal.hop(run.message, run.place, Status.RETRYING, received_at=run.started, ended_at=now,
-                             error_kind="queue full", error="a result met a full queue; the input waits and runs again")
-            for run in held
-        ]  # fmt: skip
-        commit(self._context.store, lambda t: t.tracking.record(rows), self.stopping)
-        return [run.delivery for run in held]
+            held_hop(self._journal, r.delivery, r.place, now, received_at=r.started, sent=r.sent, published=r.published)
+            for r in runs
+        ]
 
-    def _park_killer(self, delivery: Delivery) -> None:
-        suspects.park(self._context, self._consumer, self._journal, delivery, self._place(delivery), self.stopping)
+        def write(t: Transaction) -> None:
+            t.tracking.record(rows)
+            self._marks.clear(t, [run.key for run in runs if run.delivery.redelivered])
 
-    def _place(self, delivery: Delivery) -> str:
-        return f"flow:{self._flows[delivery.queue].name}"
+        commit(self._context.store, write, self.stopping)

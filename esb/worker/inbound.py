@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from esb.broker.port import Consumer, Delivery, Outcome, inbound_queue
+from esb.errors import BrokerError, RowRefused, StoreError
 from esb.store import RETRY, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
-from esb.worker.intake import Admitted, Door, Intake
+from esb.worker.hold import held_hop, hold_back
+from esb.worker.intake import DOCUMENT, Admitted, Door, Intake
 from esb.worker.rows import Journal
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
 BATCH = 200
+
+Entry = tuple[Delivery, list[Admitted]]  # what came, and the messages in it
 
 
 class InboundWorker(Worker):
@@ -30,7 +34,7 @@ class InboundWorker(Worker):
             )
             for name, intake in intakes.items()
         }
-        self._marks = suspects.Marks(context.store, self.stopping)
+        self._marks = suspects.Marks(context, self.stopping)
         self._consumer = self._connect()
 
     def cycle(self) -> None:
@@ -38,51 +42,107 @@ class InboundWorker(Worker):
         for queue in {delivery.queue for delivery in fresh}:
             self._handle([delivery for delivery in fresh if delivery.queue == queue])
         for delivery in redelivered:
-            self._handle_alone(delivery)
+            if not self.stopping.is_set():
+                self._handle_alone(delivery)
 
     def interrupt(self) -> None:
         self._consumer.wake()
 
     def recover(self) -> None:
         """What was taken and not settled goes back, by letting the consumer go."""
-        self._consumer.close()
-        self._consumer = self._connect()
+        try:
+            self._consumer.close()
+        finally:
+            self._consumer = self._connect()
+        self._marks.forgive()
 
     def finish(self) -> None:
-        self._consumer.close()
+        self._quietly(self._consumer.close)
+        self._quietly(self._marks.forgive)
 
     def _connect(self) -> Consumer:
         return self._context.broker.consumer(tuple(self._ways), 2 * BATCH, self.name)
 
     def _handle_alone(self, delivery: Delivery) -> None:
-        intake, _ = self._ways[delivery.queue]
-        place = f"in:{intake.endpoint.name}"
-        if not self._marks.deadly((delivery.message.id, place)):
+        """A redelivered message may be the one that killed its worker: mark it, run it by itself, clear the mark."""
+        place = self._place(delivery)
+        if self._marks.deadly(suspects.key_at(delivery, place)):
+            self._park(delivery, place, suspects.KillsWorker())
+            return
+        try:
             self._handle([delivery])
-        else:
-            suspects.park(self._context, self._consumer, self._journal, delivery, place, self.stopping)
+        except (BrokerError, StoreError) as error:
+            if not isinstance(error, RowRefused):
+                raise
+            self._park(delivery, place, error)
+        except Exception as error:  # it ran by itself, so it is this message's, and would come again and again
+            self._park(delivery, place, error)
+
+    def _park(self, delivery: Delivery, place: str, error: Exception) -> None:
+        suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping).park(
+            delivery, place, error
+        )
+
+    def _place(self, delivery: Delivery) -> str:
+        return f"in:{self._ways[delivery.queue][0].endpoint.name}"
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Deliveries of one endpoint: publish what is in them, track, settle; what met a full queue waits."""
         intake, door = self._ways[deliveries[0].queue]
-        batch = [admitted for delivery in deliveries for admitted in self._admit(intake, delivery)]
+        entries = [(delivery, self._admit(intake, delivery)) for delivery in deliveries]
+        held: list[Delivery] = []
 
         def record(outcomes: Sequence[Outcome]) -> Sequence[Delivery]:
-            door.record(batch, outcomes, lambda t: self._close(t, intake, deliveries, batch))
-            return deliveries
+            ready, fates = self._divide(door, entries, outcomes, held)
+            batch = [admitted for _, entry in ready for admitted in entry]
+            settled = [delivery for delivery, _ in ready]
+            door.record(batch, fates, lambda t: self._close(t, settled, batch))
+            return settled
 
-        self._consumer.transfer(door.outgoing(batch), record)
+        self._consumer.transfer(door.outgoing([admitted for _, entry in entries for admitted in entry]), record)
+        if held:
+            hold_back(self._consumer, held, self._record_held)
+        self._marks.settled(self._suspected(deliveries))
+
+    def _divide(
+        self, door: Door, entries: Sequence[Entry], outcomes: Sequence[Outcome], held: list[Delivery]
+    ) -> tuple[list[Entry], list[Outcome]]:
+        """What can be tracked, with the fate of each of its messages; the rest is added to ``held``."""
+        fates = iter(door.fates([admitted for _, entry in entries for admitted in entry], outcomes))
+        ready: list[Entry] = []
+        known: list[Outcome] = []
+        for delivery, entry in entries:
+            own = [next(fates) for _ in entry]
+            if Outcome.REFUSED in own:
+                held.append(delivery)
+            else:
+                ready.append((delivery, entry))
+                known += own
+        return ready, known
 
     def _admit(self, intake: Intake, delivery: Delivery) -> list[Admitted]:
         m = delivery.message
         return intake.admit_bytes(
-            m.body, m.content_type, id=m.id, time=m.time, correlation_id=m.correlation_id, traceparent=m.traceparent,
-            headers=m.headers, subject=m.subject, epoch=m.epoch,
+            m.body, m.content_type, is_document=DOCUMENT in delivery.properties, id=m.id, time=m.time,
+            correlation_id=m.correlation_id, traceparent=m.traceparent, headers=m.headers, subject=m.subject,
+            epoch=m.epoch,
         )  # fmt: skip
 
-    def _close(self, t: Transaction, intake: Intake, deliveries: Sequence[Delivery], batch: Sequence[Admitted]) -> None:
+    def _close(self, t: Transaction, deliveries: Sequence[Delivery], batch: Sequence[Admitted]) -> None:
         """What was parked and now went through is no longer parked; what was suspected is cleared."""
         failed = {admitted.message.id for admitted in batch if admitted.error}
-        place = f"in:{intake.endpoint.name}"
-        back = [d.message.id for d in deliveries if RETRY in d.properties and d.message.id not in failed]
-        t.parked.resolved([(id, place) for id in back])
-        self._marks.clear(t, [(d.message.id, place) for d in deliveries if d.redelivered])
+        back = [d for d in deliveries if RETRY in d.properties and d.message.id not in failed]
+        t.parked.resolved([suspects.key_at(d, self._place(d)) for d in back])
+        self._marks.clear(t, self._suspected(deliveries))
+
+    def _record_held(self, deliveries: Sequence[Delivery]) -> None:
+        now = self._context.clock()
+
+        def write(t: Transaction) -> None:
+            t.tracking.record([held_hop(self._journal, d, self._place(d), now, received_at=now) for d in deliveries])
+            self._marks.clear(t, self._suspected(deliveries))
+
+        commit(self._context.store, write, self.stopping)
+
+    def _suspected(self, deliveries: Sequence[Delivery]) -> list[suspects.Key]:
+        return [suspects.key_at(d, self._place(d)) for d in deliveries if d.redelivered]

@@ -16,6 +16,7 @@ from esb.config.definition import LoadedEndpoint
 from esb.errors import EndpointError
 from esb.store import InboxEntry, Store, Transaction
 from esb.worker.attempt import Attempt, operation_of
+from esb.worker.rows import fit
 from esb.worker.thread import commit
 
 Key = tuple[str, str]  # operation, message id
@@ -32,7 +33,8 @@ class Entry(msgspec.Struct):
     """What the inbox made of a batch."""
 
     send: list[Delivery] = []
-    repeats: list[Delivery] = []  # done before, or under way right here: settle them
+    repeats: list[Delivery] = []  # done before: settle them
+    copies: list[Delivery] = []  # of what is under way right here, whose own delivery stands for them: settle them
     attempts: list[Attempt] = []  # decided without sending: in doubt, or somebody else's
 
 
@@ -55,28 +57,34 @@ class Inbox:
         return entry
 
     def _sort(self, t: Transaction, deliveries: Sequence[Delivery], running: set[Key], entry: Entry) -> None:
-        entry.send, entry.repeats, entry.attempts = [], [], []  # a commit that is tried again starts afresh
+        # A commit of unknown outcome is tried again: afresh, but what it may have put on record is ours to send.
+        ours = {key_of(delivery) for delivery in entry.send}
+        entry.send, entry.repeats, entry.copies, entry.attempts = [], [], [], []
         known = t.inbox.seen(self._endpoint.name, [key_of(d) for d in deliveries])
+        fresh: list[Delivery] = []
         for delivery in deliveries:
             key = key_of(delivery)
             row = known.get(key)
-            if key in running or (row is not None and row.state == "done"):
+            if key in running:
+                entry.copies.append(delivery)
+            elif row is None:
+                fresh.append(delivery)
+            elif row.state == "done":
                 entry.repeats.append(delivery)
-            elif row is not None:
-                self._doubt(t, delivery, row, entry)
-            else:
+            elif key in ours and row.owner == self._owner:
                 entry.send.append(delivery)
+            else:
+                self._doubt(t, delivery, row, entry)
             running.add(key)
-        self._start(t, entry)
+        self._start(t, fresh, entry)
 
-    def _start(self, t: Transaction, entry: Entry) -> None:
+    def _start(self, t: Transaction, fresh: Sequence[Delivery], entry: Entry) -> None:
         """On record before it is sent; who comes second in a race leaves it to the first."""
-        unkeyed = [d for d in entry.send if self._unkeyed(d)]
-        if unkeyed:
-            ours = t.inbox.start([self._row(d) for d in unkeyed])
-            lost = [d for d in unkeyed if (self._endpoint.name, *key_of(d)) not in ours]
-            entry.send = [d for d in entry.send if d not in lost]
-            entry.attempts += [self._elsewhere(d) for d in lost]
+        unkeyed = [d for d in fresh if self._unkeyed(d)]
+        ours = t.inbox.start([self._row(d) for d in unkeyed]) if unkeyed else set()
+        lost = [d for d in unkeyed if (self._endpoint.name, *key_of(d)) not in ours]
+        entry.send += [d for d in fresh if d not in lost]
+        entry.attempts += [self._elsewhere(d) for d in lost]
 
     def _doubt(self, t: Transaction, delivery: Delivery, row: InboxEntry, entry: Entry) -> None:
         """Started, and not done: by somebody who lives, or by somebody who died."""
@@ -109,4 +117,4 @@ class Inbox:
 
 def key_of(delivery: Delivery) -> Key:
     """What the inbox remembers a delivery by, beside the endpoint."""
-    return operation_of(delivery), delivery.message.id
+    return operation_of(delivery), fit(delivery.message.id)

@@ -13,14 +13,14 @@ from typing import Literal
 
 import msgspec
 
-from esb.broker.port import Publisher
-from esb.errors import BrokerDown, EsbError, MessageError, StoreDown
+from esb.broker.port import Outcome, Publisher
+from esb.errors import BrokerDown, EsbError, MessageError, QueueFull, without_frames
 from esb.message import content_id, new_id
 from esb.ports import Arrival
 from esb.store import Transaction
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
-from esb.worker.thread import Worker, commit
+from esb.worker.thread import Worker, commit, log
 
 WAIT = 0.5  # seconds to wait for the first arrival of a batch
 BATCH = 200  # arrivals published together at the most
@@ -45,6 +45,10 @@ class _Waiting(msgspec.Struct, eq=False):
     keyed: bool
     answer: Future[Answer]
 
+    @property
+    def id(self) -> str:
+        return self.admitted[0].message.id
+
 
 class Ingress(Worker):
     """Publishes arrivals for all endpoints that serve."""
@@ -60,7 +64,7 @@ class Ingress(Worker):
     def enter(self, endpoint: str, arrival: Arrival) -> Future[Answer]:
         """Decode and check at once, on the caller's thread; the future is done when the message is safe.
 
-        It fails with ``BrokerDown`` or ``StoreDown`` when that cannot be said: the caller should try again later,
+        It fails with a ``BrokerError`` or ``StoreError`` when that cannot be said: the caller should try again later,
         with the same id.
         """
         answer: Future[Answer] = Future()
@@ -68,6 +72,8 @@ class Ingress(Worker):
         refused = next((a.error for a in admitted if a.error), None)
         if refused:
             answer.set_result(Answer("refused", admitted[0].message.id, error=refused))
+        elif self.stopping.is_set():
+            answer.set_exception(BrokerDown("not accepted: this process is stopping"))
         else:
             self._queue.put(_Waiting(endpoint, admitted, arrival.id is not None, answer))
         return answer
@@ -105,37 +111,64 @@ class Ingress(Worker):
         return batch
 
     def _enter_batch(self, endpoint: str, waiting: Sequence[_Waiting]) -> None:
+        """Answer all of them, whatever happens: somebody waits for each, and one failure must not silence the next."""
         try:
-            known = self._known(endpoint, waiting)
-            new = [w for w in waiting if w.admitted[0].message.id not in known]
-            self._publish(endpoint, new)
+            answers = self._answers(endpoint, waiting)
         except Exception as error:
-            for w in waiting:
-                w.answer.set_exception(error if isinstance(error, EsbError) else BrokerDown(f"not accepted: {error}"))
-            if not isinstance(error, BrokerDown | StoreDown):
-                raise
+            log.warning("arrivals are not accepted", endpoint=endpoint, error=str(error), exc_info=_trace(error))
+            answers = [_failure(error)] * len(waiting)
             self.recover()
-            return
-        for w in waiting:
-            w.answer.set_result(self._answer(w, known))
+        for one, answer in zip(waiting, answers, strict=True):
+            if not one.answer.set_running_or_notify_cancel():
+                continue
+            if isinstance(answer, Exception):
+                one.answer.set_exception(answer)
+            else:
+                one.answer.set_result(answer)
 
-    def _answer(self, waiting: _Waiting, known: set[str]) -> Answer:
-        message, error = waiting.admitted[0].message, waiting.admitted[0].error
-        state: State = "duplicate" if message.id in known else "refused" if error else "accepted"
-        return Answer(state, message.id, message.correlation_id, error)
+    def _answers(self, endpoint: str, waiting: Sequence[_Waiting]) -> list[Answer | Exception]:
+        """Enter what is new, once where the same comes twice in one batch; an answer for each, in order."""
+        known = self._known(endpoint, waiting)
+        firsts = {w.id: w for w in reversed(waiting) if w.id not in known}
+        missed = self._publish(endpoint, list(firsts.values()))
+        return [self._answer(w, missed, repeated=firsts.get(w.id) is not w) for w in waiting]
+
+    def _answer(self, waiting: _Waiting, missed: set[str], repeated: bool) -> Answer | Exception:
+        if waiting.id in missed:
+            return QueueFull("not accepted: a flow's queue is full or missing; try again later, with the same id")
+        return Answer("duplicate" if repeated else "accepted", waiting.id, waiting.admitted[0].message.correlation_id)
 
     def _known(self, endpoint: str, waiting: Sequence[_Waiting]) -> set[str]:
         """Ids that this endpoint took before: somebody repeats a request whose answer was lost."""
-        keyed = [w.admitted[0].message.id for w in waiting if w.keyed]
+        keyed = [w.id for w in waiting if w.keyed]
         if not keyed:
             return set()
         with self._context.store.reading() as t:
             return t.tracking.known(keyed, f"in:{endpoint}")
 
-    def _publish(self, endpoint: str, new: Sequence[_Waiting]) -> None:
-        if new:
-            self._publisher = self._publisher or self._context.broker.publisher(self.name)
-            self._doors[endpoint].enter([a for w in new for a in w.admitted], self._publisher)
+    def _publish(self, endpoint: str, new: Sequence[_Waiting]) -> set[str]:
+        """Publish, then track what every flow has; the ids of what some flow has not, of which nothing is stored."""
+        if not new:
+            return set()
+        self._publisher = self._publisher or self._context.broker.publisher(self.name)
+        door = self._doors[endpoint]
+        batch = [admitted for w in new for admitted in w.admitted]
+        fates = iter(door.fates(batch, self._publisher.publish(door.outgoing(batch))))
+        missed = {w.id for w in new if {next(fates) for _ in w.admitted} != {Outcome.CONFIRMED}}
+        entered = [admitted for w in new if w.id not in missed for admitted in w.admitted]
+        if entered:
+            door.record(entered, [Outcome.CONFIRMED] * len(entered))
+        return missed
 
     def _commit(self, write: Callable[[Transaction], object]) -> None:
         commit(self._context.store, write, self.stopping, PATIENCE)
+
+
+def _failure(error: Exception) -> Exception:
+    """What a caller is told; the trace stays here."""
+    return without_frames(error) if isinstance(error, EsbError) else BrokerDown(f"not accepted: {type(error).__name__}")
+
+
+def _trace(error: Exception) -> Exception | None:
+    """For the log: only what nobody foresaw is worth its trace."""
+    return None if isinstance(error, EsbError) else error

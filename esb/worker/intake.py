@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
+from itertools import islice
 from typing import Any, BinaryIO
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from esb.broker.port import Outcome, Outgoing, Publisher, flow_queue, inbound_queue
 from esb.config.definition import LoadedEndpoint
 from esb.contract import Contract
-from esb.errors import DecodeError, MessageError, RoutingError, RowRefused
+from esb.errors import DecodeError, MessageError, QueueFull, RoutingError, RowRefused, without_frames
 from esb.formats.numbers import decode_json
 from esb.formats.records import group
 from esb.message import JSON, Message, create, derive_id
@@ -24,14 +25,22 @@ from esb.store import Hop, Parked, Status, Transaction
 from esb.worker.context import Context
 from esb.worker.rows import Journal, kind_of, text_of
 
+DOCUMENT = "esb-document"  # property of what is sent on again: the body is the document already, as JSON
+
 _encode = msgspec.json.Encoder().encode
+_UNSAYABLE = (UnicodeError, TypeError, ValueError, OverflowError, RecursionError)  # in JSON
+_WORST_FIRST = (Outcome.REFUSED, Outcome.RETURNED)
 
 
 class Admitted(msgspec.Struct):
-    """A message at the door; with an ``error`` it will be parked instead of published."""
+    """A message at the door; with an ``error`` it will be parked instead of published.
+
+    ``is_document`` False: nothing could be read, and the body are the bytes as they came.
+    """
 
     message: Message
     error: MessageError | None = None
+    is_document: bool = True
 
 
 class Intake:
@@ -51,23 +60,37 @@ class Intake:
         return group(records, rules.group_by, rules.lines, rules.head, self._format.join)
 
     def admit(self, record: Record, *, id: str, time: float, **more: Any) -> Admitted:
-        """One record as a message, checked; ``more`` are attributes of the message."""
+        """One record as a message, checked; ``more`` are attributes of the message. Never raises for the record."""
         if record.error:
             return self._unreadable(record, id, time, more)
-        message = self._message(_encode(record.document), JSON, id, time, more)
-        if self._contract is None:
-            return Admitted(message)
         try:
-            self._contract.check(record.document)
-        except MessageError as error:
-            return Admitted(message, error)
-        subject = self._contract.subject(record.document)
-        return Admitted(msgspec.structs.replace(message, subject=subject) if subject is not None else message)
+            body = _encode(record.document)
+        except _UNSAYABLE as error:
+            broken = Record(record.number, raw=record.raw, error=f"it cannot be written as JSON: {error}")
+            return self._unreadable(broken, id, time, more)
+        message = self._message(body, JSON, id, time, more)
+        return self._checked(message, record.document) if self._contract else Admitted(message)
 
-    def admit_bytes(self, body: bytes, content_type: str, *, id: str, time: float, **more: Any) -> list[Admitted]:
-        """Everything in one body. A body that is a document already (JSON) is not read by the format again."""
-        if content_type == JSON and self._format.content_type != JSON:
-            return [self.admit(Record(1, decode_json(body)), id=id, time=time, **more)]
+    def _checked(self, message: Message, document: Any) -> Admitted:
+        """What breaks its contract gets its business key too, if it can be read: a person looks for it by that."""
+        assert self._contract is not None
+        error: MessageError | None = None
+        try:
+            self._contract.check(document)
+        except MessageError as broken:
+            error = without_frames(broken)
+        try:
+            subject = self._contract.subject(document)
+        except MessageError as broken:
+            subject, error = None, error or without_frames(broken)
+        return Admitted(msgspec.structs.replace(message, subject=subject) if subject is not None else message, error)
+
+    def admit_bytes(
+        self, body: bytes, content_type: str, *, id: str, time: float, is_document: bool = False, **more: Any
+    ) -> list[Admitted]:
+        """Everything in one body. A document (JSON where the format is another) is not read by the format again."""
+        if is_document or (content_type == JSON and self._format.content_type != JSON):
+            return [self.admit(_document(body), id=id, time=time, **more)]
         try:
             records = list(self.records(BytesIO(body)))
         except DecodeError as error:
@@ -79,7 +102,7 @@ class Intake:
 
     def _unreadable(self, record: Record, id: str, time: float, more: Mapping[str, Any]) -> Admitted:
         message = self._message(record.raw, self._format.content_type, id, time, more)
-        return Admitted(message, DecodeError(record.error))
+        return Admitted(message, DecodeError(record.error), is_document=False)
 
     def _message(self, body: bytes, content_type: str, id: str, time: float, more: Mapping[str, Any]) -> Message:
         type, version = (self._contract.type, self._contract.version) if self._contract else (self.endpoint.name, 0)
@@ -93,6 +116,13 @@ class Intake:
             content_type=content_type,
             **more,
         )
+
+
+def _document(body: bytes) -> Record:
+    try:
+        return Record(1, decode_json(body), body)
+    except DecodeError as error:
+        return Record(1, raw=body, error=str(error))
 
 
 class Door:
@@ -115,28 +145,38 @@ class Door:
     def enter(
         self, batch: Sequence[Admitted], publisher: Publisher, then: Callable[[Transaction], None] | None = None
     ) -> None:
-        """Publish, confirmed, then track, together with whatever ``then`` writes. Safe to repeat."""
-        self.record(batch, publisher.publish(self.outgoing(batch)), then)
+        """Publish, confirmed, then track, together with whatever ``then`` writes. Safe to repeat.
+
+        Raises ``QueueFull`` when a flow's queue takes no more now: nothing is tracked, so ask again later.
+        """
+        fates = self.fates(batch, publisher.publish(self.outgoing(batch)))
+        if Outcome.REFUSED in fates:
+            raise QueueFull(f"the queue of a flow of endpoint {self._endpoint.name} takes no more messages now")
+        self.record(batch, fates, then)
+
+    def fates(self, batch: Sequence[Admitted], outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """What became of each message: its worst outcome; confirmed when every flow has its copy."""
+        left = iter(outcomes)
+        return [_worst(() if a.error else tuple(islice(left, len(self._flows)))) for a in batch]
 
     def record(
-        self, batch: Sequence[Admitted], outcomes: Sequence[Outcome], then: Callable[[Transaction], None] | None = None
+        self, batch: Sequence[Admitted], fates: Sequence[Outcome], then: Callable[[Transaction], None] | None = None
     ) -> None:
-        """Track a batch whose publishing had these outcomes."""
+        """Track a batch whose publishing had these fates."""
         self._context.point("in: published")
-        self._blame(batch, outcomes)
+        self._blame(batch, fates)
         try:
             self._commit(lambda t: self._write(t, batch, False, then))
         except RowRefused:
             self._commit(lambda t: self._write(t, batch, True, then))
         self._context.point("in: tracked")
 
-    def _blame(self, batch: Sequence[Admitted], outcomes: Sequence[Outcome]) -> None:
-        """A flow's queue that is not there, or full, is this message's failure: parked, it can be retried."""
-        entered = [admitted for admitted in batch if not admitted.error for _ in self._flows]
-        for admitted, outcome in zip(entered, outcomes, strict=True):
-            if outcome is not Outcome.CONFIRMED:
+    def _blame(self, batch: Sequence[Admitted], fates: Sequence[Outcome]) -> None:
+        """A flow's queue that is not there is this message's failure: parked, it can be retried."""
+        for admitted, fate in zip(batch, fates, strict=True):
+            if fate is not Outcome.CONFIRMED:
                 admitted.error = RoutingError(
-                    f"the queue of a flow of endpoint {self._endpoint.name} is missing or full"
+                    f"a flow of endpoint {self._endpoint.name} has no queue: start the bus with its configuration"
                 )
 
     def _write(
@@ -162,4 +202,11 @@ class Door:
     def _parked(self, admitted: Admitted, now: float) -> Parked:
         assert admitted.error is not None
         queue = inbound_queue(self._endpoint.name)
-        return self._journal.parked(admitted.message, self._place, queue, admitted.error, now)
+        properties = {DOCUMENT: "1"} if admitted.is_document else {}
+        return self._journal.parked(
+            admitted.message, self._place, queue, admitted.error, now, properties=properties
+        )  # fmt: skip
+
+
+def _worst(outcomes: Sequence[Outcome]) -> Outcome:
+    return next((outcome for outcome in _WORST_FIRST if outcome in outcomes), Outcome.CONFIRMED)

@@ -6,14 +6,15 @@ the next holder finds it; records already confirmed are skipped, and a repeat of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from typing import Literal
 
 import msgspec
 
 from esb.broker.port import Publisher
 from esb.config.definition import LoadedEndpoint
-from esb.errors import DecodeError, EndpointError
+from esb.errors import EndpointError, EsbError, InternalError, MessageError
 from esb.message import content_id, derive_id
 from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
@@ -24,6 +25,8 @@ from esb.worker.thread import Worker, commit, log
 
 CLAIMS = 50  # taken at once
 BATCH = 500  # records published and tracked together
+State = Literal["done", "rejected"]
+Numbered = tuple[int, Record]
 LARGEST = 8 * 1024**2  # bytes of an unreadable thing that are kept with its parked message
 
 
@@ -43,7 +46,7 @@ class Poller(Worker):
         self._duplicate = endpoint.receive.common.duplicate
         self._ttl = context.definition.config.worker.lease
         self._publisher: Publisher | None = None
-        self._complaint = ""
+        self._complaints: dict[str, str] = {}  # by claim ("" for the source): what was said of it last
         self._fence = 0
 
     def cycle(self) -> None:
@@ -71,54 +74,79 @@ class Poller(Worker):
         return fence is not None
 
     def _poll(self) -> int:
+        """How many claims were finished. One that cannot be read now is named, and does not hold up the others."""
         try:
-            claims = self._adapter.claim(self._context.owner, CLAIMS)
+            claims = self._adapter.claim(self._context.owner, CLAIMS + len(self._complaints))
         except EndpointError as error:
-            self._complain(error)
+            self._complain("", error)
             return 0
-        self._complaint = ""
+        self._complaints = {id: text for id, text in self._complaints.items() if id in {claim.id for claim in claims}}
+        finished = 0
         for claim in claims:
             if self.stopping.is_set() or not self._holds_lease():
                 return 0  # the rest stays claimed and comes first next time
-            self._take(claim)
-        return len(claims)
+            try:
+                self._take(claim)
+                finished += 1
+            except (EndpointError, OSError) as error:
+                self._complain(claim.id, error)
+        return finished
 
-    def _complain(self, error: EndpointError) -> None:
+    def _complain(self, about: str, error: EndpointError | OSError) -> None:
         """Once per trouble, not once per poll."""
-        if str(error) != self._complaint:
-            self._complaint = str(error)
-            log.warning("cannot poll", endpoint=self._endpoint.name, kind=error.kind, error=str(error))
+        if self._complaints.get(about) != str(error):
+            self._complaints[about] = str(error)
+            kind = getattr(error, "kind", EndpointError.kind)
+            log.warning("cannot poll", endpoint=self._endpoint.name, kind=kind, error=str(error))
 
     def _take(self, claim: Claim) -> None:
         key = claim.name if self._duplicate == "name" else claim.key
         if self._duplicate != "none" and self._seen_before(key, claim):
-            self._count_repeat(claim)
-        elif not self._read(claim, key):
-            return  # told to stop, or no longer the poller: it is resumed later
-        self._context.point("in: before done")
-        self._adapter.done(claim)
+            whole = self._count_repeat(claim, key)
+        else:
+            whole = self._read(claim, key)
+        if whole:  # else told to stop, or no longer the poller: it is resumed later
+            self._context.point("in: before done")
+            self._adapter.done(claim)
 
     def _seen_before(self, key: str, claim: Claim) -> bool:
         """Was the same taken before, by another claim than this very one?"""
         known: list[ClaimState | None] = []
         self._commit(lambda t: known.append(t.claims.begin(self._endpoint.name, key, claim.name, claim.id)))
         row = known[-1]
-        return row is not None and row.state == "done" and row.claim_id != claim.id
+        return row is not None and row.state != "open" and row.claim_id != claim.id
 
     def _read(self, claim: Claim, key: str) -> bool:
         """Publish all records behind the last confirmed one; False when interrupted."""
-        numbered = enumerate(self._intake.records(claim.open()), 1)
-        records = ((number, record) for number, record in numbered if number > claim.position)
+        state: State = "done"
         try:
-            while batch := list(islice(records, BATCH)):
+            for batch in self._batches(claim):
                 self._door.enter([self._admit(claim, number, record) for number, record in batch], self._publish())
                 claim.advance(batch[-1][0])
-                if self.stopping.is_set() or not self._holds_lease():
+                if not self._goes_on():
                     return False
-        except DecodeError as error:
+        except MessageError as error:
             self._reject(claim, error)
-        self._commit(lambda t: t.claims.finish(self._endpoint.name, key))
+            state = "rejected"
+        self._commit(lambda t: t.claims.finish(self._endpoint.name, key, state))
         return True
+
+    def _batches(self, claim: Claim) -> Iterator[list[Numbered]]:
+        """Its records behind the last confirmed one. Raises ``MessageError`` when the claim cannot be understood."""
+        try:
+            with claim.open() as stream:
+                numbered = enumerate(self._intake.records(stream), 1)
+                records = ((number, record) for number, record in numbered if number > claim.position)
+                while batch := list(islice(records, BATCH)):
+                    yield batch
+        except (EsbError, OSError):
+            raise
+        except Exception as error:  # a fault of the format, which this content would bring about at every poll
+            log.error("unexpected error", endpoint=self._endpoint.name, while_trying_to="read", exc_info=error)
+            raise InternalError(f"unexpected {type(error).__name__} while reading: {error}") from error
+
+    def _goes_on(self) -> bool:
+        return not self.stopping.is_set() and self._holds_lease()
 
     def _publish(self) -> Publisher:
         self._publisher = self._publisher or self._context.broker.publisher(self.name)
@@ -129,18 +157,24 @@ class Poller(Worker):
         id = content_id(self._endpoint.name, identity, str(number), when=claim.time)
         return self._intake.admit(record, id=id, time=claim.time)
 
-    def _reject(self, claim: Claim, error: DecodeError) -> None:
+    def _reject(self, claim: Claim, error: MessageError) -> None:
         """Nothing in it can be read: parked as one message, and moved aside at the source."""
         with claim.open() as stream:
             head = stream.read(LARGEST)
         self._door.enter([self._admit(claim, 0, Record(0, raw=head, error=str(error)))], self._publish())
         self._adapter.reject(claim, str(error))
 
-    def _count_repeat(self, claim: Claim) -> None:
-        """Each record of something seen before is an accepted message that ends as a duplicate."""
-        records = enumerate(self._intake.records(claim.open()), 1)
-        while batch := list(islice(records, BATCH)):
-            self._track([self._repeat(claim, number, record) for number, record in batch])
+    def _count_repeat(self, claim: Claim, key: str) -> bool:
+        """Each record of something seen before is an accepted message that ends as a duplicate; False: interrupted."""
+        try:
+            for batch in self._batches(claim):
+                self._track([self._repeat(claim, number, record) for number, record in batch])
+                if not self._goes_on():
+                    return False
+        except MessageError:
+            self._track([self._repeat(claim, 0, Record(0))])
+        self._commit(lambda t: t.claims.repeated(self._endpoint.name, key, claim.id, claim.name))
+        return True
 
     def _track(self, rows: Sequence[Hop]) -> None:
         self._commit(lambda t: t.tracking.record(rows))

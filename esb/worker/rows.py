@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from esb.message import Message
 from esb.store import Hop, Parked, Status
+from esb.store.text import cut
 
 _pack = msgspec.msgpack.Encoder().encode
 _WORD_FOR_UNEXPECTED = "internal"
+_LONGEST_KEY = 500  # characters; what the store keeps of an id
+ATTEMPT, FAILED = "attempt", "failed"  # properties: delays used up, and when it first failed
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -59,6 +63,16 @@ def kind_of(error: Exception) -> str:
 def text_of(error: Exception) -> str:
     """What is shown of a failure."""
     return str(error) if hasattr(error, "kind") else f"{type(error).__name__}: {error}"
+
+
+def fit(id: str) -> str:
+    """An id (of a foreign message it may be any text) as a key that every database takes."""
+    return cut(id, _LONGEST_KEY)
+
+
+def uncounted(properties: Mapping[str, str]) -> dict[str, str]:
+    """Properties without what counts attempts: a person who tries again starts from the first."""
+    return {name: value for name, value in properties.items() if name not in (ATTEMPT, FAILED)}
 
 
 def packed(value: object) -> bytes:

@@ -11,18 +11,24 @@ from collections.abc import Sequence
 
 from esb.broker.port import Consumer, Delivery
 from esb.errors import MessageError
-from esb.store import Status, Store, Transaction
+from esb.store import Status, Transaction
 from esb.worker.context import Context
-from esb.worker.rows import Journal
+from esb.worker.rows import Journal, fit, kind_of, text_of, uncounted
 from esb.worker.thread import commit
 
 DEADLY = 3
+LOOK = 0.5  # seconds between two looks at whether we are to stop
+
+Key = tuple[str, str]  # message id, place
 
 
 class KillsWorker(MessageError):  # noqa: N818 - says what the message does
     """Three processes died while this message was the only one under way."""
 
     kind = "kills the worker"
+
+    def __init__(self) -> None:
+        super().__init__("three processes died while this message was the only one under way; it was not run again")
 
 
 def divide(deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
@@ -31,48 +37,103 @@ def divide(deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Deliver
 
 
 class Marks:
-    """The marks that one worker makes. What it marked itself and lived to see again is not marked twice."""
+    """The marks that one worker makes.
 
-    def __init__(self, store: Store, stopping: threading.Event) -> None:
-        self._store = store
+    Suspects of different places run side by side in one process, so an innocent one may be marked while another kills.
+    That must not happen three times: who would get the third mark waits until no other such message runs here.
+    """
+
+    def __init__(self, context: Context, stopping: threading.Event) -> None:
+        self._store = context.store
         self._stopping = stopping
-        self._mine: dict[tuple[str, str], int] = {}
+        self._alone = context.alone
+        self._mine: dict[Key, int] = {}
+        self._holding = False
 
-    def deadly(self, key: tuple[str, str]) -> bool:
+    def deadly(self, key: Key) -> bool:
         """Put one more mark on ``(message id, place)`` and commit it. True: it had three already, do not run it.
 
         A cycle that failed because broker or store went away has killed nobody: its mark still stands, and counts once.
         """
         if key not in self._mine:
-            counts: dict[tuple[str, str], int] = {}
+            self._wait_for_turn(key)
+            counts: dict[Key, int] = {}
             commit(self._store, lambda t: counts.update(t.suspects.mark([key])), self._stopping)
             self._mine[key] = counts[key]
         return self._mine[key] > DEADLY
 
-    def clear(self, t: Transaction, keys: Sequence[tuple[str, str]]) -> None:
-        """These got through, or are parked; part of the commit that says so."""
+    def clear(self, t: Transaction, keys: Sequence[Key]) -> None:
+        """These got through, or are parked; part of the commit that says so. Then tell :meth:`settled`."""
         t.suspects.clear(keys)
+
+    def settled(self, keys: Sequence[Key]) -> None:
+        """The commit with :meth:`clear` stands."""
         for key in keys:
             self._mine.pop(key, None)
+        if keys:
+            self._let_others()
+
+    def forgive(self) -> None:
+        """What is marked and not through has killed nobody, since we live: take the marks back. May raise."""
+        self._let_others()
+        if self._mine:
+            with self._store.transaction() as t:
+                t.suspects.unmark(list(self._mine))
+            self._mine.clear()
+
+    def _wait_for_turn(self, key: Key) -> None:
+        with self._store.reading() as t:
+            count = t.suspects.count(key)
+        while count == DEADLY - 1 and not self._holding and not self._stopping.is_set():
+            self._holding = self._alone.acquire(timeout=LOOK)
+
+    def _let_others(self) -> None:
+        if self._holding:
+            self._holding = False
+            self._alone.release()
 
 
-def park(
-    context: Context, consumer: Consumer, journal: Journal, delivery: Delivery, place: str, stopping: threading.Event
-) -> None:
-    """Set a killer aside, unrun."""
-    now, message, properties = context.clock(), delivery.message, dict(delivery.properties)
-    error = KillsWorker("three processes died while this message was the only one under way; it was not run again")
-    operation = properties.get("operation", "")
+def key_at(delivery: Delivery, place: str) -> Key:
+    """What a delivery is marked under."""
+    return fit(delivery.message.id), place
 
-    def write(t: Transaction) -> None:
-        hop = journal.hop(
-            message, place, Status.PARKED, received_at=now, ended_at=now, error_kind=error.kind, error=str(error)
-        )
+
+class Morgue:
+    """Sets aside, unrun, what one worker must not run (again)."""
+
+    def __init__(
+        self, context: Context, consumer: Consumer, journal: Journal, marks: Marks, stopping: threading.Event
+    ) -> None:
+        """Args as the worker has them; ``consumer`` is the one that took what is to be set aside."""
+        self._context = context
+        self._consumer = consumer
+        self._journal = journal
+        self._marks = marks
+        self._stopping = stopping
+
+    def park(self, delivery: Delivery, place: str, error: Exception) -> None:
+        """Park it, clear its marks, settle it."""
+        key = key_at(delivery, place)
+
+        def write(t: Transaction) -> None:
+            self._write(t, delivery, place, error)
+            self._marks.clear(t, [key])
+
+        commit(self._context.store, write, self._stopping)
+        self._consumer.settle([delivery])
+        self._marks.settled([key])
+
+    def _write(self, t: Transaction, delivery: Delivery, place: str, error: Exception) -> None:
+        now, message = self._context.clock(), delivery.message
+        operation = delivery.properties.get("operation", "")
+        hop = self._journal.hop(
+            message, place, Status.PARKED, operation=operation or None, received_at=now, ended_at=now,
+            error_kind=kind_of(error), error=text_of(error),
+        )  # fmt: skip
         t.tracking.record([hop.sanitised()])
+        properties = uncounted(delivery.properties)
         t.parked.add([
-            journal.parked(message, place, delivery.queue, error, now, operation=operation, properties=properties)
+            self._journal.parked(
+                message, place, delivery.queue, error, now, operation=fit(operation), properties=properties
+            )
         ])  # fmt: skip
-        t.suspects.clear([(message.id, place)])
-
-    commit(context.store, write, stopping)
-    consumer.settle([delivery])

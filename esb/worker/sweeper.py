@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from esb.broker.port import Outcome, Outgoing, Publisher
-from esb.store import Dispatch, Timer
+from esb.store import Dispatch, Timer, Transaction
 from esb.worker.context import Context
 from esb.worker.thread import Worker, log
 
+STUCK = 30.0  # seconds to let rest what nobody takes, so that it neither spins nor stands before others
 EVERY = 1.0  # seconds between looks at outbox and timers
 BATCH = 200
 PRUNE_EVERY = 600.0  # seconds
@@ -51,9 +54,9 @@ class Sweeper(Worker):
         self._pruned_at = 0.0
 
     def cycle(self) -> None:
-        busy = self._relay() or self._fire()
+        relayed, fired = self._relay(), self._fire()
         self._prune()
-        if not busy:
+        if not (relayed or fired):
             self.stopping.wait(EVERY)
 
     def recover(self) -> None:
@@ -66,21 +69,25 @@ class Sweeper(Worker):
 
     def _relay(self) -> bool:
         with self._context.store.transaction() as t:
-            rows = t.outbox.take(BATCH, self._context.owner)
+            rows = t.outbox.take(BATCH, self._context.owner, STUCK)
         sent = self._publish(rows)
         if sent:
             with self._context.store.transaction() as t:
                 t.outbox.sent(sent)
-        return len(rows) == BATCH
+        return len(sent) == BATCH
 
     def _fire(self) -> bool:
+        """One process at a time; should it lose its lease meanwhile, a message goes out twice under the same id."""
+        now = self._context.clock()
         with self._context.store.transaction() as t:
-            rows = t.timers.due(self._context.clock(), BATCH)
-        sent = self._publish(rows)
-        if sent:
+            rows = t.timers.due(now, BATCH) if self._leads(t, "timers") else []
+        sent = set(self._publish(rows))
+        if rows:
+            stuck = [msgspec.structs.replace(row, due_at=now + STUCK) for row in rows if row.id not in sent]
             with self._context.store.transaction() as t:
-                t.timers.remove(sent)
-        return len(rows) == BATCH
+                t.timers.remove(sorted(sent))
+                t.timers.add(stuck)
+        return len(sent) == BATCH
 
     def _publish(self, rows: Sequence[Dispatch | Timer]) -> list[Any]:
         """Ids of the rows that the broker has now. A row that no queue takes stays and is tried again."""
@@ -99,12 +106,14 @@ class Sweeper(Worker):
         if now - self._pruned_at < PRUNE_EVERY:
             return
         self._pruned_at = now
-        # No longer than a heartbeat's lease: it would keep a dead owner alive.
-        ttl = self._context.definition.config.worker.lease
         with self._context.store.transaction() as t:
-            mine = t.leases.acquire("prune", self._context.owner, ttl) is not None
-        if mine:
+            leads = self._leads(t, "prune")
+        if leads:
             self._context.store.prune(now, self._context.definition.config.retention)
+
+    def _leads(self, t: Transaction, task: str) -> bool:
+        """Is this the one process that does it now? No longer than a heartbeat: it would keep a dead owner alive."""
+        return t.leases.acquire(task, self._context.owner, self._context.definition.config.worker.lease) is not None
 
 
 def _outgoing(row: Dispatch | Timer) -> Outgoing:

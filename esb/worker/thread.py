@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 
-from esb.errors import BrokerError, EsbError, StoreDown
+from esb.errors import EsbError, StoreDown
 from esb.store import Store, Transaction
 
 log = structlog.get_logger("esb.worker")
@@ -33,7 +34,7 @@ class Pause:
         self._next = min(self._next * 2, LONGEST_PAUSE)
 
 
-class Worker(threading.Thread):
+class Worker(threading.Thread, ABC):
     """A thread that repeats :meth:`cycle`.
 
     What is down (broker, store) ends the cycle, never the worker: it pauses and tries again, so recovery needs no
@@ -45,9 +46,9 @@ class Worker(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.stopping = threading.Event()
 
+    @abstractmethod
     def cycle(self) -> None:
         """One round of work. Must return within about a second when there is nothing to do."""
-        raise TypeError(f"{type(self).__name__} has no cycle")
 
     def recover(self) -> None:
         """After a failed cycle: let go of what may be half done."""
@@ -69,13 +70,13 @@ class Worker(threading.Thread):
             try:
                 self.cycle()
                 pause.reset()
-            except Exception as error:
+            except BaseException as error:  # the expression engine's panics and a stray sys.exit among them
                 self._explain(error)
                 self._quietly(self.recover)
                 pause.wait(self.stopping)
         self._quietly(self.finish)
 
-    def _explain(self, error: Exception) -> None:
+    def _explain(self, error: BaseException) -> None:
         if isinstance(error, EsbError):
             log.warning("interrupted", worker=self.name, kind=error.kind, error=str(error))
         else:
@@ -107,8 +108,3 @@ def commit(
                 raise
             log.warning("commit put off", kind=error.kind, error=str(error))
             pause.wait(stopping)
-
-
-def broken(error: Exception) -> bool:
-    """Is it the broker that failed (rather than the store, or ourselves)?"""
-    return isinstance(error, BrokerError)

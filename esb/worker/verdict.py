@@ -11,10 +11,10 @@ from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failur
 from esb.store import IN_DOUBT, Hop, InboxEntry, Parked, Status, Timer
 from esb.worker.attempt import Attempt, delays_used, first_failed
 from esb.worker.inbox import key_of
-from esb.worker.rows import Journal, kind_of, packed, text_of
+from esb.worker.rows import ATTEMPT, FAILED, Journal, kind_of, packed, text_of, uncounted
 
 LONGEST_DELAY_QUEUE = 3600.0  # seconds; beyond it a timer row waits instead of a queue
-_KNOWN_NONE = 10**6  # tries, so that no decision here can be "retry now": those are over
+_NO_MORE = 10**6  # tries, so that no decision here can be "retry now": those are over
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -52,7 +52,7 @@ def _decide(attempt: Attempt, endpoint: LoadedEndpoint, breaker: BreakerState, n
     assert attempt.error is not None
     operation = endpoint.operations.get(attempt.operation)
     failure = failure_of(
-        attempt.error, attempt=_KNOWN_NONE, delayed=delays_used(attempt.delivery),
+        attempt.error, attempt=_NO_MORE, delayed=delays_used(attempt.delivery),
         first_failed=first_failed(attempt.delivery, now), now=now, breaker=breaker,
     )  # fmt: skip
     effect, in_doubt = (operation.effect, operation.common.in_doubt) if operation else ("unkeyed", "park")
@@ -74,11 +74,11 @@ def _later(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, wait: R
     delivery = attempt.delivery
     properties = dict(delivery.properties)
     if attempt.error is not None:
-        properties["failed"] = str(first_failed(delivery, now))
+        properties[FAILED] = str(first_failed(delivery, now))
     if wait.counts:
-        properties["attempt"] = str(delays_used(delivery) + 1)
+        properties[ATTEMPT] = str(delays_used(delivery) + 1)
     verdict = Verdict(attempt=attempt, hop=_hop(attempt, endpoint, journal, Status.RETRYING, now))
-    verdict.forget = attempt.error is not None and not getattr(attempt.error, "effect_unknown", False)
+    verdict.forget = attempt.harmless
     if wait.seconds <= LONGEST_DELAY_QUEUE:
         verdict.outgoing = Outgoing(delivery.message, delivery.queue, delay=wait.seconds, properties=properties)
     else:
@@ -96,11 +96,10 @@ def _parked(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, why: P
         delivery.message, f"out:{endpoint.name}", delivery.queue, attempt.error, now,
         kind=IN_DOUBT if doubt else kind_of(attempt.error), error=why.reason, operation=attempt.operation,
         attempts=_attempts(attempt), first_failed=first_failed(delivery, now),
-        properties={"operation": attempt.operation},
+        properties=uncounted(delivery.properties),
     )  # fmt: skip
     hop = _hop(attempt, endpoint, journal, status, now)
-    known_none = not doubt and not getattr(attempt.error, "effect_unknown", False)
-    return Verdict(attempt=attempt, hop=hop, parked=row, forget=known_none)
+    return Verdict(attempt=attempt, hop=hop, parked=row, forget=attempt.harmless)
 
 
 def _hop(

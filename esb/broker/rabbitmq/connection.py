@@ -22,11 +22,12 @@ from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.transport import Connection, Frame, Transport
 from esb.broker.rabbitmq.wire import DELIVER, Raw
-from esb.errors import BrokerDown, EsbError
+from esb.errors import BrokerDown, EsbError, LoginRefused
 
 # py-amqp raises AttributeError and TypeError from the pieces of a connection that fell apart under its hands.
 DRIVER_ERRORS = (AMQPError, OSError, struct.error, AttributeError, TypeError, KeyError)
 
+_REFUSALS = (AccessRefused, NotAllowed)  # of a login, of a virtual host
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _CLOSING = 2.0  # seconds that a polite goodbye may take
@@ -158,7 +159,8 @@ class Link:
             raise  # ours, said while the connection was in order
         except DRIVER_ERRORS as error:
             self.drop()
-            raise BrokerDown(f"cannot {attempt} RabbitMQ at {self.settings}: {_reason(error)}") from error
+            kind = LoginRefused if isinstance(error, _REFUSALS) else BrokerDown
+            raise kind(f"cannot {attempt} RabbitMQ at {self.settings}: {_reason(error)}") from error
         except BaseException:
             self.drop()  # an interrupt in the middle of a frame leaves the stream unreadable
             raise
