@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as xml
+from xml.etree import ElementTree
 
 import click
 
@@ -67,10 +67,10 @@ def _conclude(results: list[CaseResult], seconds: float) -> None:
 
 def _write_junit(results: list[CaseResult], file: Path) -> None:
     failures = sum(not result.passed for result in results)
-    suite = xml.Element("testsuite", name="esb", tests=str(len(results)), failures=str(failures))
+    suite = ElementTree.Element("testsuite", name="esb", tests=str(len(results)), failures=str(failures))
     for result in results:
         names = {"classname": f"{result.file}.{result.tested}", "name": result.name, "time": f"{result.seconds:.4f}"}
-        case = xml.SubElement(suite, "testcase", names)
+        case = ElementTree.SubElement(suite, "testcase", names)
         if not result.passed:
-            xml.SubElement(case, "failure", message=result.problems[0]).text = "\n".join(result.problems)
-    xml.ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
+            ElementTree.SubElement(case, "failure", message=result.problems[0]).text = "\n".join(result.problems)
+    ElementTree.ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)

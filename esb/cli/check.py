@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from esb.cli.common import FAILED, directory, json_output, print_json, told
+from esb.cli.common import FAILED, bus_directory, counted, directory, json_output, print_json, told
 
 if TYPE_CHECKING:
     from esb.config import Definition
@@ -24,7 +25,8 @@ def command(root: str, env: str | None, path: str | None, strict: bool, as_json:
     from esb.bus import discover
     from esb.config import format_findings, inspect
 
-    checked = inspect(path or root, discover(), env)
+    place = Path(path or root)
+    checked = inspect(place if as_json else bus_directory(place), discover(), env)
     errors = sum(finding.level == "error" for finding in checked.findings)
     warnings = len(checked.findings) - errors
     if as_json:
@@ -38,15 +40,11 @@ def command(root: str, env: str | None, path: str | None, strict: bool, as_json:
 
 def _verdict(d: Definition | None, errors: int, warnings: int) -> str:
     if d is None or errors or warnings:
-        return f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+        return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
     sizes = [
         (len(d.endpoints), "endpoint"),
         (len(d.flows), "flow"),
         (len(d.mappings), "mapping"),
         (len(d.contracts), "contract"),
     ]
-    return "no findings: " + ", ".join(_counted(*size) for size in sizes)
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return "no findings: " + ", ".join(counted(*size) for size in sizes)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -34,31 +37,66 @@ json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors of the bus become one clear line and exit code 1; never a stack trace."""
+    """Whatever goes wrong becomes one clear line and an exit code; never a stack trace.
+
+    ``ESB_TRACEBACK=1`` in the environment shows the trace all the same, for whoever mends the bus itself.
+    """
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from esb.errors import ConfigError, EsbError
-
         try:
-            return command(*args, **kwargs)
-        except ConfigError as error:
-            show_findings(error)
-            sys.exit(FAILED)
-        except EsbError as error:
-            click.secho(f"error: {error}", fg="red", err=True)
-            sys.exit(FAILED)
+            result = command(*args, **kwargs)
+            sys.stdout.flush()  # a reader that has gone shows here, not at the interpreter's end
+            return result
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
         except BrokenPipeError:
-            sys.stderr.close()  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read our output has seen enough
             sys.exit(OK)
+        except Exception as error:
+            if os.environ.get("ESB_TRACEBACK"):
+                raise
+            _explain(error)
+            sys.exit(FAILED)
 
     return run
+
+
+def _explain(error: Exception) -> None:
+    """An error for people. A name behind an ``OSError`` says where, its text says what."""
+    from esb.errors import ConfigError, EsbError
+
+    if isinstance(error, ConfigError):
+        show_findings(error)
+    elif isinstance(error, EsbError):
+        complain(str(error))
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"{where}{error.strerror or error}")
+    else:
+        complain(f"a fault of esb itself: {type(error).__name__}: {error} (ESB_TRACEBACK=1 shows where)")
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    click.secho(f"error: {text}", fg="red", err=True)
 
 
 def show_findings(error: Exception) -> None:
     """Findings of a configuration with their source lines, on stderr."""
     click.echo(str(error).rstrip(), err=True)
-    click.secho("error: the configuration has findings", fg="red", err=True)
+    complain("the configuration has findings")
+
+
+def bus_directory(root: str | Path) -> Path:
+    """The directory, when it is one of a bus; ``EsbError`` saying what to do otherwise."""
+    from esb.errors import EsbError
+
+    place = Path(root)
+    if not (place / "esb.yaml").exists():
+        why = "has no esb.yaml" if place.is_dir() else "does not exist"
+        raise EsbError(f"{place.resolve()} {why}: `esb init` makes a bus directory, -C DIR names another")
+    return place
 
 
 def load(root: str, env: str | None = None) -> tuple[Definition, Components]:
@@ -67,7 +105,7 @@ def load(root: str, env: str | None = None) -> tuple[Definition, Components]:
     from esb.config import load as load_directory
 
     components = discover()
-    return load_directory(root, components, env), components
+    return load_directory(bus_directory(root), components, env), components
 
 
 @contextmanager
@@ -77,7 +115,7 @@ def opened_store(root: str, env: str | None = None) -> Iterator[Store]:
     from esb.errors import StoreError
     from esb.store import open_store
 
-    place, config = load_bus_config(root, env)
+    place, config = load_bus_config(bus_directory(root), env)
     if config.database == "embedded" and not (place / config.data / "store.db").exists():
         raise StoreError(f"there is no store in {place / config.data} yet: start the bus with `esb run`")
     store = open_store(config.database, place / config.data)
@@ -93,16 +131,53 @@ def print_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2))
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[str] = ()) -> None:
-    """Aligned columns; those named in ``right`` are numbers."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    widths = [max([len(name), *(len(row[n]) for row in texts)]) for n, name in enumerate(head)]
-    for n, line in enumerate([list(head), *texts]):
+def print_table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    right: Sequence[str] = (),
+    shrink: Sequence[tuple[str, int]] = (),
+) -> None:
+    """Aligned columns, as wide as they need to be where a program reads them.
+
+    Args:
+        head, rows: texts, or what becomes one.
+        right: columns of numbers.
+        shrink: (column, least width), in the order in which they give way on a terminal that is too narrow. Times
+            lose their beginning, everything else its end.
+    """
+    table = [list(head), *([_cell(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    _fit(widths, head, shrink)
+    for n, line in enumerate(table):
         cells = [
-            text.rjust(width) if name in right else text.ljust(width)
+            _cut(text, width, name).rjust(width) if name in right else _cut(text, width, name).ljust(width)
             for text, width, name in zip(line, widths, head, strict=True)
         ]
         click.secho("  ".join(cells).rstrip(), bold=n == 0)
+
+
+_TIMES = ("received", "parked", "first", "last")
+_IDS = ("message",)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else " ".join(str(value).split("\n"))
+
+
+def _fit(widths: list[int], head: Sequence[str], shrink: Sequence[tuple[str, int]]) -> None:
+    """Narrow columns until all fits on the terminal."""
+    for name, least in shrink if sys.stdout.isatty() else ():
+        n = head.index(name)
+        excess = sum(widths) + 2 * (len(widths) - 1) - get_terminal_size().columns
+        widths[n] = min(widths[n], max(least, len(name), widths[n] - max(excess, 0)))
+
+
+def _cut(text: str, width: int, column: str) -> str:
+    if len(text) <= width:
+        return text
+    if column in _TIMES:
+        return text[-width:]
+    return text[:width] if column in _IDS else text[: width - 1] + "…"  # an id's beginning can be copied
 
 
 def moment(seconds: float | None) -> str:
@@ -118,5 +193,20 @@ def short(text: str | None, width: int = 60) -> str:
 
 def not_found(text: str) -> NoReturn:
     """Say so and leave with exit code 3."""
-    click.secho(f"error: {text}", fg="red", err=True)
+    complain(text)
     sys.exit(NOT_FOUND)
+
+
+def unknown(what: str, word: str, words: Iterable[str]) -> NoReturn:
+    """There is no such thing: name the nearest one, and all there are."""
+    from esb.config.findings import nearest
+
+    known = sorted(words)
+    near = nearest(word, known)
+    hint = f" did you mean {near!r}?" if near else ""
+    not_found(f"no {what} {word!r};{hint} there are: {', '.join(known) or 'none'}")
+
+
+def counted(count: int, word: str) -> str:
+    """``1 flow``, ``2 flows``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from esb.cli.common import directory, json_output, print_json, told
+from esb.cli.common import bus_directory, directory, json_output, print_json, told
 
 if TYPE_CHECKING:
     from esb.store import Store
@@ -67,5 +67,5 @@ def _open(root: str, env: str | None) -> Store:
     from esb.config import load_bus_config
     from esb.store import open_store
 
-    place, config = load_bus_config(root, env)
+    place, config = load_bus_config(bus_directory(root), env)
     return open_store(config.database, place / config.data)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from esb.cli.common import FAILED, directory, json_output, print_json, told
+from esb.cli.common import FAILED, counted, directory, json_output, print_json, told
 
 if TYPE_CHECKING:
     from esb.config import Components, Definition
@@ -48,9 +48,10 @@ def _checks(root: str, env: str | None) -> Iterator[Check]:
     checked = inspect(root, components, env)
     errors = [f for f in checked.findings if f.level == "error"]
     if checked.definition is None:
-        yield "configuration", "error", f"{len(errors)} errors: run `esb check`"
+        yield "configuration", "error", f"{counted(len(errors), 'error')}: run `esb check`"
         return
-    yield "configuration", "ok", f"{len(checked.definition.flows)} flows, {len(checked.definition.endpoints)} endpoints"
+    flows, endpoints = len(checked.definition.flows), len(checked.definition.endpoints)
+    yield "configuration", "ok", f"{counted(flows, 'flow')}, {counted(endpoints, 'endpoint')}"
     config, data = checked.definition.config, data_directory(checked.definition)
     if "embedded" in (config.broker, config.database):
         yield _sqlite()
@@ -79,6 +80,8 @@ def _asked(subject: str, ask: Callable[[], str]) -> Check:
 def _broker(url: str, data: Path) -> str:
     from esb.broker import open_broker
 
+    if url == "embedded" and not (data / "broker.db").exists():
+        return f"embedded broker at {data / 'broker.db'}, made at the first start"
     broker = open_broker(url, data)
     try:
         return broker.check()

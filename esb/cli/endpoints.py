@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from esb.cli.common import FAILED, directory, json_output, load, not_found, print_json, print_table, told
+from esb.cli.common import FAILED, directory, json_output, load, print_json, print_table, told, unknown
 
 if TYPE_CHECKING:
     from esb.config import Components, Definition
@@ -26,7 +27,7 @@ def command(root: str, env: str | None, name: str | None, test: bool, kinds: boo
         return _kinds(as_json)
     definition, components = load(root, env)
     if name and name not in definition.endpoints:
-        not_found(f"no endpoint {name!r}; there are: {', '.join(sorted(definition.endpoints))}")
+        unknown("endpoint", name, definition.endpoints)
     rows = _rows(definition, components, name)
     if test:
         _test(rows, definition, components)
@@ -40,23 +41,22 @@ def command(root: str, env: str | None, name: str | None, test: bool, kinds: boo
 
 
 def _rows(definition: Definition, components: Components, name: str | None) -> list[dict[str, Any]]:
-    from esb.broker import open_broker
     from esb.broker.port import endpoint_queue
-    from esb.bus import data_directory
     from esb.cli.figures import figures
 
     chosen = [e for e in definition.endpoints.values() if name in (None, e.name)]
-    broker = open_broker(definition.config.broker, data_directory(definition))
-    depths, breakers, ledger = figures(definition, broker, [endpoint_queue(e.name) for e in chosen])
-    parked = {place: count for _, place, count in ledger.parked_by} if ledger else {}
+    found = figures(definition, [endpoint_queue(e.name) for e in chosen])
+    parked: Counter[str] = Counter()
+    for _, place, count in found.ledger.parked_by if found.ledger else ():
+        parked[place] += count
     rows = []
     for e in chosen:
-        queue, breaker = depths.get(endpoint_queue(e.name)), breakers.get(e.name)
+        breaker = found.breakers.get(e.name)
         rows.append({
             "endpoint": e.name, "title": e.title, "adapter": e.adapter, "owner": e.owner,
             "receives": e.receive is not None, "operations": sorted(e.operations),
-            "breaker": breaker.state if breaker else "closed", "waiting": queue.ready if queue else 0,
-            "parked": parked.get(f"out:{e.name}", 0) + parked.get(f"in:{e.name}", 0),
+            "breaker": breaker.state if breaker else "closed", "waiting": found.waiting(endpoint_queue(e.name)),
+            "parked": parked[f"out:{e.name}"] + parked[f"in:{e.name}"],
         })  # fmt: skip
     return rows
 

@@ -6,12 +6,15 @@ import getpass
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from esb.cli.common import (
     FAILED,
+    complain,
+    counted,
     directory,
     json_output,
     moment,
@@ -74,6 +77,7 @@ def list_(
             (moment(p.parked_at), p.message.subject, p.message.type, p.place, p.kind, short(p.error, 70), p.message.id)
             for p in rows
         ],
+        shrink=(("error", 30), ("message", 18), ("parked", 8), ("error", 8), ("subject", 10)),
     )
     click.echo(f"{len(rows)} parked" if rows else "nothing is parked", err=True)
     return None
@@ -127,7 +131,7 @@ def _chosen(root: str, env: str | None, chosen: dict[str, Any], yes: bool, act: 
             rows = _select(t, **chosen)
         if not rows:
             not_found("nothing parked matches")
-        _confirm(f"{act} {len(rows)} message{'s' if len(rows) > 1 else ''}?", yes or len(chosen["ids"]) > 0)
+        _confirm(f"{act} {counted(len(rows), 'message')}?", yes or len(chosen["ids"]) > 0)
         with store.transaction() as t:
             yield t, [row.key for row in rows]
 
@@ -147,7 +151,7 @@ def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        click.secho(f"error: {question} Add --yes to do it without being asked.", fg="red", err=True)
+        complain(f"{question} Nobody can be asked here: add --yes.")
         sys.exit(FAILED)
     click.confirm(question, abort=True, err=True)
 
@@ -157,11 +161,11 @@ def _groups(groups: Sequence[Group], as_json: bool) -> None:
         print_json(groups)
         return
     rows = [(g.count, g.kind, g.place, short(g.error, 70), moment(g.first), moment(g.last)) for g in groups]
-    print_table(("count", "kind", "at", "error", "first", "last"), rows, right=("count",))
+    print_table(("count", "kind", "at", "error", "first", "last"), rows, right=("count",), shrink=(("error", 12),))
 
 
 def _show(row: Parked) -> None:
-    from esb.cli.trace import _indented
+    from esb.cli.journey import pretty
 
     m = row.message
     click.secho(f"{m.subject or m.id}", bold=True)
@@ -176,7 +180,7 @@ def _show(row: Parked) -> None:
     click.secho(f"  {row.error}", fg="red")
     for name, value in m.headers.items():
         click.echo(f"  header {name}: {value}")
-    click.echo(_indented(m.body, "    "))
+    click.echo(indent(pretty(m.body), "    "))
 
 
 def _plain(row: Parked) -> dict[str, Any]:

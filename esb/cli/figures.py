@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
+from esb.broker import open_broker
+from esb.broker.port import Depth
+from esb.bus import data_directory
 from esb.errors import EsbError
+from esb.store import BreakerRow, Ledger, open_store
 
 if TYPE_CHECKING:
-    from esb.broker.port import Broker, Depth
     from esb.config import Definition
-    from esb.store import BreakerRow, Ledger
 
 
-def figures(
-    definition: Definition, broker: Broker, queues: Sequence[str]
-) -> tuple[dict[str, Depth], dict[str, BreakerRow], Ledger | None]:
-    """(depths, breakers, ledger). What is not there yet, or down, is said on stderr and left out."""
-    depths: dict[str, Depth] = {}
-    breakers: dict[str, BreakerRow] = {}
+class Figures(msgspec.Struct):
+    """What could be had: queue depths, breakers by endpoint, the ledger."""
+
+    depths: Mapping[str, Depth] = {}
+    breakers: Mapping[str, BreakerRow] = {}
     ledger: Ledger | None = None
-    try:
-        depths = broker.depths(queues)
-    except EsbError as error:
-        click.secho(f"no queue depths: {error}", fg="yellow", err=True)
-    finally:
-        broker.close()
-    try:
-        from esb.cli.common import opened_store
 
-        with opened_store(definition.root) as store, store.reading() as t:
-            breakers, ledger = t.breakers.read_all(), t.tracking.ledger()
+    def waiting(self, queue: str) -> int:
+        """Messages ready in a queue."""
+        depth = self.depths.get(queue)
+        return depth.ready if depth else 0
+
+
+def figures(definition: Definition, queues: Sequence[str]) -> Figures:
+    """Ask broker and store. What is not there yet, or down, is said on stderr and left out."""
+    found = Figures()
+    data = data_directory(definition)
+    if _there(definition.config.broker, data / "broker.db"):
+        with _said("no queue depths"), closing(open_broker(definition.config.broker, data)) as broker:
+            found.depths = broker.depths(queues)
+    if _there(definition.config.database, data / "store.db"):
+        with _said("no figures"), closing(open_store(definition.config.database, data)) as store:
+            store.require_current()
+            with store.reading() as t:
+                found.breakers, found.ledger = t.breakers.read_all(), t.tracking.ledger()
+    else:
+        click.secho("no figures yet: the bus has not run here", fg="yellow", err=True)
+    return found
+
+
+def _there(url: str, file: Path) -> bool:
+    """Looking must not make an embedded broker or store."""
+    return url != "embedded" or file.exists()
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    try:
+        yield
     except EsbError as error:
-        click.secho(f"no figures: {error}", fg="yellow", err=True)
-    return depths, breakers, ledger
+        click.secho(f"{what}: {error}", fg="yellow", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from esb.cli.common import directory, json_output, load, not_found, print_json, print_table, told
+from esb.cli.common import directory, json_output, load, print_json, print_table, told, unknown
 
 if TYPE_CHECKING:
     from esb.config import Definition, Step
@@ -22,7 +22,7 @@ def command(root: str, env: str | None, name: str | None, as_json: bool) -> None
     """List flows with what waits, is done, filtered and parked; with NAME show its steps."""
     definition, _ = load(root, env)
     if name and name not in definition.flows:
-        not_found(f"no flow {name!r}; there are: {', '.join(sorted(definition.flows))}")
+        unknown("flow", name, definition.flows)
     rows = _rows(definition, name)
     if as_json:
         print_json(rows)
@@ -31,6 +31,7 @@ def command(root: str, env: str | None, name: str | None, as_json: bool) -> None
         ("flow", "from", "waiting", "completed", "filtered", "parked", "title"),
         [[row[key] for key in ("flow", "from", "waiting", "completed", "filtered", "parked", "title")] for row in rows],
         right=("waiting", "completed", "filtered", "parked"),
+        shrink=(("title", 12),),
     )
     if name:
         click.echo()
@@ -38,21 +39,17 @@ def command(root: str, env: str | None, name: str | None, as_json: bool) -> None
 
 
 def _rows(definition: Definition, name: str | None) -> list[dict[str, Any]]:
-    from esb.broker import open_broker
     from esb.broker.port import flow_queue
-    from esb.bus import data_directory
     from esb.cli.figures import figures
     from esb.store import Status
 
     chosen = [f for f in definition.flows.values() if name in (None, f.name)]
-    broker = open_broker(definition.config.broker, data_directory(definition))
-    depths, _, ledger = figures(definition, broker, [flow_queue(f.name) for f in chosen])
+    found = figures(definition, [flow_queue(f.name) for f in chosen])
     rows = []
     for f in chosen:
-        counts = ledger.flows.get(f"flow:{f.name}", {}) if ledger else {}
-        queue = depths.get(flow_queue(f.name))
+        counts = found.ledger.flows.get(f"flow:{f.name}", {}) if found.ledger else {}
         rows.append({
-            "flow": f.name, "title": f.title, "from": f.source, "waiting": queue.ready if queue else 0,
+            "flow": f.name, "title": f.title, "from": f.source, "waiting": found.waiting(flow_queue(f.name)),
             "completed": counts.get(Status.COMPLETED, 0), "filtered": counts.get(Status.FILTERED, 0),
             "parked": counts.get(Status.PARKED, 0), "steps": [step.name for step in f.steps],
         })  # fmt: skip

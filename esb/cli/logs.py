@@ -8,8 +8,13 @@ import sys
 import structlog
 
 
-def configure(role: str, verbose: bool = False) -> None:
-    """Set structlog up once per process; what libraries log below a warning is dropped."""
+def configure(role: str, level: str = "info") -> None:
+    """Set structlog up once per process; what libraries log below a warning is dropped.
+
+    Args:
+        role: stands in every line.
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+    """
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(pad_event_to=0) if terminal else structlog.processors.JSONRenderer()
@@ -22,7 +27,7 @@ def configure(role: str, verbose: bool = False) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(role=role)

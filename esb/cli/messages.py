@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from esb.store import Hop, Status
 
 
+NARROW = (("error", 30), ("message", 18), ("received", 8), ("error", 8), ("subject", 10))
+
+
 @click.command("messages")
 @directory
 @click.argument("search", required=False)
@@ -48,7 +51,7 @@ def command(
         (moment(h.received_at), h.subject, h.type, h.place, h.status.label, short(h.error, 50), h.message_id)
         for h in hops
     ]
-    print_table(("received", "subject", "type", "at", "status", "error", "message"), rows)
+    print_table(("received", "subject", "type", "at", "status", "error", "message"), rows, shrink=NARROW)
     click.echo(f"{len(hops)} shown; `esb trace SUBJECT` shows a journey" if hops else "no messages", err=True)
 
 

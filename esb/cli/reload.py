@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from esb.cli.common import load, show_findings
-from esb.cli.supervisor import Supervisor
-from esb.errors import ConfigError
+from esb.cli.common import complain, load, show_findings
+from esb.cli.supervisor import Role, Supervisor
+from esb.errors import ConfigError, EsbError
+
+if TYPE_CHECKING:
+    from esb.config import Components, Definition
+
+    MakeRoles = Callable[[Definition, Components], list[Role]]
 
 FOLDERS = ("endpoints", "flows", "mappings", "contracts", "lookups")
 EVERY = 0.5  # seconds between looks; a few dozen stat calls, so no library that watches is needed
@@ -19,10 +25,12 @@ EVERY = 0.5  # seconds between looks; a few dozen stat calls, so no library that
 class Reloader:
     """Call it often: it looks at most every half second."""
 
-    def __init__(self, root: str, env: str | None, supervisor: Supervisor) -> None:
+    def __init__(self, root: str, env: str | None, supervisor: Supervisor, make_roles: MakeRoles) -> None:
+        """Args: the directory, its overlay, whose roles to restart, and what gives the roles of a definition."""
         self._root = Path(root)
         self._env = env
         self._supervisor = supervisor
+        self._make_roles = make_roles
         self._seen = dict(self._stamps())
         self._next = 0.0
 
@@ -39,13 +47,16 @@ class Reloader:
     def _reload(self, changed: list[str]) -> None:
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         try:
-            load(str(self._root), self._env)
-        except ConfigError as error:
-            show_findings(error)
+            loaded = load(str(self._root), self._env)
+        except EsbError as error:
+            if isinstance(error, ConfigError):
+                show_findings(error)
+            else:
+                complain(str(error))
             click.secho(f"{names} changed, but has findings: the bus goes on as it was", fg="yellow", err=True)
             return
         click.secho(f"{names} changed: reloading", fg="green", err=True)
-        self._supervisor.restart()
+        self._supervisor.restart(self._make_roles(*loaded))
 
     def _stamps(self) -> Iterator[tuple[str, tuple[int, int]]]:
         files = [*self._root.glob("esb*.yaml"), *(f for name in FOLDERS for f in (self._root / name).rglob("*"))]
@@ -61,6 +72,6 @@ def nothing() -> None:
     """What is done between looks when nobody asked for reloading."""
 
 
-def watcher(dev: bool, root: str, env: str | None, supervisor: Supervisor) -> Callable[[], None]:
+def watcher(dev: bool, root: str, env: str | None, supervisor: Supervisor, make_roles: MakeRoles) -> Callable[[], None]:
     """What the supervisor shall call between its looks."""
-    return Reloader(root, env, supervisor) if dev else nothing
+    return Reloader(root, env, supervisor, make_roles) if dev else nothing

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from esb.cli.common import directory, load, told
+from esb.cli.common import complain, counted, directory, load, told
+
+if TYPE_CHECKING:
+    from esb.cli.supervisor import Role, Supervisor
+    from esb.config import Components, Definition
 
 
 @click.command("run")
@@ -15,40 +21,84 @@ from esb.cli.common import directory, load, told
 @click.argument("path", required=False, type=click.Path(file_okay=False))
 @click.option("--role", type=click.Choice(["bus", "web"]), help="Run one role only, in this process.")
 @click.option("--dev", is_flag=True, help="Reload when a file changes; keep the last good state while it has findings.")
-@click.option("-v", "--verbose", is_flag=True, help="Log details.")
+@click.option(
+    "--log-level", "level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
+    envvar="ESB_LOG_LEVEL", help="What is logged on standard error (also ESB_LOG_LEVEL).",
+)  # fmt: skip
 @told
-def command(root: str, env: str | None, path: str | None, role: str | None, dev: bool, verbose: bool) -> None:
-    """Run the bus of a directory until Ctrl-C or SIGTERM; what is under way is finished first."""
+def command(root: str, env: str | None, path: str | None, role: str | None, dev: bool, level: str) -> None:
+    """Run the bus of a directory until Ctrl-C or SIGTERM; what is under way is finished first.
+
+    A second Ctrl-C does not wait for it; nothing is lost by that, it is done again after the next start.
+    """
     from esb.cli import logs
 
     root = path or root
-    logs.configure(role or "supervisor", verbose)
+    logs.configure(role or "supervisor", level)
     if role:
         {"bus": run_bus, "web": run_web}[role](root, env)
     else:
-        supervise(root, env, dev, verbose)
+        supervise(root, env, dev, level)
 
 
-def supervise(root: str, env: str | None, dev: bool, verbose: bool) -> None:
-    """Check first, so that a finding is seen at once; then start the roles and look after them."""
+def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
+    """Check first, so that what is wrong is seen at once; then start the roles and look after them."""
+    from esb.bus import data_directory
     from esb.cli.reload import watcher
-    from esb.cli.supervisor import Role, Supervisor, command_of
+    from esb.cli.supervisor import Supervisor, alone
 
     definition, components = load(root, env)
-    arguments = ["-C", root, *(["--env", env] if env else []), *(["-v"] if verbose else [])]
-    serving = [
-        e.name for e in definition.endpoints.values() if e.receive and components.adapters[e.adapter].features.serves
-    ]
-    names = ["bus", *(["web"] if serving else [])]
-    roles = [Role(name, command_of("run", "--role", name, *arguments)) for name in names]
-    supervisor = Supervisor(roles, definition.config.worker.drain, definition.config.worker.memory)
+    arguments = ["-C", root, *(["--env", env] if env else []), "--log-level", level]
+    with alone(data_directory(definition)):
+        _require_tables(definition)
+        if _serves(definition, components):
+            _require_port(definition)
+        worker = definition.config.worker
+        supervisor = Supervisor(_roles(definition, components, arguments), worker.drain, worker.memory)
+        make_roles = partial(_roles, arguments=arguments)
+        supervisor.run(partial(_announce, supervisor, definition), watcher(dev, root, env, supervisor, make_roles))
 
-    def announce() -> None:
-        where = "".join(f"; {role.said['url']}" for role in roles if "url" in role.said)
-        parts = f"{len(definition.flows)} flows, {len(definition.endpoints)} endpoints"
-        click.secho(f"bus {definition.config.bus!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
 
-    supervisor.run(announce, watcher(dev, root, env, supervisor))
+def _roles(definition: Definition, components: Components, arguments: Sequence[str]) -> list[Role]:
+    """The bus role, and the web role where an endpoint is called from outside."""
+    from esb.cli.supervisor import Role, command_of
+
+    names = ["bus", "web"] if _serves(definition, components) else ["bus"]
+    return [Role(name, command_of("run", "--role", name, *arguments)) for name in names]
+
+
+def _serves(definition: Definition, components: Components) -> bool:
+    receiving = (e for e in definition.endpoints.values() if e.receive)
+    return any(components.adapters[e.adapter].features.serves for e in receiving)
+
+
+def _require_tables(definition: Definition) -> None:
+    """Refuse a database without current tables. One that is down may come up: the roles try again."""
+    from esb.bus import data_directory
+    from esb.errors import StoreDown
+    from esb.store import open_store
+
+    if definition.config.database == "embedded":
+        return
+    store = open_store(definition.config.database, data_directory(definition))
+    try:
+        store.require_current()
+    except StoreDown as error:
+        complain(f"{error}; trying again")
+    finally:
+        store.close()
+
+
+def _require_port(definition: Definition) -> None:
+    from esb.gateway.serve import bind
+
+    bind(definition.config.http.host, definition.config.http.port).close()
+
+
+def _announce(supervisor: Supervisor, definition: Definition) -> None:
+    where = "".join(f"; {role.said['url']}" for role in supervisor.roles if "url" in role.said)
+    parts = f"{counted(len(definition.flows), 'flow')}, {counted(len(definition.endpoints), 'endpoint')}"
+    click.secho(f"bus {definition.config.bus!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
 
 
 def run_bus(root: str, env: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from esb.cli.common import not_found, print_json, told
+from esb.cli.common import print_json, told, unknown
 
 
 @click.command("schema")
@@ -26,7 +26,7 @@ def command(kind: str | None, output: str | None) -> None:
     elif kind in found:
         print_json(found[kind])
     else:
-        not_found(f"no kind of file is called {kind!r}; there are: {', '.join(sorted(found))}")
+        unknown("kind of file", kind, found)
 
 
 def write_schemas(directory: Path) -> None:

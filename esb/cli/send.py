@@ -4,50 +4,80 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
 
-from esb.cli.common import FAILED, directory, load, not_found, print_json, told
+from esb.cli.common import FAILED, complain, directory, json_output, load, print_json, told, unknown
 
 if TYPE_CHECKING:
     from esb.broker.port import Outgoing
     from esb.bus import Bus
-    from esb.message import Message
     from esb.store import Hop, Store
+
+PATIENCE = 30.0  # seconds to wait for a journey to settle
 
 
 @click.command("send")
 @directory
 @click.argument("target")
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("--wait", is_flag=True, help="Wait until it has settled, and show its journey (30 s at the most).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option("--wait", is_flag=True, help="Wait until it has settled (30 s at the most), and show its journey.")
+@json_output
 @told
 def command(root: str, env: str | None, target: str, file: BinaryIO, wait: bool, as_json: bool) -> None:
     """Send FILE (or standard input) to TARGET: a receiving endpoint, or an event such as order.placed/v1.
 
     For an endpoint the bytes are in its own format, and are read, checked and routed as if they had come through
-    its adapter. For an event they are a JSON document, checked against its contract.
+    its adapter. For an event they are a JSON document, checked against its contract. With --wait the exit code is 1
+    when something of it was parked, or is still under way.
     """
-    from esb.broker.port import Outcome
     from esb.bus import Bus
 
     definition, components = load(root, env)
     bus = Bus(definition, components)
     try:
         outgoing = _event(bus, target, file.read()) if "/" in target else _command(bus, target, file.read())
-        bus.prepare()
-        publisher = bus.broker.publisher("esb send")
-        [outcome] = publisher.publish([outgoing])
-        publisher.close()
-        if outcome is not Outcome.CONFIRMED:
-            click.secho(f"error: nobody takes it: {target} has no subscriber", fg="red", err=True)
-            sys.exit(FAILED)
-        _report(bus, outgoing.message, wait, as_json)
+        _publish(bus, outgoing, target)
+        if wait:
+            _follow(bus.store, outgoing.message.id, as_json)
+        else:
+            _tell(outgoing.message.id, as_json)
     finally:
         bus.close()
+
+
+def _publish(bus: Bus, outgoing: Outgoing, target: str) -> None:
+    """Confirmed by the broker, or an error. A bus that never ran is made ready first; one that runs is left alone."""
+    from esb.broker.port import Outcome
+
+    if not _activated(bus.store):
+        bus.prepare()
+    publisher = bus.broker.publisher("esb send")
+    try:
+        [outcome] = publisher.publish([outgoing])
+    finally:
+        publisher.close()
+    if outcome is Outcome.CONFIRMED:
+        return
+    why = "no flow subscribes to it" if outgoing.event else "it has no queue yet: start the bus with `esb run`"
+    complain(f"nothing was sent to {target}: {'its queue is full' if outcome is Outcome.REFUSED else why}")
+    sys.exit(FAILED)
+
+
+def _activated(store: Store) -> bool:
+    from esb.errors import StoreDown, StoreError
+
+    try:
+        store.require_current()
+    except StoreDown:
+        raise
+    except StoreError:
+        return False
+    with store.reading() as t:
+        return bool(t.definitions.active_hash())
 
 
 def _command(bus: Bus, target: str, body: bytes) -> Outgoing:
@@ -56,8 +86,7 @@ def _command(bus: Bus, target: str, body: bytes) -> Outgoing:
 
     endpoint = bus.definition.endpoints.get(target)
     if endpoint is None or endpoint.receive is None:
-        names = sorted(e.name for e in bus.definition.endpoints.values() if e.receive)
-        not_found(f"no endpoint {target!r} receives; there are: {', '.join(names) or 'none'}")
+        unknown("receiving endpoint", target, (e.name for e in bus.definition.endpoints.values() if e.receive))
     message = create(body, type=target, source=target, content_type=bus.formats[target].content_type)
     return Outgoing(message, inbound_queue(target))
 
@@ -69,7 +98,7 @@ def _event(bus: Bus, target: str, body: bytes) -> Outgoing:
 
     contract = bus.parts.contracts.get(target)
     if contract is None:
-        not_found(f"no contract {target!r}; there are: {', '.join(sorted(bus.parts.contracts))}")
+        unknown("contract", target, bus.parts.contracts)
     document = decode_json(body)
     contract.check(document)
     message = create(
@@ -79,37 +108,45 @@ def _event(bus: Bus, target: str, body: bytes) -> Outgoing:
     return Outgoing(message, event_key(contract.type, contract.version), event=True)
 
 
-def _report(bus: Bus, message: Message, wait: bool, as_json: bool) -> None:
-    if not wait:
-        if as_json:
-            print_json({"id": message.id})
-        else:
-            click.echo(message.id)
-            click.echo(f"sent; `esb trace {message.id}` shows what becomes of it", err=True)
-        return
+def _tell(id: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": id})
+    else:
+        click.echo(id)
+        click.echo(f"sent; `esb trace {id}` shows what becomes of it", err=True)
+
+
+def _follow(store: Store, id: str, as_json: bool) -> None:
+    """Show the journey when it has settled; exit code 1 when it did not, or not well."""
     from esb.cli import trace
 
-    hops = _settled(bus.store, message.id)
+    hops, settled = _settled(store, id)
     if as_json:
         print_json([trace.plain(hop) for hop in hops])
     elif hops:
         trace.show(hops)
-    else:
-        click.secho("error: nothing has taken it up within 30 s: is the bus running?", fg="red", err=True)
+    if not hops:
+        complain(f"nothing has taken it up within {PATIENCE:.0f} s: is the bus running?")
+    elif not settled:
+        complain(f"it is still under way after {PATIENCE:.0f} s; `esb trace {id}` shows how it goes on")
+    if not settled or any(hop.status.label in ("parked", "in doubt") for hop in hops):
         sys.exit(FAILED)
 
 
-def _settled(store: Store, id: str, limit: float = 30.0) -> list[Hop]:
-    """The journey once it has stopped changing for a second, and nothing in it is under way."""
-    deadline, since = time.monotonic() + limit, time.monotonic()
+def _settled(store: Store, id: str) -> tuple[list[Hop], bool]:
+    """The journey, and whether it has stopped changing for a second with nothing in it under way."""
+    deadline, since = time.monotonic() + PATIENCE, time.monotonic()
     seen: list[Hop] = []
     while time.monotonic() < deadline:
         with store.reading() as t:
             hops = t.tracking.journey(id)
         if hops != seen:
             seen, since = hops, time.monotonic()
-        moving = any(hop.status.label == "retrying" for hop in hops) or sum(hop.sent for hop in hops) > len(hops)
-        if hops and not moving and time.monotonic() - since > 1:
-            break
+        if hops and not _moving(hops) and time.monotonic() - since > 1:
+            return seen, True
         time.sleep(0.1)
-    return seen
+    return seen, False
+
+
+def _moving(hops: Sequence[Hop]) -> bool:
+    return any(hop.status.label == "retrying" for hop in hops) or sum(hop.sent for hop in hops) > len(hops)

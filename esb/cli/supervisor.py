@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -10,11 +11,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import structlog
+
+from esb.errors import EsbError
 
 log = structlog.get_logger("esb.supervisor")
 
@@ -22,6 +27,7 @@ READY = "ESB_READY_FD"  # environment variable: where a role says that it is rea
 STEADY = 60.0  # seconds after which a role counts as stable again
 LONGEST_PAUSE = 30.0  # seconds between restarts of a role that keeps dying
 GRACE = 5.0  # seconds beyond the drain time before a role is killed
+IMPATIENT = 2  # times one has to ask before roles are killed
 _PR_SET_PDEATHSIG = 1
 
 
@@ -40,13 +46,11 @@ class Role:
         self._next_start = 0.0
 
     def start(self) -> None:
-        """Start the process; it reports over a pipe, and dies with us."""
+        """Start the process; it reports over a pipe, and ends with us."""
         self._pipe, theirs = os.pipe()
         self.said = {}
         environment = {**(self._environment or os.environ), READY: str(theirs)}
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter; the supervisor has one thread
-            self._command, env=environment, pass_fds=[theirs], preexec_fn=_die_with_parent, start_new_session=True
-        )
+        self._process = launch(self._command, environment, pass_fds=[theirs])
         os.close(theirs)
         self._started = time.monotonic()
 
@@ -74,33 +78,31 @@ class Role:
         """Start it again if it died, after a pause that grows while it keeps dying."""
         if self.running or time.monotonic() < self._next_start:
             return
-        if self._process is not None:
-            lived = time.monotonic() - self._started
-            self._failures = 0 if lived > STEADY else self._failures + 1
-            pause = 0.0 if lived > STEADY else min(0.2 * 2**self._failures, LONGEST_PAUSE)
-            log.warning("role died", role=self.name, exit=self._process.returncode, restart_in=round(pause, 1))
-            self._process = None
-            self._hang_up()
-            self._next_start = time.monotonic() + pause
-            if pause:
-                return
-        self.start()
+        if self._process is None:
+            self.start()
+            return
+        lived = time.monotonic() - self._started
+        self._failures = 0 if lived > STEADY else self._failures + 1
+        pause = pause_after(self._failures)
+        log.warning("role died", role=self.name, ended=_ending(self._process.returncode), restart_in=round(pause, 1))
+        self._process = None
+        self._hang_up()
+        self._next_start = time.monotonic() + pause
 
     def signal(self, number: int) -> None:
         if self.running:
             assert self._process is not None
             self._process.send_signal(number)
 
-    def wait(self, limit: float) -> None:
-        """Until it has ended; killed after ``limit`` seconds."""
+    def end(self) -> None:
+        """Forget the process; it is killed when it still runs."""
         if self._process is None:
             return
-        try:
-            self._process.wait(max(limit, 0.1))
-        except subprocess.TimeoutExpired:
-            log.warning("role did not stop in time", role=self.name)
+        if self.running:
+            log.warning("role did not stop in time and is killed", role=self.name)
             self._process.kill()
-            self._process.wait()
+        self._process.wait()
+        self._process = None
         self._hang_up()
 
     def memory(self) -> int:
@@ -124,30 +126,31 @@ class Supervisor:
         self.roles = list(roles)
         self._drain = drain
         self._memory = memory
-        self._stopping = False
+        self._asked = 0
+        self._announced = False
 
     def run(self, on_ready: Callable[[], None], every: Callable[[], None] = lambda: None) -> None:
-        """Blocks. ``on_ready`` is called once, when all roles are; ``every`` about three times a second."""
-        signal.signal(signal.SIGTERM, lambda *_: self.stop())
-        signal.signal(signal.SIGINT, lambda *_: self.stop())
-        announced = False
-        while not self._stopping:
+        """Blocks. ``on_ready`` is called when all roles are (again after a restart), ``every`` some times a second."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self.stop())
+        while not self._asked:
             self._tend()
-            if not announced and all(role.ready for role in self.roles):
-                announced = True
+            if not self._announced and all(role.ready for role in self.roles):
+                self._announced = True
                 on_ready()
             every()
-            time.sleep(0.05 if not announced else 0.3)
+            time.sleep(0.2 if self._announced else 0.05)
         self._shut_down()
 
     def stop(self) -> None:
-        self._stopping = True
+        """Let the roles finish what is under way; asked a second time, do not wait for them."""
+        self._asked += 1
 
-    def restart(self) -> None:
-        """Let all roles drain and start again, with whatever is on disk now."""
+    def restart(self, roles: Sequence[Role]) -> None:
+        """Let all roles drain; then go on with these, which read what is on disk now."""
         self._shut_down()
-        for role in self.roles:
-            role.start()
+        self.roles = list(roles)
+        self._announced = False
 
     def _tend(self) -> None:
         for role in self.roles:
@@ -161,8 +164,64 @@ class Supervisor:
         deadline = time.monotonic() + self._drain + GRACE
         for role in self.roles:
             role.signal(signal.SIGTERM)
+        while self._asked < IMPATIENT and time.monotonic() < deadline and any(role.running for role in self.roles):
+            time.sleep(0.02)
         for role in self.roles:
-            role.wait(deadline - time.monotonic())
+            role.end()
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait before a role is started again that died so many times in a row: 0, 0.4, 0.8 … 30."""
+    return min(0.2 * 2 ** min(failures, 10), LONGEST_PAUSE) if failures else 0.0
+
+
+def launch(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    pass_fds: Sequence[int] = (),
+    stderr: IO[bytes] | None = None,
+) -> subprocess.Popen[bytes]:
+    """A process that is told to end when this one dies, however it dies; Ctrl-C on our terminal does not reach it.
+
+    Call it from the main thread: Linux takes the end of the thread that started a process for its parent's.
+    """
+    dying = partial(_end_with, os.getpid(), ctypes.CDLL(None))
+    return subprocess.Popen(  # noqa: S603 - our own interpreter
+        command,
+        env=environment,
+        pass_fds=pass_fds,
+        stderr=stderr,
+        preexec_fn=dying,  # noqa: PLW1509 - the supervisor has one thread
+        start_new_session=True,
+    )
+
+
+@contextmanager
+def alone(data: Path) -> Iterator[None]:
+    """Holds the directory's lock: a second supervisor beside the first would double every role.
+
+    Raises ``EsbError`` when somebody has it. Where nothing can be written, there is nothing to lock either; the roles
+    say so if they need to write.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "run.lock").open("a+")
+    except OSError:
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise EsbError(
+                f"the bus in {data.parent} runs already (process {lock.read() or 'unknown'}): stop that one first; "
+                "`esb run --role bus` adds a process to it"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def report_ready(**facts: Any) -> None:
@@ -178,9 +237,14 @@ def command_of(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "esb.cli", *arguments]
 
 
-def _die_with_parent() -> None:
-    """Without it, killing the supervisor would leave its roles behind (Linux only; elsewhere a no-op)."""
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    except (OSError, AttributeError):
-        pass
+def _ending(code: int) -> str:
+    """How a process ended: ``exit code 1``, ``SIGKILL``."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _end_with(parent: int, libc: ctypes.CDLL) -> None:
+    """Without it, killing the supervisor would leave its roles behind. Linux only: elsewhere there is no prctl."""
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died while we were being made
+        os._exit(1)

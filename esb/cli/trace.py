@@ -6,103 +6,89 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from esb.cli.common import directory, json_output, moment, not_found, opened_store, print_json, told
+from esb.cli.common import counted, directory, json_output, moment, not_found, opened_store, print_json, told
 
 if TYPE_CHECKING:
-    from esb.store import Hop
+    from esb.cli.journey import Row
+    from esb.store import Hop, Transaction
 
-COLOURS = {"completed": "green", "accepted": "green", "parked": "red", "in doubt": "red", "retrying": "yellow"}
+COLOURS = {
+    "completed": "green", "accepted": "green", "parked": "red", "in doubt": "red", "retrying": "yellow",
+    "discarded": "yellow", "unsubscribed": "yellow",
+}  # fmt: skip
+WIDEST = 60  # columns that the tree takes at the most before status and notes are no longer aligned
+MOST = 1000
 
 
 @click.command("trace")
 @directory
 @click.argument("message")
 @click.option("--bodies", is_flag=True, help="Print the body at each place too, as far as it was stored.")
+@click.option("--ids", is_flag=True, help="Print the message id at each place too.")
 @json_output
 @told
-def command(root: str, env: str | None, message: str, bodies: bool, as_json: bool) -> None:
+def command(root: str, env: str | None, message: str, bodies: bool, ids: bool, as_json: bool) -> None:
     """Show the journey of MESSAGE: an id (or its beginning), or a business key such as an order number."""
     with opened_store(root, env) as store, store.reading() as t:
-        found = t.tracking.find(id=message, limit=1) or t.tracking.find(subject=message, limit=1)
-        hops = t.tracking.journey(found[0].message_id) if found else []
+        wanted, others = _find(t, message)
+        hops = t.tracking.journey(wanted[0]) if wanted else []
     if not hops:
-        not_found(f"no message with the id or business key {message!r}")
-    elif as_json:
+        not_found(f"no message with the id or business key {message!r}; `esb messages` lists what there is")
+    if as_json:
         print_json([plain(hop) for hop in hops])
-    else:
-        show(hops, bodies)
+        return
+    show(hops, wanted, bodies, ids)
+    if others:
+        known = f"{counted(others, 'earlier journey')} of {message!r}"
+        click.echo(f"{known}: `esb messages {message}` lists all, `esb trace ID` shows one", err=True)
 
 
-def show(hops: Sequence[Hop], bodies: bool = False) -> None:
-    """A tree: children below the message they came from."""
-    by_parent: dict[str | None, list[Hop]] = {}
-    # A flow may be done before its entry is written down; for people the entry comes first.
-    hops = sorted(hops, key=lambda hop: not hop.place.startswith("in:"))
-    known = {hop.message_id for hop in hops}
-    for hop in hops:
-        by_parent.setdefault(hop.causation_id if hop.causation_id in known else None, []).append(hop)
-    first = hops[0]
-    click.secho(f"{first.subject or first.message_id}  (correlation {first.correlation_id})", bold=True)
-    _branch(by_parent, None, 0, bodies)
+def _find(t: Transaction, message: str) -> tuple[list[str], int]:
+    """The ids meant, all of the newest journey, and how many earlier journeys there are."""
+    found = t.tracking.find(id=message, limit=MOST) or t.tracking.find(subject=message, limit=MOST)
+    journeys = dict.fromkeys(hop.correlation_id for hop in found)
+    newest = next(iter(journeys), "")
+    return [hop.message_id for hop in found if hop.correlation_id == newest], max(len(journeys) - 1, 0)
 
 
-def _branch(by_parent: dict[str | None, list[Hop]], parent: str | None, depth: int, bodies: bool) -> None:
-    shown: set[str] = set()
-    hops = by_parent.get(parent, [])
-    for hop in hops:
-        _line(hop, depth, bodies)
-        last_of_message = hop is [h for h in hops if h.message_id == hop.message_id][-1]
-        if last_of_message and hop.message_id not in shown:
-            shown.add(hop.message_id)
-            _branch(by_parent, hop.message_id, depth + 1, bodies)
+def show(hops: Sequence[Hop], wanted: Sequence[str] = (), bodies: bool = False, ids: bool = False) -> None:
+    """A tree: steps below their flow, below each step what came of it."""
+    from esb.cli.journey import rows, tree
+
+    first = next((hop for hop in hops if hop.message_id in wanted), hops[0])
+    lines = list(rows(tree(hops, wanted, bodies, ids)))
+    _title(first)
+    width = min(max(len(row.branch) + len(row.node.label) for row in lines if row.node), WIDEST)
+    for row in lines:
+        click.echo(_line(row, width))
 
 
-def _line(hop: Hop, depth: int, bodies: bool) -> None:
-    pad = "  " * depth
-    place = f"{hop.place}.{hop.operation}" if hop.operation else hop.place
-    took = f" {1000 * (hop.ended_at - hop.received_at):.0f} ms" if hop.ended_at else ""
-    kind = f"{hop.type}/v{hop.version}" if hop.version else hop.type
-    detail = f" ({hop.detail})" if hop.detail else ""
-    attempts = f", attempt {hop.attempts}" if hop.attempts > 1 else ""
-    status = click.style(hop.status.label, fg=COLOURS.get(hop.status.label))
-    click.echo(f"{pad}{place}  {status}{detail}  {kind}  {moment(hop.received_at)}{took}{attempts}  {hop.message_id}")
-    for step in _steps(hop):
-        click.echo(f"{pad}    · {step}")
-    if hop.error:
-        click.secho(f"{pad}    {hop.error_kind}: {hop.error}", fg="red")
-    if bodies and hop.body:
-        click.echo(_indented(hop.body, pad + "    "))
+def _title(hop: Hop) -> None:
+    name = click.style(hop.subject or hop.message_id, bold=True)
+    came = f"{hop.type} from {hop.source}" if hop.source else hop.type
+    click.echo(f"{name}  {came}, {moment(hop.received_at)}  (correlation {hop.correlation_id})")
 
 
-def _steps(hop: Hop) -> list[str]:
-    steps: list[Any] = msgspec.msgpack.decode(hop.steps) if hop.steps else []
-    return [" ".join(str(part) for part in _flat(step) if part) for step in steps]
-
-
-def _flat(step: Any) -> list[Any]:
-    if isinstance(step, dict):
-        return [
-            step.get("step"),
-            *(str(value) for key, value in step.items() if key not in ("step", "kind", "children")),
-        ]
-    return list(step) if isinstance(step, list) else [step]
-
-
-def _indented(body: bytes, pad: str) -> str:
-    try:
-        text = msgspec.json.format(body, indent=2).decode()
-    except msgspec.DecodeError:
-        text = body.decode("utf-8", "replace")
-    return "\n".join(pad + line for line in text.splitlines())
+def _line(row: Row, width: int) -> str:
+    branch = click.style(row.branch, dim=True)
+    if row.node is None:
+        return branch + (click.style(row.text, fg="red") if row.failed else row.text)
+    node = row.node
+    if not node.status:
+        return branch + node.label + click.style(f"  {node.note}" if node.note else "", dim=True)
+    label = node.label.ljust(width - len(row.branch))
+    status = click.style(node.status.ljust(9), fg=COLOURS.get(node.status))
+    return f"{branch}{label}  {status}  {node.note}".rstrip()
 
 
 def plain(hop: Hop) -> dict[str, Any]:
     """A hop for programs: bodies as text where they are text."""
+    from esb.cli.journey import headers_of, steps_of
+
     value = {name: getattr(hop, name) for name in hop.__struct_fields__}
     value["status"] = hop.status.label
-    value["steps"] = msgspec.msgpack.decode(hop.steps) if hop.steps else []
-    value["headers"] = msgspec.msgpack.decode(hop.headers) if hop.headers else {}
+    value["steps"] = [{name: getattr(step, name) for name in step.__struct_fields__} for step in steps_of(hop)]
+    value["headers"] = headers_of(hop)
     value["body"] = hop.body.decode("utf-8", "replace") if hop.body is not None else None
     return value

@@ -26,10 +26,11 @@ def write(directory: Path) -> list[str]:
         places = {
             path: directory / path.relative_to(source).with_name(_RENAMED.get(path.name, path.name)) for path in found
         }
-        taken = [str(place) for place in places.values() if place.exists()]
+        taken = sorted(str(place) for place in places.values() if place.exists())
         if taken:
+            more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""
             raise EsbError(
-                f"Nothing was written, for these are there already: {', '.join(taken)}. Choose another directory."
+                f"nothing was written: {', '.join(taken[:3])}{more} would be overwritten; choose another directory"
             )
         for path, place in places.items():
             place.parent.mkdir(parents=True, exist_ok=True)
