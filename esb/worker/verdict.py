@@ -11,7 +11,7 @@ from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failur
 from esb.store import IN_DOUBT, Hop, InboxEntry, Parked, Status, Timer
 from esb.worker.attempt import Attempt, delays_used, first_failed
 from esb.worker.inbox import key_of
-from esb.worker.rows import ATTEMPT, FAILED, Journal, kind_of, packed, text_of, uncounted
+from esb.worker.rows import ATTEMPT, FAILED, Journal, fit, kind_of, packed, text_of, uncounted
 
 LONGEST_DELAY_QUEUE = 3600.0  # seconds; beyond it a timer row waits instead of a queue
 _NO_MORE = 10**6  # tries, so that no decision here can be "retry now": those are over
@@ -64,9 +64,9 @@ def _completed(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, own
     reply = attempt.reply
     done = InboxEntry(
         endpoint=endpoint.name, operation=operation, message_id=message_id, state="done", owner=owner, at=now,
-        reply=packed([reply.detail, reply.body, reply.content_type]) if reply else None,
+        reply=packed([fit(reply.detail), reply.body, fit(reply.content_type)]) if reply else None,
     )  # fmt: skip
-    hop = _hop(attempt, endpoint, journal, Status.COMPLETED, now, detail=reply.detail if reply else None)
+    hop = _hop(attempt, endpoint, journal, Status.COMPLETED, now, detail=fit(reply.detail) if reply else None)
     return Verdict(attempt=attempt, hop=hop, done=done)
 
 

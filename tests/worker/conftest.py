@@ -1,0 +1,35 @@
+"""A rig for each test, on SQLite alone; ``server_rig`` is on RabbitMQ and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esb.worker import endpoint, flow, inbound, thread
+from tests.worker.rig import Rig
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that have nothing to do look again at once: the tests drive them by hand."""
+    for module in (endpoint, flow, inbound):
+        monkeypatch.setattr(module, "TAKE", 0.02)
+    monkeypatch.setattr(thread, "SHORTEST_PAUSE", 0.001)
+    monkeypatch.setattr(thread, "LONGEST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def server_rig(tmp_path: Path, rabbitmq: Any, postgresql: Any) -> Iterator[Rig]:
+    rig = Rig(tmp_path, rabbitmq.vhost(), postgresql.database())
+    yield rig
+    rig.close()
