@@ -74,7 +74,7 @@ def list_(
     print_table(
         ("parked", "subject", "type", "at", "kind", "error", "message"),
         [
-            (moment(p.parked_at), p.message.subject, p.message.type, p.place, p.kind, short(p.error, 70), p.message.id)
+            (moment(p.parked_at), p.message.subject, p.message.type, p.place, p.kind, short(p.error, 200), p.message.id)
             for p in rows
         ],
         shrink=(("error", 30), ("message", 18), ("parked", 8), ("error", 8), ("subject", 10)),
@@ -160,8 +160,11 @@ def _groups(groups: Sequence[Group], as_json: bool) -> None:
     if as_json:
         print_json(groups)
         return
-    rows = [(g.count, g.kind, g.place, short(g.error, 70), moment(g.first), moment(g.last)) for g in groups]
-    print_table(("count", "kind", "at", "error", "first", "last"), rows, right=("count",), shrink=(("error", 12),))
+    for g in groups:
+        when = moment(g.first) if g.first == g.last else f"{moment(g.first)} to {moment(g.last)}"
+        click.echo(click.style(f"{g.count:>6}  {g.kind} at {g.place}", bold=True) + f"  {when}")
+        click.secho(f"        {g.error}", fg="red")
+    click.echo(counted(len(groups), "cause") if groups else "nothing is parked", err=True)
 
 
 def _show(row: Parked) -> None:

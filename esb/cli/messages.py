@@ -48,7 +48,7 @@ def command(
         print_json([_plain(hop) for hop in hops])
         return
     rows = [
-        (moment(h.received_at), h.subject, h.type, h.place, h.status.label, short(h.error, 50), h.message_id)
+        (moment(h.received_at), h.subject, h.type, h.place, h.status.label, short(h.error, 200), h.message_id)
         for h in hops
     ]
     print_table(("received", "subject", "type", "at", "status", "error", "message"), rows, shrink=NARROW)
