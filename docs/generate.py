@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,7 @@ _FEATURES = {
 
 def pages() -> dict[str, str]:
     """File name -> text of every page of the reference."""
-    return {
-        "README.md": _index(),
-        "cli.md": _cli(),
-        "configuration.md": _configuration(),
-        "adapters.md": _adapters(),
-        "formats.md": _formats(),
-        "steps.md": _steps(),
-        "findings.md": _findings(),
-        "errors.md": _errors(),
-    }
+    return {name: make() for name, make in PAGES.items()}
 
 
 def write() -> None:
@@ -240,6 +231,17 @@ def _text(thing: type) -> str:
     text = re.sub(r":\w+:`[~.]?(?:[\w.]+\.)?(\w+)`", r"`\1`", text)
     return re.sub(r"``(.+?)``", r"`\1`", text, flags=re.DOTALL)
 
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "README.md": _index,
+    "cli.md": _cli,
+    "configuration.md": _configuration,
+    "adapters.md": _adapters,
+    "formats.md": _formats,
+    "steps.md": _steps,
+    "findings.md": _findings,
+    "errors.md": _errors,
+}
 
 if __name__ == "__main__":
     write()
