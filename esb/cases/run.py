@@ -167,7 +167,7 @@ class _Runner:
         format = FORMATS[endpoint.format](endpoint.format_settings)
         intake = Intake(endpoint, format, self._parts.contracts.get(endpoint.receive.common.contract or ""))
         given = case.given
-        more = {"headers": given.headers} | ({"subject": given.subject} if given.subject else {})
+        more: dict[str, Any] = {"headers": given.headers} | ({"subject": given.subject} if given.subject else {})
         moment = (given.time or TIME).timestamp()
         return intake.admit_bytes(body, format.content_type, id=_id(case.name), time=moment, **more)
 

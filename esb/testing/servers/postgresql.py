@@ -60,7 +60,8 @@ class _Databases:
 
     def drop_connections(self) -> None:
         """Close every other connection from the server's side."""
-        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'esb_test_%'")
+        others = "datname LIKE 'esb_test_%' AND pid <> pg_backend_pid()"
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
 
     def execute(self, sql: str) -> None:
         """Run one statement on the server's first database, outside a transaction."""
