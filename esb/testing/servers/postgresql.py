@@ -60,8 +60,10 @@ class _Databases:
 
     def drop_connections(self) -> None:
         """Close every other connection from the server's side."""
-        others = "datname LIKE 'esb_test_%' AND pid <> pg_backend_pid()"
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname LIKE 'esb_test_%' AND pid <> pg_backend_pid()"
+        )
 
     def execute(self, sql: str) -> None:
         """Run one statement on the server's first database, outside a transaction."""
