@@ -11,7 +11,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-CODE   := $(wildcard esb adapters migrations mappings examples bench tests)
+CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: install install-test test demo lint clean

@@ -93,7 +93,8 @@ def main() -> None:
         with places(name) as (broker, database):
             runs = [hop(broker, database, chosen.messages) for _ in range(chosen.runs)]
         results.append(summary(name, runs))
-        print(f"{name:<10} {results[-1]['rate']:>8,.0f} messages/s {results[-1]['cpu']:>7.1f} µs of CPU each", flush=True)
+        rate, cpu = results[-1]["rate"], results[-1]["cpu"]
+        print(f"{name:<10} {rate:>8,.0f} messages/s {cpu:>7.1f} µs of CPU each", flush=True)
     print(json.dumps({"bench": "hop", "messages": chosen.messages, "machine": machine(), "results": results}))
 
 
@@ -169,7 +170,8 @@ def order() -> bytes:
     """A 1 KB order."""
     line = {"sku": "A-4711-B", "quantity": 3, "weight": 1.25, "text": "a kettle, 1.7 l, brushed steel"}
     customer = {"number": "C-0815", "country": "DE", "name": "José Müller-Großmann", "street": "Lange Straße 123"}
-    document = {"id": "4711", "priority": "high", "remark": "ring twice " * 15, "customer": customer, "lines": [line] * 8}
+    remark = "ring twice " * 15
+    document = {"id": "4711", "priority": "high", "remark": remark, "customer": customer, "lines": [line] * 8}
     return msgspec.json.encode(document)
 
 
