@@ -67,7 +67,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, order=False):
     hint: str = ""
 
     def __str__(self) -> str:
-        hint = f" Did you mean {self.hint!r}?" if self.hint else ""
+        quoted = self.kind == "mangled-expression"  # the hint is the expression in quotes, as it can be copied
+        hint = (f" Write {self.hint}" if quoted else f" Did you mean {self.hint!r}?") if self.hint else ""
         return f"{self.file}:{self.line}:{self.column}: {self.level} [{self.kind}] {self.text}{hint}"
 
 
