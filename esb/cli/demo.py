@@ -27,8 +27,12 @@ STOP = 45.0  # seconds for the bus to finish what is under way: its own drain ti
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Exit when the ledger has settled: 0 if it equals what the systems saw.")
-@click.option("--dir", "workdir", default=".demo", show_default=True, type=click.Path(file_okay=False))
-@click.option("--tickets", default=300, show_default=True, type=click.IntRange(20, 100_000))
+@click.option(
+    "--dir", "workdir", default=".demo", show_default=True, type=click.Path(file_okay=False), help="Where it all lies."
+)
+@click.option(
+    "--tickets", default=300, show_default=True, type=click.IntRange(20, 100_000), help="How many the tills write."
+)
 @click.option("--seed", default=1, show_default=True, help="Another seed, other tickets.")
 @told
 def command(once: bool, workdir: str, tickets: int, seed: int) -> None:
