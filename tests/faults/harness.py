@@ -229,7 +229,6 @@ class Fire:
         assert ledger.in_doubt == len(doubtful) <= CONCURRENCY * self.kills
         assert ledger.sent == ledger.done + ledger.in_doubt
 
-
     def close(self) -> None:
         self.feed.stop() if self.feed.is_alive() else None
         self.bus.stop()

@@ -10,7 +10,7 @@ from esb.testing.faults import POINTS
 from tests.faults.harness import Fire
 
 pytestmark = pytest.mark.faults
-RANDOM_KILLS = 18        # beside one at each named point
+RANDOM_KILLS = 18  # beside one at each named point
 
 
 def test_thirty_kills_lose_nothing_and_double_nothing(fire: Fire) -> None:
