@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from esb.formats.csv import CsvFormat
 from esb.formats.json import JsonFormat
+from esb.formats.xml import XmlFormat
 from esb.ports import Format
 
-FORMATS: Mapping[str, type[Format]] = MappingProxyType({kind.kind: kind for kind in (CsvFormat, JsonFormat)})
+FORMATS: Mapping[str, type[Format]] = MappingProxyType({kind.kind: kind for kind in (CsvFormat, JsonFormat, XmlFormat)})

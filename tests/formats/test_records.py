@@ -92,4 +92,4 @@ def test_raw_of_a_csv_group_is_readable_again():
 
 def test_registry():
     """Formats are found by the word used in YAML."""
-    assert {kind: format.kind for kind, format in FORMATS.items()} == {"csv": "csv", "json": "json"}
+    assert {kind: format.kind for kind, format in FORMATS.items()} == {name: name for name in ("csv", "json", "xml")}
