@@ -46,7 +46,8 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> Key:
-        return self.message.id, self.place
+        """What the row goes by: an id that no database takes is kept as one that each does."""
+        return cut(self.message.id, 500), self.place
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -184,4 +185,4 @@ def _dispatch(parked: Parked) -> Dispatch:
 
 
 def _sending(parked: Parked) -> tuple[str, str, str]:
-    return parked.place.partition(":")[2], parked.operation, parked.message.id
+    return parked.place.partition(":")[2], parked.operation, parked.key[0]

@@ -129,7 +129,10 @@ class Ingress(Worker):
     def _answers(self, endpoint: str, waiting: Sequence[_Waiting]) -> list[Answer | Exception]:
         """Enter what is new, once where the same comes twice in one batch; an answer for each, in order."""
         known = self._known(endpoint, waiting)
-        firsts = {w.id: w for w in reversed(waiting) if w.id not in known}
+        firsts: dict[str, _Waiting] = {}
+        for w in waiting:
+            if w.id not in known:
+                firsts.setdefault(w.id, w)
         missed = self._publish(endpoint, list(firsts.values()))
         return [self._answer(w, missed, repeated=firsts.get(w.id) is not w) for w in waiting]
 

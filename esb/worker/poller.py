@@ -14,7 +14,7 @@ import msgspec
 
 from esb.broker.port import Publisher
 from esb.config.definition import LoadedEndpoint
-from esb.errors import EndpointError, EsbError, InternalError, MessageError
+from esb.errors import EndpointError, EsbError, InternalError, MessageError, without_frames
 from esb.message import content_id, derive_id
 from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
@@ -161,7 +161,9 @@ class Poller(Worker):
         """Nothing in it can be read: parked as one message, and moved aside at the source."""
         with claim.open() as stream:
             head = stream.read(LARGEST)
-        self._door.enter([self._admit(claim, 0, Record(0, raw=head, error=str(error)))], self._publish())
+        admitted = self._admit(claim, 0, Record(0, raw=head, error=str(error)))
+        admitted.error = without_frames(error)
+        self._door.enter([admitted], self._publish())
         self._adapter.reject(claim, str(error))
 
     def _count_repeat(self, claim: Claim, key: str) -> bool:

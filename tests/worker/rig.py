@@ -30,10 +30,11 @@ from esb.worker.thread import Worker
 
 LIMIT = 10.0  # seconds
 
+PART = {"type": "object", "properties": {"sku": {"type": "string"}}}
 ORDER = {
     "type": "object",
     "required": ["number"],
-    "properties": {"number": {"type": "integer"}, "key": {}, "items": {"type": "array"}, "sku": {}},
+    "properties": {"number": {"type": "integer"}, "key": {}, "items": {"type": "array", "items": PART}},
     "x-subject": "key",
 }
 

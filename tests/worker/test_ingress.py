@@ -1,0 +1,154 @@
+"""The way in for requests that wait: whoever hears "accepted" is safe, and everybody hears something."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+
+import pytest
+
+from esb.broker.port import Queue, Topology, flow_queue
+from esb.bus import Bus
+from esb.errors import BrokerDown, ContractError, QueueFull, StoreDown
+from esb.ports import Arrival
+from esb.worker import ingress as module
+from esb.worker.ingress import Answer, Ingress
+from tests.worker.rig import Rig, store_down
+
+QUEUE = flow_queue("main")
+
+
+def arrival(number: object, id: str | None = None) -> Arrival:
+    body = b'{"number": %s, "key": "k"}' % str(number).encode()
+    return Arrival(body=body, content_type="application/x-ndjson", id=id)
+
+
+def entered(bus: Bus, *arrivals: Arrival) -> list[Future[Answer]]:
+    """Enter all of them, and one round for them."""
+    ingress = bus.ingress()
+    answers = [ingress.enter("source", one) for one in arrivals]
+    ingress.cycle()
+    ingress.recover()
+    return answers
+
+
+def states(answers: list[Future[Answer]]) -> list[str]:
+    return [answer.result(0).state for answer in answers]
+
+
+def test_accepted_is_in_the_broker_and_tracked(rig: Rig) -> None:
+    """When the answer is there, so is the message."""
+    assert states(entered(rig.bus(), arrival(1), arrival(2))) == ["accepted", "accepted"]
+    assert rig.depth(QUEUE) == 2
+    assert rig.ledger().accepted == 2
+
+
+def test_refused_is_stored_nowhere(rig: Rig) -> None:
+    """The caller knows why, at once."""
+    (answer,) = entered(rig.bus(), arrival('"one"'))
+    assert isinstance(answer.result(0).error, ContractError)
+    assert rig.ledger().accepted == 0
+    assert rig.parked() == []
+
+
+def test_the_same_key_again_is_a_duplicate(rig: Rig) -> None:
+    """Later, and in the very same batch: one message, and the same id for all."""
+    bus = rig.bus()
+    first = entered(bus, arrival(1, "a"), arrival(1, "a"), arrival(2, "b"))
+    later = entered(bus, arrival(1, "a"))
+    assert states(first + later) == ["accepted", "duplicate", "accepted", "duplicate"]
+    assert len({answer.result(0).id for answer in (first[0], first[1], later[0])}) == 1
+    assert rig.depth(QUEUE) == 2
+
+
+@pytest.mark.parametrize("limit", [1, 0])
+def test_a_full_or_missing_queue_refuses_service_and_stores_nothing(rig: Rig, limit: int) -> None:
+    """The caller shall come again; it is not parked behind its back."""
+    bus = rig.bus(prepare=False)
+    bus.store.migrate()
+    if limit:
+        bus.broker.declare(Topology((Queue(QUEUE, limit=limit),)))
+        bus.prepare()
+    answers = entered(bus, arrival(1, "a"), arrival(2, "b"), arrival(2, "b"))
+    assert [type(answer.exception(0)) for answer in answers] == [QueueFull if not limit else type(None)] + [
+        QueueFull
+    ] * 2
+    assert rig.ledger().accepted == limit
+    assert rig.parked() == []
+
+
+def test_what_was_refused_for_a_full_queue_is_new_next_time(rig: Rig) -> None:
+    """Under the same key: not a duplicate of what never entered."""
+    bus = rig.bus(prepare=False)
+    bus.broker.declare(Topology((Queue(QUEUE, limit=1),)))
+    bus.prepare()
+    entered(bus, arrival(1, "a"), arrival(2, "b"))
+    bus.broker.purge(QUEUE)
+    assert states(entered(bus, arrival(2, "b"))) == ["accepted"]
+
+
+def test_a_store_that_is_down_is_said_in_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a short patience, not after the ten minutes of a worker."""
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    bus = rig.bus()
+    began = time.monotonic()
+    with store_down(bus):
+        (answer,) = entered(bus, arrival(1))
+    assert isinstance(answer.exception(0), StoreDown)
+    assert time.monotonic() - began < 5
+    assert states(entered(bus, arrival(1))) == ["accepted"]
+
+
+def test_a_broker_that_is_down_is_said(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next request finds it again, without a restart."""
+    bus = rig.bus()
+    ingress = bus.ingress()
+    with monkeypatch.context() as patch:
+        patch.setattr(bus.broker, "publisher", _nobody)
+        answer = ingress.enter("source", arrival(1))
+        ingress.cycle()
+    assert isinstance(answer.exception(0), BrokerDown)
+    again = ingress.enter("source", arrival(1))
+    ingress.finish()
+    assert again.result(0).state == "accepted"
+
+
+def _nobody(name: str) -> None:
+    raise BrokerDown("nobody listens, says the test")
+
+
+def test_one_failure_does_not_silence_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug that one endpoint's arrivals bring about is answered, and so is everybody else."""
+    rig.write("endpoints/other.yaml", "endpoint: other\nadapter: scripted\nreceive: {}\n")
+    rig.write("flows/other.yaml", "flow: other\nfrom: other\nsteps: [{send: target.put}]\n")
+    bus = rig.bus()
+    ingress = bus.ingress()
+    monkeypatch.setattr(ingress._doors["source"], "record", lambda *_: 1 / 0)
+    answers = [ingress.enter(name, arrival(1)) for name in ("source", "other", "source")]
+    assert isinstance(ingress, Ingress)
+    ingress.cycle()
+    assert isinstance(answers[0].exception(0), BrokerDown)
+    assert isinstance(answers[2].exception(0), BrokerDown)
+    assert answers[1].result(0).state == "accepted"
+
+
+def test_a_caller_who_gave_up_does_not_silence_the_others(rig: Rig) -> None:
+    """His future is cancelled; those behind it in the batch are answered."""
+    bus = rig.bus()
+    ingress = bus.ingress()
+    first, second = ingress.enter("source", arrival(1)), ingress.enter("source", arrival(2))
+    first.cancel()
+    ingress.cycle()
+    assert second.result(0).state == "accepted"
+
+
+def test_who_waits_when_it_stops_is_answered(rig: Rig) -> None:
+    """And who comes after that is told so."""
+    bus = rig.bus()
+    ingress = bus.ingress()
+    waiting = [ingress.enter("source", arrival(number)) for number in range(3)]
+    ingress.start()
+    ingress.stop()
+    ingress.join(5)
+    assert states(waiting) == ["accepted"] * 3
+    assert isinstance(ingress.enter("source", arrival(9)).exception(0), BrokerDown)

@@ -1,0 +1,318 @@
+"""Polling: claimed once, read once, resumed where it was left; no bad thing stands before a good one."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import pytest
+
+from esb.adapters.memory import MemoryClaim
+from esb.broker.port import Queue, Topology, flow_queue
+from esb.errors import Unreachable
+from esb.worker import poller as module
+from tests.worker.rig import Point, Rig, dies, drive, poller, store_down, until
+
+QUEUE = flow_queue("main")
+
+
+def lines(*numbers: int) -> bytes:
+    return b"".join(json.dumps({"number": number, "key": f"no-{number}"}).encode() + b"\n" for number in numbers)
+
+
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+
+
+def test_a_thing_becomes_messages_and_is_let_go(rig: Rig) -> None:
+    """Each record is in its flow's queue and tracked before the source hears "done"."""
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(lines(1, 2, 3), "a.jsonl")
+    drive(poller(bus), lambda: source.done, "done")
+    assert rig.depth(QUEUE) == 3
+    assert rig.ledger().accepted == 3
+
+
+def test_a_death_resumes_behind_the_last_confirmed_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was published and not noted is published again under the same ids."""
+    small_batches(monkeypatch)
+    source = rig.outside("source")
+    source.offer(lines(1, 2, 3, 4, 5))
+    dies(poller(rig.bus(Point("in: published", visit=2))))
+    (claim,) = source.claimed.values()
+    assert claim.position == 2
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.done, "done")
+    assert rig.ledger().accepted == 5
+    assert rig.depth(QUEUE) == 5 + 2  # the second batch twice
+
+
+@pytest.mark.parametrize("point", ["in: tracked", "in: before done"])
+def test_a_death_before_done_is_no_repeat(rig: Rig, point: str) -> None:
+    """The same claim comes back: it is finished, not counted as a duplicate."""
+    source = rig.outside("source")
+    source.offer(lines(1, 2))
+    dies(poller(rig.bus(Point(point))))
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.done, "done")
+    ledger = rig.ledger()
+    assert (ledger.accepted, ledger.duplicate, ledger.repeats) == (2, 0, 0)
+
+
+def test_the_same_dropped_again_is_counted_and_set_aside(rig: Rig) -> None:
+    """Each of its records ends as a duplicate; the thing itself counts once, whatever dies."""
+    source = rig.outside("source")
+    source.offer(lines(1, 2))
+    drive(poller(bus := rig.bus()), lambda: len(source.done) == 1, "done")
+    source.offer(lines(1, 2))
+    for _ in range(3):
+        _lapse(bus)
+        dies(poller(bus := rig.bus(Point("in: before done"))))
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: len(source.done) == 2, "done")
+    ledger = rig.ledger()
+    assert (ledger.accepted, ledger.duplicate, ledger.repeats) == (4, 2, 1)
+    assert rig.depth(QUEUE) == 2
+
+
+def test_a_claim_that_another_began_and_lost_is_no_repeat(rig: Rig) -> None:
+    """Somebody moved the file out and in again: its records keep their ids, and a death before done changes nothing."""
+    source = rig.outside("source")
+    source.offer(lines(1, 2))
+    dies(poller(rig.bus(Point("in: tracked"))))
+    (first,) = source.claimed.values()
+    source.claimed.clear()
+    source.offer(lines(1, 2))
+    source.waiting[0].time = first.time
+    for point in ("in: before done", ""):
+        bus = rig.bus(Point(point))
+        _lapse(bus)
+        if point:
+            dies(poller(bus))
+        else:
+            drive(poller(bus), lambda: source.done, "done")
+    ledger = rig.ledger()
+    assert (ledger.accepted, ledger.duplicate, ledger.repeats) == (2, 0, 0)
+
+
+def test_the_same_may_come_again_where_the_endpoint_says_so(rig: Rig) -> None:
+    """`duplicate: none`: ids then belong to the claim."""
+    _receive(rig, "duplicate: none")
+    source, bus = rig.outside("source"), rig.bus()
+    for _ in range(2):
+        source.offer(lines(1))
+    drive(poller(bus), lambda: len(source.done) == 2, "done")
+    assert rig.ledger().accepted == 2
+    assert rig.depth(QUEUE) == 2
+
+
+# --- what cannot be read ------------------------------------------------------------------------------------------
+
+
+def _unreadable(rig: Rig) -> None:
+    rig.write("contracts/order/v1.json", "{}")
+    rig.write(
+        "endpoints/source.yaml",
+        """\
+        endpoint: source
+        adapter: scripted
+        format: {csv: {delimiter: ";", columns: {number: {decimal: ","}}}}
+        receive: {contract: order/v1, poll: 10ms}
+        """,
+    )
+
+
+def test_what_cannot_be_read_at_all_is_rejected_and_parked(rig: Rig) -> None:
+    """Once; dropped again it is a duplicate; and the next thing is read."""
+    _unreadable(rig)
+    source, bus = rig.outside("source"), rig.bus()
+    for content in (b"a;b\n1;2\n", b"number;key\n1;no-1\n", b"a;b\n1;2\n"):
+        source.offer(content)
+    drive(poller(bus), lambda: len(source.done) + len(source.rejected) == 3, "all are seen to")
+    assert [reason != "" for _, reason in source.rejected] == [True]
+    assert [row.kind for row in rig.parked()] == ["decode"]
+    ledger = rig.ledger()
+    assert (ledger.accepted, ledger.duplicate, ledger.repeats) == (3, 1, 1)
+
+
+def test_a_format_that_breaks_down_rejects_its_content(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours that the content brings about would otherwise come back at every poll."""
+    source, bus = rig.outside("source"), rig.bus()
+    real = bus.formats["source"].read
+
+    def read(stream: BinaryIO) -> Any:
+        yield from real(stream)
+        raise ZeroDivisionError("a bug, says the test")
+
+    monkeypatch.setattr(bus.formats["source"], "read", read)
+    source.offer(lines(1, 2))
+    drive(poller(bus), lambda: source.rejected, "it is rejected")
+    assert [row.kind for row in rig.parked()] == ["internal"]
+    assert rig.ledger().accepted == 1
+
+
+class Unopened(MemoryClaim):
+    """Content on a disk that fails."""
+
+    trouble: Exception = OSError("input/output error")
+
+    def open(self) -> BinaryIO:
+        if self.trouble:
+            raise self.trouble
+        return BytesIO(self.content)
+
+
+@pytest.mark.parametrize("trouble", [OSError("input/output error"), Unreachable("the share is gone")])
+def test_a_stream_that_fails_does_not_hold_up_the_others(
+    rig: Rig, trouble: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays claimed, is named once, and is read when it can be; nothing is rejected meanwhile."""
+    said: list[str] = []
+    monkeypatch.setattr(module.log, "warning", lambda event, **more: said.append(str(more)), raising=False)
+    source, bus = rig.outside("source"), rig.bus()
+    bad = Unopened(lines(1), "bad")
+    bad.trouble = trouble
+    source.waiting.append(bad)
+    source.offer(lines(2))
+    worker = poller(bus)
+    drive(worker, lambda: source.done, "the good one is done")
+    for _ in range(3):
+        worker.cycle()
+    assert (list(source.claimed), source.rejected) == ([bad.id], [])
+    assert len(said) == 1
+    bad.trouble = None  # type: ignore[assignment]
+    drive(worker, lambda: len(source.done) == 2, "both are done")
+    assert rig.parked() == []
+
+
+def test_a_record_that_breaks_its_contract_is_parked_under_its_business_key(rig: Rig) -> None:
+    """That is how a person looks for it; its neighbours go on."""
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(b'{"number": "one", "key": "no-1"}\n' + lines(2))
+    drive(poller(bus), lambda: source.done, "done")
+    (row,) = rig.parked()
+    assert (row.kind, row.message.subject) == ("contract", "no-1")
+    assert rig.depth(QUEUE) == 1
+
+
+def test_a_record_whose_business_key_cannot_be_told_is_parked(rig: Rig) -> None:
+    """The expression fails for this document; it does not stop the file."""
+    rig.write("contracts/order/v1.json", '{"type": "object", "properties": {"key": {}}, "x-subject": "$number(key)"}')
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(b'{"key": "x"}\n{"key": "7"}\n')
+    drive(poller(bus), lambda: source.done, "done")
+    assert [row.kind for row in rig.parked()] == ["expression"]
+    assert rig.depth(QUEUE) == 1
+
+
+# --- broker, store, others ----------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_parks_nothing(rig: Rig) -> None:
+    """The claim stays where it is, and goes on when there is room."""
+    bus = rig.bus(prepare=False)
+    bus.broker.declare(Topology((Queue(QUEUE, limit=2),)))
+    bus.prepare()
+    source, worker = rig.outside("source"), poller(bus)
+    source.offer(lines(1, 2))
+    source.offer(lines(3))
+    drive(worker, lambda: len(source.done) == 1, "the first is in")
+    with pytest.raises(module.EsbError, match="takes no more"):
+        worker.cycle()
+    assert (rig.parked(), rig.ledger().accepted) == ([], 2)
+    bus.broker.purge(QUEUE)
+    drive(worker, lambda: len(source.done) == 2, "the second is in")
+
+
+def test_polls_stop_while_the_store_is_down(rig: Rig) -> None:
+    """Nothing is claimed; what was claimed stays, and goes on afterwards."""
+    source, bus = rig.outside("source"), rig.bus()
+    worker = poller(bus)
+    source.offer(lines(1))
+    with store_down(bus) as tries:
+        drive(worker, lambda: tries[0] > 3, "it keeps asking")
+        assert len(source.waiting) == 1
+    drive(worker, lambda: source.done, "done")
+    assert rig.ledger().accepted == 1
+
+
+def test_stopping_in_the_middle_leaves_the_rest_for_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the batch under way; the next poller goes on behind it."""
+    small_batches(monkeypatch)
+    source, bus = rig.outside("source"), rig.bus()
+    worker = poller(bus)
+    source.offer(lines(1, 2, 3, 4, 5))
+    enter = worker._door.enter
+    worker._door.enter = lambda *a, **m: (enter(*a, **m), worker.stopping.set())[0]  # type: ignore[method-assign]
+    worker.cycle()
+    worker.finish()
+    assert ([claim.position for claim in source.claimed.values()], rig.depth(QUEUE)) == ([2], 2)
+    drive(poller(rig.bus()), lambda: source.done, "done")
+    assert rig.depth(QUEUE) == 5
+
+
+def test_only_one_of_two_processes_polls(rig: Rig) -> None:
+    """Until it stops, or falls silent."""
+    source = rig.outside("source")
+    first, second = poller(rig.bus()), poller(rig.bus())
+    first.cycle()
+    source.offer(lines(1))
+    for _ in range(3):
+        second.cycle()
+    assert len(source.waiting) == 1
+    first.finish()
+    drive(second, lambda: source.done, "done")
+
+
+def test_a_poller_that_lost_its_lease_stops_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The heir goes on; the one before it does not tell the source that all is done."""
+    small_batches(monkeypatch)
+    source, bus, other = rig.outside("source"), rig.bus(), rig.bus()
+    worker = poller(bus)
+    source.offer(lines(1, 2, 3))
+    enter = worker._door.enter
+
+    def robbed(*arguments: Any, **more: Any) -> None:
+        enter(*arguments, **more)
+        _lapse(bus)
+        with other.store.transaction() as t:
+            t.leases.acquire(worker.name, other.context.owner, 60)
+
+    worker._door.enter = robbed  # type: ignore[method-assign]
+    worker.cycle()
+    assert source.done == []
+    drive(poller(other), lambda: source.done, "done")
+    assert rig.ledger().accepted == 3
+
+
+def test_a_poller_thread_ends_when_it_is_told(rig: Rig) -> None:
+    """Also one that polls once an hour."""
+    _receive(rig, "poll: 1h")
+    worker = poller(rig.bus())
+    worker.start()
+    until(lambda: worker._fence, "it has polled")
+    worker.stop()
+    worker.join(5)
+    assert not worker.is_alive()
+
+
+def _receive(rig: Rig, text: str) -> None:
+    rig.write(
+        "endpoints/source.yaml",
+        f"""\
+        endpoint: source
+        adapter: scripted
+        format: {{json: {{records: lines}}}}
+        receive: {{contract: order/v1, {text if "poll" in text else "poll: 10ms, " + text}}}
+        """,
+    )
+
+
+def _lapse(bus: Any) -> None:
+    """The lease of whoever polled before has run out."""
+    with bus.store.transaction() as t:
+        t.connection.run("UPDATE leases SET expires_at = 0")
