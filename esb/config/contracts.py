@@ -102,6 +102,11 @@ def _report(error: Exception, file: str, text: str, schemas: Mapping[str, Any], 
     if isinstance(error, ExpressionError):
         report.at(_spot(text, file, "/x-subject"), "bad-expression", _capital(str(error)))
         return
+    broken = _broken_rule(json.loads(text))
+    if broken is not None:
+        path, sentence = broken
+        report.at(_value(text, file).at(*path), "bad-contract", f"This is no JSON Schema: {sentence}.")
+        return
     message = re.sub(r"^contract \S+ (is not)", r"this \1", str(error))
     message = re.sub(r"^contract \S+: ", "", message)
     match = re.search(r"at (/\S*?):? ", message + " ")
@@ -111,15 +116,32 @@ def _report(error: Exception, file: str, text: str, schemas: Mapping[str, Any], 
     report.at(spot, "unknown-contract" if missing else "bad-contract", _capital(message), hint=hint)
 
 
+def _broken_rule(schema: dict[str, Any]) -> tuple[list[str | int], str] | None:
+    """Where a schema breaks the rules of JSON Schema itself, and how; None when it keeps them.
+
+    The reference implementation judges here, for it points at the deepest cause. Imported late: a sound directory
+    never needs it, and it is slow to load.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema))
+    return (list(error.absolute_path), error.message) if error is not None else None
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _spot(text: str, file: str, pointer: str) -> Spot:
     """The value at a JSON pointer, with its place: JSON is YAML, once its tabs are spaces."""
-    found = documents(text.replace("\t", " "), file, [])
     parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    return root(found[0] if found else None, file).at(*[int(p) if p.isdecimal() else p for p in parts])
+    return _value(text, file).at(*[int(p) if p.isdecimal() else p for p in parts])
+
+
+def _value(text: str, file: str) -> Spot:
+    found = documents(text.replace("\t", " "), file, [])
+    return root(found[0] if found else None, file)
 
 
 def _key_place(text: str, file: str, key: str) -> Place:
