@@ -5,6 +5,7 @@ SQLAlchemy hands every error of a driver to :func:`translate` (its ``handle_erro
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -28,6 +29,11 @@ _HELP = {
     "53100": "free space on the database server's disk; the bus goes on by itself",
     "53300": "raise max_connections of the server, or run fewer processes",
 }
+# A connection that fails has no SQLSTATE. Where the server speaks another language, it counts as down: we wait.
+_LOCKED_OUT = re.compile(
+    r'FATAL: .*(password authentication failed|no pg_hba\.conf entry|(role|database) ".*" (is not|does not exist))'
+    "|no password supplied"
+)
 _SQLITE = {
     sqlite3.SQLITE_FULL: "the disk is full: free space; the bus goes on by itself",
     sqlite3.SQLITE_BUSY: "another process keeps it locked: look for one that hangs; trying again may help",
@@ -103,6 +109,8 @@ def _server(error: BaseException, database: str) -> Exception:
         return failure
     if state.startswith(_REFUSED) or (not state and isinstance(error, psycopg.DataError)):
         return RowRefused(f"{database} refuses a row {text}; the row has to be cleaned or set aside")
+    if not state and _LOCKED_OUT.search(str(error)):
+        return StoreError(f"{database} does not let us in ({_said(error)}): {_HELP['28']}")
     if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return StoreDown(f"{database} cannot be reached {text}: check that the server runs and `database:` is right")
     return StoreError(f"{database} refused a statement {text}")

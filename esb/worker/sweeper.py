@@ -52,6 +52,7 @@ class Sweeper(Worker):
         self._context = context
         self._publisher: Publisher | None = None
         self._pruned_at = 0.0
+        self._fences: dict[str, int] = {}  # of the tasks that are ours now
 
     def cycle(self) -> None:
         relayed, fired = self._relay(), self._fire()
@@ -65,7 +66,11 @@ class Sweeper(Worker):
             self._publisher = None
 
     def finish(self) -> None:
-        self.recover()
+        """Let the tasks go at once: as long as we hold one, we count as alive."""
+        self._quietly(self.recover)
+        with self._context.store.transaction() as t:
+            for task, fence in self._fences.items():
+                t.leases.release(task, self._context.owner, fence)
 
     def _relay(self) -> bool:
         with self._context.store.transaction() as t:
@@ -113,7 +118,10 @@ class Sweeper(Worker):
 
     def _leads(self, t: Transaction, task: str) -> bool:
         """Is this the one process that does it now? No longer than a heartbeat: it would keep a dead owner alive."""
-        return t.leases.acquire(task, self._context.owner, self._context.definition.config.worker.lease) is not None
+        ttl = self._context.definition.config.worker.lease
+        fence = t.leases.acquire(task, self._context.owner, ttl)
+        self._fences[task] = fence or 0
+        return fence is not None
 
 
 def _outgoing(row: Dispatch | Timer) -> Outgoing:
