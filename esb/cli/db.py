@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from esb.cli.common import bus_directory, directory, json_output, print_json, told
+from esb.cli.common import FAILED, bus_directory, directory, json_output, print_json, told
 
 if TYPE_CHECKING:
     from esb.store import Store
@@ -22,12 +25,12 @@ def command() -> None:
 @told
 def upgrade(root: str, env: str | None) -> None:
     """Bring the tables to what this version needs. Stop the bus first when it is an older version."""
-    store = _open(root, env)
-    before, head = store.revision()
-    if before == head:
-        click.echo(f"{store.name} is at {head} already", err=True)
-        return
-    store.migrate()
+    with _opened(root, env) as store:
+        before, head = store.revision()
+        if before == head:
+            click.echo(f"{store.name} is at {head} already", err=True)
+            return
+        store.migrate()
     click.echo(f"{store.name}: {before or 'empty'} -> {head}", err=True)
 
 
@@ -37,14 +40,14 @@ def upgrade(root: str, env: str | None) -> None:
 @told
 def status(root: str, env: str | None, as_json: bool) -> None:
     """Say which revision the tables have, and which one is needed."""
-    store = _open(root, env)
-    current, head = store.revision()
+    with _opened(root, env) as store:
+        current, head = store.revision()
     if as_json:
         print_json({"store": store.name, "current": current, "needed": head, "ok": current == head})
     else:
         click.echo(f"{store.name}: at {current or 'nothing'}, needed {head}")
     if current != head:
-        raise SystemExit(1)
+        sys.exit(FAILED)
 
 
 @command.command("prune")
@@ -57,15 +60,18 @@ def prune(root: str, env: str | None) -> None:
     from esb.cli.common import opened_store
     from esb.config import load_bus_config
 
-    _, config = load_bus_config(root, env)
+    _, config = load_bus_config(bus_directory(root), env)
     with opened_store(root, env) as store:
         for table, rows in sorted(store.prune(time.time(), config.retention).items()):
             click.echo(f"{table}: {rows} rows deleted", err=True)
 
 
-def _open(root: str, env: str | None) -> Store:
+@contextmanager
+def _opened(root: str, env: str | None) -> Iterator[Store]:
+    """The store, whatever its tables are."""
     from esb.config import load_bus_config
     from esb.store import open_store
 
     place, config = load_bus_config(bus_directory(root), env)
-    return open_store(config.database, place / config.data)
+    with closing(open_store(config.database, place / config.data)) as store:
+        yield store

@@ -161,7 +161,7 @@ def _groups(groups: Sequence[Group], as_json: bool) -> None:
         print_json(groups)
         return
     for g in groups:
-        when = moment(g.first) if g.first == g.last else f"{moment(g.first)} to {moment(g.last)}"
+        when = " to ".join(dict.fromkeys((moment(g.first), moment(g.last))))
         click.echo(click.style(f"{g.count:>6}  {g.kind} at {g.place}", bold=True) + f"  {when}")
         click.secho(f"        {g.error}", fg="red")
     click.echo(counted(len(groups), "cause") if groups else "nothing is parked", err=True)

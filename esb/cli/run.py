@@ -56,7 +56,9 @@ def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
         worker = definition.config.worker
         supervisor = Supervisor(_roles(definition, components, arguments), worker.drain, worker.memory)
         make_roles = partial(_roles, arguments=arguments)
-        supervisor.run(partial(_announce, supervisor, definition), watcher(dev, root, env, supervisor, make_roles))
+        supervisor.run(
+            partial(_announce, supervisor, definition.config.bus), watcher(dev, root, env, supervisor, make_roles)
+        )
 
 
 def _roles(definition: Definition, components: Components, arguments: Sequence[str]) -> list[Role]:
@@ -95,10 +97,12 @@ def _require_port(definition: Definition) -> None:
     bind(definition.config.http.host, definition.config.http.port).close()
 
 
-def _announce(supervisor: Supervisor, definition: Definition) -> None:
-    where = "".join(f"; {role.said['url']}" for role in supervisor.roles if "url" in role.said)
-    parts = f"{counted(len(definition.flows), 'flow')}, {counted(len(definition.endpoints), 'endpoint')}"
-    click.secho(f"bus {definition.config.bus!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
+def _announce(supervisor: Supervisor, name: str) -> None:
+    """What the roles reported themselves: after a reload that may be more than there was at the start."""
+    said = {key: value for role in supervisor.roles for key, value in role.said.items()}
+    parts = f"{counted(said['flows'], 'flow')}, {counted(said['endpoints'], 'endpoint')}"
+    where = f"; {said['url']}" if "url" in said else ""
+    click.secho(f"bus {name!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
 
 
 def run_bus(root: str, env: str | None) -> None:
@@ -110,7 +114,8 @@ def run_bus(root: str, env: str | None) -> None:
     definition, components = load(root, env)
     bus = composition.Bus(definition, components, point=point_from_environment())
     try:
-        composition.run(bus, told_to_stop(), report_ready)
+        sizes = {"flows": len(definition.flows), "endpoints": len(definition.endpoints)}
+        composition.run(bus, told_to_stop(), partial(report_ready, **sizes))
     finally:
         bus.close()
 
