@@ -1,0 +1,77 @@
+"""The command line as real processes, and conditions to wait for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 30.0  # seconds
+
+
+def until(condition: Callable[[], Any], what: str = "it") -> Any:
+    """The condition's value as soon as it is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come about within {PATIENCE:.0f} s"
+        time.sleep(0.02)
+    return value
+
+
+class Esb:
+    """One running command; what it says on both streams is collected in a file."""
+
+    def __init__(self, *arguments: object, env: Mapping[str, str] | None = None) -> None:
+        self._log = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115 - open as long as the process
+        command = [sys.executable, "-m", "esb.cli", *map(str, arguments)]
+        environment = {**os.environ, **(env or {})}
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
+
+    def __enter__(self) -> Esb:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def said(self) -> str:
+        return Path(self._log.name).read_text(encoding="utf-8")
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Until it has said something, so many times."""
+        try:
+            until(lambda: self.said.count(text) >= times, text)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self.said}") from None
+
+    def children(self) -> list[int]:
+        """The process ids of what it started."""
+        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(word) for word in text.split()]
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send a signal; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

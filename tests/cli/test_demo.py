@@ -1,0 +1,116 @@
+"""`esb demo`: the ledger comes out, the directory can be used again, and servers are clean or refused."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from processes import Esb, alive
+
+from esb.cli.fresh import definition_of, make_fresh
+from esb.errors import EsbError
+from esb.examples.retail.demo import start_systems
+from esb.message import create
+from esb.store import Hop, Status, Store, open_store
+
+Run = Callable[..., Result]
+Start = Callable[..., Esb]
+
+
+def test_demo_settles_and_can_be_run_again(tmp_path: Path, start: Start) -> None:
+    """Once: exit code 0, the ledger on stdout, progress and verdict on stderr. Then again, until Ctrl-C."""
+    place = tmp_path / "demo"
+    first = start("demo", "--once", "--tickets", 20, "--dir", place)
+    assert first.process.wait(60) == 0, first.said
+    assert "The ledger equals what the systems recorded" in first.said
+    assert "contract at in:pos" in first.said
+    assert "tickets: " in first.said
+    second = start("demo", "--tickets", 20, "--dir", place)
+    second.wait_for("Ctrl-C stops everything.")
+    [bus] = [pid for pid in second.children() if b"run" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    assert second.stop(signal.SIGINT) == 0
+    assert not alive(bus)
+
+
+def test_demo_leaves_other_directories_alone(tmp_path: Path, esb: Run) -> None:
+    """A directory with anything in it but an earlier demo is refused."""
+    (tmp_path / "thesis.txt").write_text("the only copy")
+    result = esb("demo", "--once", "--dir", tmp_path)
+    assert (result.exit_code, "not from a demo" in result.stderr) == (1, True)
+
+
+@pytest.fixture
+def database(postgresql: Any, tmp_path: Path) -> Iterator[tuple[Any, Store]]:
+    """The demo's definition on an empty PostgreSQL database, and its store."""
+    url = postgresql.database()
+    with start_systems(tmp_path / "demo", ports={}) as systems:
+        definition = definition_of(tmp_path / "demo", {**systems.env, "ESB_DATABASE": url})
+        with closing(open_store(url, tmp_path)) as store:
+            yield definition, store
+
+
+def used(store: Store, definition_hash: str, files: dict[str, str]) -> None:
+    """Leave something in the store, under a definition."""
+    message = create(b"{}", type="x", source="x")
+    hop = Hop(message_id=message.id, place="in:x", status=Status.ACCEPTED, correlation_id=message.id, type="x")
+    with store.transaction() as t:
+        t.definitions.activate(definition_hash, files)
+        t.tracking.record([hop])
+
+
+@pytest.mark.postgresql
+def test_earlier_demo_in_the_database_is_cleared(database: Any) -> None:
+    """The tables are made, and what a demo left in them is gone at the next one."""
+    definition, store = database
+    make_fresh(definition)
+    used(store, definition.hash, definition.files)
+    make_fresh(definition)
+    with store.reading() as t:
+        assert (t.tracking.ledger().accepted, t.definitions.active()) == (0, None)
+
+
+@pytest.mark.postgresql
+def test_running_demo_in_the_database_is_left_alone(database: Any) -> None:
+    """A lease of a poller says that a demo lives there."""
+    definition, store = database
+    make_fresh(definition)
+    used(store, definition.hash, definition.files)
+    with store.transaction() as t:
+        t.leases.acquire("poll pos", "somebody", 60.0)
+    with pytest.raises(EsbError, match="a demo runs on the database"):
+        make_fresh(definition)
+
+
+@pytest.mark.postgresql
+def test_other_bus_in_the_database_is_left_alone(database: Any) -> None:
+    """What another bus has stored is not ours to clear."""
+    definition, store = database
+    make_fresh(definition)
+    used(store, "other", {"esb.yaml": "bus: payroll\n"})
+    with pytest.raises(EsbError, match="holds another bus"):
+        make_fresh(definition)
+    with store.reading() as t:
+        assert len(t.tracking.find()) == 1
+
+
+@pytest.mark.rabbitmq
+def test_messages_of_others_in_the_queues_are_left_alone(rabbitmq: Any, tmp_path: Path) -> None:
+    """With nothing in the database that says otherwise, waiting messages may be anybody's."""
+    from esb.broker import open_broker
+    from esb.broker.port import Outgoing, Queue, Topology
+
+    url = rabbitmq.vhost()
+    with closing(open_broker(url, tmp_path)) as broker, start_systems(tmp_path / "demo", ports={}) as systems:
+        definition = definition_of(tmp_path / "demo", {**systems.env, "ESB_BROKER": url})
+        make_fresh(definition)
+        broker.declare(Topology((Queue("esb.endpoint.archive"),)))
+        with closing(broker.publisher()) as publisher:
+            publisher.publish([Outgoing(create(b"{}", type="x", source="x"), "esb.endpoint.archive")])
+        with pytest.raises(EsbError, match="1 messages wait"):
+            make_fresh(definition)
+        assert broker.depths(["esb.endpoint.archive"])["esb.endpoint.archive"].ready == 1

@@ -1,0 +1,282 @@
+"""Commands that look at a bus that has worked: messages, trace, failed, ledger, endpoints, flows, doctor, db."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from os import terminal_size
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+from click.testing import Result
+
+from esb.cli import common
+from esb.config import load_bus_config
+from esb.store import Store, open_store
+
+Run = Callable[..., Result]
+DOWN = "amqp://127.0.0.1:1/"
+NO_DATABASE = "postgresql://127.0.0.1:1/none"
+
+
+def data(result: Result) -> Any:
+    """What a command printed for programs."""
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def store_of(place: Path) -> Store:
+    return open_store("embedded", place / load_bus_config(place)[1].data)
+
+
+def parked_id(esb: Run, place: Path) -> str:
+    return str(data(esb("failed", "list", "-C", place, "--json"))[0]["message_id"])
+
+
+def test_messages_are_listed_newest_first(esb: Run, ran: Path) -> None:
+    """A table on stdout, the count on stderr; the same for programs with stable keys."""
+    result = esb("messages", "-C", ran)
+    head, *lines = result.stdout.splitlines()
+    assert head.split() == ["received", "subject", "type", "at", "status", "error", "message"]
+    assert result.stderr.startswith(f"{len(lines)} shown")
+    hops = data(esb("messages", "-C", ran, "--json"))
+    times = [hop["received_at"] for hop in hops]
+    assert times == sorted(times, reverse=True)
+    assert {"message_id", "place", "status", "subject", "correlation_id", "error", "detail"} <= hops[0].keys()
+
+
+def test_messages_are_filtered(esb: Run, ran: Path) -> None:
+    """By business key, id, place, type, status and age."""
+
+    def count(*arguments: str) -> int:
+        return len(data(esb("messages", "-C", ran, "--json", *arguments)))
+
+    assert count("O-1001") == 3
+    assert count("--at", "flow:orders") == 3
+    assert count("--at", "out:") == 4
+    assert count("--type", "order.received") == 2
+    assert count("--status", "filtered") == count("--status", "parked") == 1
+    assert count("--status", "parked", "--status", "filtered", "--since", "7d") == 2
+    assert count("-n", "2") == 2
+    assert count(parked_id(esb, ran)) == 1
+    assert count("nobody") == 0
+
+
+def test_messages_refuses_what_it_does_not_know(esb: Run, ran: Path) -> None:
+    """A status or a duration that is none is wrong usage, with what is right."""
+    assert "completed" in (status := esb("messages", "-C", ran, "--status", "lost")).stderr
+    assert "500ms" in (since := esb("messages", "-C", ran, "--since", "long")).stderr
+    assert status.exit_code == since.exit_code == 2
+
+
+def test_nothing_to_look_at_before_the_first_start(esb: Run, shop: Path) -> None:
+    """It says what to do, and looking makes no database."""
+    for line in ("messages", "ledger", "failed list", "trace x"):
+        result = esb(*line.split(), "-C", shop)
+        assert (result.exit_code, "start the bus with `esb run`" in result.stderr) == (1, True)
+    assert esb("flows", "-C", shop).exit_code == esb("endpoints", "-C", shop).exit_code == 0
+    assert esb("doctor", "-C", shop).exit_code == 0
+    assert not (shop / "data").exists()
+
+
+def test_journey_is_a_tree(esb: Run, ran: Path) -> None:
+    """Steps below their flow, what came of each below the step, status and detail aligned."""
+    lines = esb("trace", "-C", ran, "O-1001").stdout.splitlines()
+    assert lines[0].startswith("O-1001  ")
+    shape = [line.split("  completed")[0].rstrip() for line in lines[2:]]
+    assert shape == [
+        "└─ flow:orders",
+        "   ├─ filter  passed",
+        "   ├─ map:row-to-order",
+        "   ├─ send:orders-out.order",
+        "   │  └─ out:orders-out.order",
+        "   └─ publish:order.received/v1",
+        "      └─ flow:archive",
+        "         └─ send:archive.keep",
+        "            └─ out:archive.keep",
+    ]
+    assert lines[1].startswith("in:orders-in ")
+    assert len({line.index("completed") for line in lines if "completed" in line}) == 1
+    assert "written O-1001.json" in lines[6]
+
+
+def test_journey_shows_bodies_and_ids_when_asked(esb: Run, ran: Path) -> None:
+    """The document at each place once, indented under it; the message's id."""
+    text = esb("trace", "-C", ran, "O-1001", "--bodies", "--ids").stdout
+    assert text.count('"number": "1001"') == 1
+    assert text.count('"orderId": "O-1001"') == 3
+    hops = data(esb("trace", "-C", ran, "O-1001", "--json"))
+    assert all(hop["message_id"] in text for hop in hops)
+
+
+def test_journey_shows_an_error_in_its_place(esb: Run, ran: Path) -> None:
+    """Below the place where it happened; found by the beginning of its id, too."""
+    text = esb("trace", "-C", ran, parked_id(esb, ran)[:20]).stdout
+    assert "in:orders-in  parked" in text
+    assert "   contract: breaks contract order.row/v1: /sku" in text
+
+
+def test_journey_for_programs(esb: Run, ran: Path) -> None:
+    """Steps come decoded, bodies as text."""
+    hops = data(esb("trace", "-C", ran, "O-1001", "--json"))
+    flow = next(hop for hop in hops if hop["place"] == "flow:orders")
+    assert [step["step"] for step in flow["steps"]][:2] == ["filter", "map:row-to-order"]
+    assert set(flow["steps"][0]) == {"step", "kind", "outcome", "children", "part"}
+    assert json.loads(flow["body"])["number"] == "1001"
+
+
+def test_journey_of_nobody(esb: Run, ran: Path) -> None:
+    """Not found is exit code 3, and where to look."""
+    result = esb("trace", "-C", ran, "O-77")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "`esb messages` lists" in result.stderr
+
+
+def test_failed_are_listed_shown_and_grouped(esb: Run, ran: Path) -> None:
+    """The reason stands in each view; a place that has none gives an empty list."""
+    assert "breaks contract order.row/v1" in esb("failed", "list", "-C", ran).stdout
+    assert "     1  contract at in:orders-in" in esb("failed", "list", "-C", ran, "--groups").stdout
+    shown = esb("failed", "show", "-C", ran, parked_id(esb, ran)).stdout
+    assert "kind         contract" in shown
+    assert "Barbara Liskov" in shown
+    assert data(esb("failed", "list", "-C", ran, "--at", "out:archive", "--json")) == []
+    assert data(esb("failed", "list", "-C", ran, "--groups", "--json"))[0]["count"] == 1
+
+
+def test_failed_that_is_none(esb: Run, ran: Path) -> None:
+    """Neither shown nor retried nor discarded: exit code 3."""
+    assert [esb("failed", act, "-C", ran, "nobody").exit_code for act in ("show", "retry", "discard")] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("act", ["retry", "discard"])
+def test_acting_on_failed_needs_a_selection_and_a_yes(esb: Run, ran: Path, act: str) -> None:
+    """Without a selection it is wrong usage; where nobody can be asked, a group needs --yes."""
+    assert esb("failed", act, "-C", ran).exit_code == 2
+    result = esb("failed", act, "-C", ran, "--kind", "contract", input="")
+    assert (result.exit_code, "add --yes" in result.stderr) == (1, True)
+    assert len(data(esb("failed", "list", "-C", ran, "--json"))) == 1
+
+
+@pytest.mark.parametrize(
+    "selection", [["--kind", "contract", "--yes"], ["--at", "in:orders-in", "--yes"], ["--all", "--yes"], []]
+)
+@pytest.mark.parametrize("act", ["retry", "discard"])
+def test_acts_are_audited(esb: Run, ran: Path, act: str, selection: list[str]) -> None:
+    """By kind, by place, all, or by id: it is gone from the list, and the audit has who and why."""
+    selection = selection or [parked_id(esb, ran)]
+    assert esb("failed", act, "-C", ran, *selection, "--why", "the supplier called").exit_code == 0
+    assert data(esb("failed", "list", "-C", ran, "--json")) == []
+    with store_of(ran).reading() as t:
+        [entry] = t.audit.list()
+    assert (entry.act, entry.reason, bool(entry.who)) == (act, "the supplier called", True)
+
+
+def test_ledger_adds_up(esb: Run, ran: Path) -> None:
+    """For people with the parked by reason, for programs as numbers."""
+    assert "       1  contract at in:orders-in" in esb("ledger", "-C", ran).stdout
+    ledger = data(esb("ledger", "-C", ran, "--json"))
+    assert ledger["accepted"] == ledger["completed"] + ledger["filtered"] + ledger["parked"] == 4
+    assert (ledger["sent"], ledger["done"], ledger["settled"]) == (4, 4, True)
+
+
+def test_endpoints(esb: Run, ran: Path) -> None:
+    """What is registered with its figures, one by name, all asked for a sign of life; a typo is not found."""
+    rows = {row["endpoint"]: row for row in data(esb("endpoints", "-C", ran, "--json", "--test"))}
+    assert rows["orders-in"]["parked"] == 1
+    assert rows["archive"]["breaker"] == "closed"
+    assert all(row["check"]["ok"] for row in rows.values())
+    assert "orders-out" not in esb("endpoints", "-C", ran, "archive").stdout
+    result = esb("endpoints", "-C", ran, "archve")
+    assert (result.exit_code, "did you mean 'archive'?" in result.stderr) == (3, True)
+    assert {kind["kind"] for kind in data(esb("endpoints", "--kinds", "--json"))} >= {"file", "http"}
+
+
+def test_endpoint_that_does_not_answer(esb: Run, ran: Path) -> None:
+    """Its row says why; exit code 1."""
+    text = (
+        "endpoint: far\nadapter: http\nsettings: {url: 'http://127.0.0.1:1', check: /}\noperations: {go: {post: /}}\n"
+    )
+    (ran / "endpoints" / "far.yaml").write_text(text)
+    result = esb("endpoints", "-C", ran, "far", "--test")
+    assert (result.exit_code, "FAILED: " in result.stdout) == (1, True)
+    assert esb("doctor", "-C", ran).exit_code == 1
+
+
+def test_flows(esb: Run, ran: Path) -> None:
+    """Figures of all, the steps of one; a typo is not found."""
+    rows = {row["flow"]: row for row in data(esb("flows", "-C", ran, "--json"))}
+    assert (rows["orders"]["completed"], rows["orders"]["filtered"]) == (2, 1)
+    assert "  map:row-to-order\n" in esb("flows", "-C", ran, "orders").stdout
+    result = esb("flows", "-C", ran, "order")
+    assert (result.exit_code, "did you mean 'orders'?" in result.stderr) == (3, True)
+
+
+def test_flows_while_broker_and_database_are_down(esb: Run, ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be had is shown; what cannot is said on stderr."""
+    monkeypatch.setenv("ESB_BROKER", DOWN)
+    monkeypatch.setenv("ESB_DATABASE", NO_DATABASE)
+    result = esb("flows", "-C", ran)
+    assert (result.exit_code, "orders-in" in result.stdout) == (0, True)
+    assert "no queue depths: cannot connect to RabbitMQ" in result.stderr
+    assert "no figures: the store postgresql://127.0.0.1:1/none cannot be reached" in result.stderr
+
+
+def test_doctor(esb: Run, ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is well; then the broker and the database are down, and both are named."""
+    assert {check["state"] for check in data(esb("doctor", "-C", ran, "--json"))} == {"ok"}
+    monkeypatch.setenv("ESB_BROKER", DOWN)
+    monkeypatch.setenv("ESB_DATABASE", NO_DATABASE)
+    result = esb("doctor", "-C", ran, "--json")
+    states = {check["subject"]: check["state"] for check in json.loads(result.stdout)}
+    assert (result.exit_code, states["broker"], states["database"]) == (1, "error", "error")
+
+
+def test_doctor_of_a_broken_bus(esb: Run, shop: Path) -> None:
+    """It sends people to `esb check`."""
+    (shop / "esb.yaml").write_text("buss: x\n")
+    result = esb("doctor", "-C", shop)
+    assert (result.exit_code, "1 error: run `esb check`" in result.stdout) == (1, True)
+
+
+def test_database_is_down(esb: Run, ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what was tried, on what, and what to look at."""
+    monkeypatch.setenv("ESB_DATABASE", NO_DATABASE)
+    for line in ("messages", "trace x", "ledger", "failed list", "db status", "db upgrade"):
+        result = esb(*line.split(), "-C", ran)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+        assert "check that the server runs and `database:` is right" in result.stderr
+
+
+def test_db(esb: Run, shop: Path) -> None:
+    """An empty database is told (exit code 1), made, and told again; pruning it deletes nothing."""
+    assert esb("db", "status", "-C", shop).exit_code == 1
+    assert "empty -> " in esb("db", "upgrade", "-C", shop).stderr
+    assert "already" in esb("db", "upgrade", "-C", shop).stderr
+    status = data(esb("db", "status", "-C", shop, "--json"))
+    assert (status["ok"], status["current"]) == (True, status["needed"])
+    assert ": 0 rows deleted" in esb("db", "prune", "-C", shop).stderr
+
+
+def test_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Times lose their date, errors their end, ids what is not needed to find them; a pipe gets everything."""
+    head = ("received", "error", "message")
+    row = ("2026-01-31 12:00:00", "something went wrong at length", "01a1fd43-be29-85ea-87dd-6fe0a6c1b970")
+    shrink = (("error", 10), ("message", 18), ("received", 8))
+    common.print_table(head, [row], shrink=shrink)
+    wide = capsys.readouterr().out
+    assert all(cell in wide for cell in row)
+    monkeypatch.setattr(common, "get_terminal_size", lambda: terminal_size((40, 20)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    common.print_table(head, [row], shrink=shrink)
+    assert click.unstyle(capsys.readouterr().out).splitlines()[1] == "12:00:00  something…  01a1fd43-be29-85ea"
+
+
+def test_json_is_stable(esb: Run, ran: Path) -> None:
+    """Each read gives JSON that another decoder reads, too."""
+    lines = ("messages", "trace O-1001", "failed list", "ledger", "endpoints", "flows", "doctor", "db status")
+    for line in lines:
+        assert msgspec.json.decode(esb(*line.split(), "-C", ran, "--json").stdout)

@@ -1,0 +1,268 @@
+"""`esb run` as real processes: start, kill, stop, reload."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import Result
+from processes import Esb, alive, until
+
+from esb.cli import logs
+from esb.cli.supervisor import LONGEST_PAUSE, Role, Supervisor, pause_after
+
+Run = Callable[..., Result]
+Start = Callable[..., Esb]
+HTTP = "endpoint: shop\nadapter: http\nreceive: {contract: order.row/v1}\n"
+
+
+def serving(place: Path, port: int) -> None:
+    """Let the bus listen for orders over HTTP, too."""
+    (place / "endpoints" / "shop.yaml").write_text(HTTP)
+    (place / "flows" / "online.yaml").write_text("flow: online\nfrom: shop\nsteps: [{filter: 'false'}]\n")
+    with (place / "esb.yaml").open("a") as file:
+        file.write(f"http: {{port: {port}}}\n")
+
+
+@pytest.fixture
+def taken() -> Any:
+    """A port that somebody else has."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_roles_are_restarted_and_stop_in_order(shop: Path, start: Start) -> None:
+    """A killed role comes back by itself, with a word on stderr; Ctrl-C ends all of it, with exit code 0."""
+    with (shop / "esb.yaml").open("a") as file:
+        file.write("worker: {lease: 3s}\n")  # after so long the second role may poll where the dead one did
+    bus = start("run", "-C", shop)
+    bus.wait_for("bus 'my-bus' is running: 2 flows, 3 endpoints; Ctrl-C stops it")
+    [role] = bus.children()  # nothing serves HTTP: no web role
+    os.kill(role, signal.SIGKILL)
+    bus.wait_for('"event": "role died"')
+    [second] = until(bus.children)
+    assert second != role
+    shutil.copy(shop / "samples" / "orders.csv", shop / "inbox" / "orders.csv")
+    until(lambda: len(list(shop.glob("outbox/*.json"))) == 2, "the second role's work")
+    assert bus.stop() == 0
+    assert not alive(second)
+    assert len(bus.said.splitlines()) == 2  # readiness, and the death; nothing about the stop
+
+
+def test_roles_end_with_their_supervisor(shop: Path, start: Start) -> None:
+    """kill -9 of the supervisor leaves nothing behind, and its lock is free."""
+    bus = start("run", "-C", shop)
+    bus.wait_for("is running")
+    [role] = bus.children()
+    bus.kill()
+    until(lambda: not alive(role), "the role's end")
+    again = start("run", "-C", shop)
+    again.wait_for("is running")
+    assert again.stop(signal.SIGTERM) == 0
+
+
+def test_second_supervisor_is_refused(shop: Path, start: Start, esb: Run) -> None:
+    """Two supervisors in one directory would double every role; the error names the first one."""
+    bus = start("run", "-C", shop)
+    bus.wait_for("is running")
+    result = esb("run", "-C", shop)
+    assert result.exit_code == 1
+    assert f"runs already (process {bus.pid})" in result.stderr
+    assert "esb run --role bus" in result.stderr
+
+
+def test_stop_during_the_start(shop: Path, start: Start) -> None:
+    """Ctrl-C before the bus is ready ends it as cleanly."""
+    bus = start("run", "-C", shop)
+    [role] = until(bus.children)
+    assert bus.stop() == 0
+    assert not alive(role)
+    assert "Traceback" not in bus.said
+
+
+def test_taken_port_is_seen_at_once(shop: Path, esb: Run, taken: int) -> None:
+    """The error names the port and the setting; no role is started in vain."""
+    serving(shop, taken)
+    result = esb("run", "-C", shop)
+    assert result.exit_code == 1
+    assert f"cannot listen on 127.0.0.1, port {taken}" in result.stderr
+    assert "http.port" in result.stderr
+
+
+def test_web_role_tells_its_address(shop: Path, start: Start) -> None:
+    """Where an endpoint serves, there are two roles, and readiness says where they listen."""
+    serving(shop, 0)
+    bus = start("run", "-C", shop)
+    bus.wait_for("; http://127.0.0.1:")
+    assert len(bus.children()) == 2
+    assert bus.stop() == 0
+
+
+def test_findings_keep_it_from_starting(shop: Path, esb: Run) -> None:
+    """The finding with its line, on stderr."""
+    (shop / "flows" / "archive.yaml").write_text("flow: archive\nfrom: nowhere\nsteps: []\n")
+    result = esb("run", shop)
+    assert result.exit_code == 1
+    assert "flows/archive.yaml:2:7: error [unknown-endpoint]" in result.stderr
+
+
+def test_broker_is_down(shop: Path, start: Start) -> None:
+    """The role waits for it and says so, without a stack trace; Ctrl-C works meanwhile."""
+    bus = start("run", "-C", shop, env={"ESB_BROKER": "amqp://127.0.0.1:1/"})
+    bus.wait_for("waiting for broker and store")
+    assert "cannot connect to RabbitMQ at amqp://127.0.0.1:1/" in bus.said
+    assert bus.stop() == 0
+    assert "Traceback" not in bus.said
+
+
+def test_role_that_keeps_dying(capfd: pytest.CaptureFixture[str]) -> None:
+    """Each death is told with how it came, and is followed by a longer pause."""
+    logs.configure("supervisor")
+    try:
+        role = Role("broken", [sys.executable, "-c", "raise SystemExit(3)"])
+        said = ""
+
+        def dies(times: int) -> bool:
+            nonlocal said
+            role.revive()
+            said += capfd.readouterr().err
+            return said.count("role died") == times
+
+        until(lambda: dies(3))
+    finally:
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+    deaths = [json.loads(line) for line in said.splitlines()]
+    assert [death["ended"] for death in deaths] == ["exit code 3"] * 3
+    assert [death["restart_in"] for death in deaths] == [0.4, 0.8, 1.6]
+
+
+def test_pauses_grow_and_end() -> None:
+    """None after a first long life, then doubling, never longer than half a minute."""
+    assert [pause_after(n) for n in (0, 1, 2, 3)] == [0.0, 0.4, 0.8, 1.6]
+    assert pause_after(1000) == LONGEST_PAUSE
+
+
+def test_role_that_does_not_stop_is_killed() -> None:
+    """A role deaf to SIGTERM is killed when its time is over."""
+    deaf = (
+        "import signal,os; signal.signal(15, signal.SIG_IGN); os.write(int(os.environ['ESB_READY_FD']), b'{\"a\":1}')"
+    )
+    role = Role("deaf", [sys.executable, "-c", deaf + "; signal.pause(); signal.pause()"])
+    supervisor = Supervisor([role], drain=-5.0, memory=1024**3)
+    pids: list[int] = []
+
+    def stop() -> None:
+        pids.append(role.pid)
+        supervisor.stop()
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        supervisor.run(stop)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert not alive(pids[0])
+
+
+def test_good_change_is_taken_up(shop: Path, start: Start) -> None:
+    """Under --dev a changed file restarts the roles, also with one that was not there before."""
+    bus = start("run", "--dev", "-C", shop)
+    bus.wait_for("is running")
+    [before] = bus.children()
+    serving(shop, 0)
+    bus.wait_for("changed: reloading")
+    bus.wait_for("3 flows, 4 endpoints; http://127.0.0.1:")
+    assert before not in bus.children()
+    assert len(bus.children()) == 2
+
+
+def test_bad_change_is_shown_and_left_out(shop: Path, start: Start) -> None:
+    """The finding with its line; the bus goes on as it was, and takes the next good change."""
+    bus = start("run", "--dev", "-C", shop)
+    bus.wait_for("is running")
+    role = bus.children()
+    file = shop / "flows" / "archive.yaml"
+    good = file.read_text()
+    file.write_text(good.replace("steps:", "stepps:"))
+    bus.wait_for("flows/archive.yaml changed, but has findings: the bus goes on as it was")
+    assert "Did you mean 'steps'?" in bus.said
+    assert "      | ^" in bus.said
+    assert bus.children() == role
+    file.write_text(good + "# better\n")
+    bus.wait_for("flows/archive.yaml changed: reloading")
+
+
+def test_logs_are_readable_on_a_terminal(shop: Path) -> None:
+    """On a terminal a line for people, no JSON."""
+    master, slave = pty.openpty()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(slave, 2)
+        os.environ["ESB_BROKER"] = "amqp://127.0.0.1:1/"
+        os.execvp(sys.executable, [sys.executable, "-m", "esb.cli", "run", "-C", str(shop)])
+    os.close(slave)
+    text = b""
+    while b"waiting for broker" not in text:
+        text += os.read(master, 4096)
+    os.kill(pid, signal.SIGINT)
+    os.waitpid(pid, 0)
+    assert b'"event"' not in text
+    assert b"again_in" in text
+
+
+def test_log_level(shop: Path, start: Start) -> None:
+    """With --log-level error a death that mends itself is not worth a line."""
+    bus = start("run", "-C", shop, "--log-level", "error")
+    bus.wait_for("is running")
+    [role] = bus.children()
+    os.kill(role, signal.SIGKILL)
+    until(lambda: bus.children() and bus.children() != [role])
+    assert bus.stop() == 0
+    assert len(bus.said.splitlines()) == 1
+
+
+def test_send(shop: Path, start: Start, esb: Run) -> None:
+    """To an endpoint from a file and from standard input, to an event; --wait shows the journey and judges it."""
+    bus = start("run", "-C", shop)
+    bus.wait_for("is running")
+    row = "number,customer,sku,quantity,price,note\n7,Ada,MUG-1,1,7.95,\n"
+    result = esb("send", "-C", shop, "orders-in", "--wait", input=row)
+    assert (result.exit_code, "out:orders-out.order" in result.stdout) == (0, True)
+    [id] = esb("send", "-C", shop, "orders-in", shop / "samples" / "orders.csv").stdout.split()
+    until(lambda: esb("trace", "-C", shop, id).exit_code == 0, "a trace")
+    order = next(shop.glob("outbox/*.json")).read_bytes()
+    assert set(json.loads(esb("send", "-C", shop, "order.received/v1", "--json", input=order).stdout)) == {"id"}
+    bad = esb("send", "-C", shop, "orders-in", "--wait", "--json", input=row.replace("MUG-1", ""))
+    assert (bad.exit_code, json.loads(bad.stdout)[0]["status"]) == (1, "parked")
+
+
+def test_send_to_nobody(shop: Path, esb: Run) -> None:
+    """A typo is not found and names the nearest; what breaks the contract does not leave; no subscriber, no sending."""
+    assert "did you mean 'orders-in'?" in (typo := esb("send", "-C", shop, "orders-inn", input="x")).stderr
+    assert "did you mean" in (version := esb("send", "-C", shop, "order/v2", input="{}")).stderr
+    assert (typo.exit_code, version.exit_code) == (3, 3)
+    assert "breaks contract order.received/v1" in esb("send", "-C", shop, "order.received/v1", input="[]").stderr
+    row = '{"number": "1", "customer": "A", "sku": "B", "quantity": 1, "price": 1, "note": ""}'
+    result = esb("send", "-C", shop, "order.row/v1", input=row)
+    assert (result.exit_code, "no flow subscribes to it" in result.stderr) == (1, True)
+
+
+@pytest.mark.postgresql
+def test_database_without_tables_is_refused(shop: Path, esb: Run, postgresql: Any, monkeypatch: Any) -> None:
+    """On PostgreSQL nothing is migrated by itself: the error names the command, and the command helps."""
+    monkeypatch.setenv("ESB_DATABASE", postgresql.database())
+    result = esb("run", "-C", shop)
+    assert (result.exit_code, "run `esb db upgrade`" in result.stderr) == (1, True)
+    assert esb("db", "upgrade", "-C", shop).exit_code == 0
+    assert esb("db", "status", "-C", shop).exit_code == 0
