@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from esb.formats.csv import CsvFormat
+from esb.formats.fixed import FixedWidthFormat
 from esb.formats.json import JsonFormat
 from esb.formats.xml import XmlFormat
 from esb.ports import Format
 
-FORMATS: Mapping[str, type[Format]] = MappingProxyType({kind.kind: kind for kind in (CsvFormat, JsonFormat, XmlFormat)})
+FORMATS: Mapping[str, type[Format]] = MappingProxyType(
+    {kind.kind: kind for kind in (CsvFormat, FixedWidthFormat, JsonFormat, XmlFormat)}
+)

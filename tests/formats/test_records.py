@@ -92,4 +92,6 @@ def test_raw_of_a_csv_group_is_readable_again():
 
 def test_registry():
     """Formats are found by the word used in YAML."""
-    assert {kind: format.kind for kind, format in FORMATS.items()} == {name: name for name in ("csv", "json", "xml")}
+    assert {kind: format.kind for kind, format in FORMATS.items()} == {
+        name: name for name in ("csv", "fixed_width", "json", "xml")
+    }
