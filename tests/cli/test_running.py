@@ -255,11 +255,6 @@ def test_send_judges_the_journey(shop: Path, start: Start, esb: Run) -> None:
     assert (bad.exit_code, json.loads(bad.stdout)[0]["status"]) == (1, "parked")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="opening a second connection, the embedded broker opens and closes its file beside SQLite, which drops the "
-    "process's locks: the next process that closes takes itself for the last and deletes the log of the running bus",
-)
 def test_send_leaves_the_running_bus_its_log(shop: Path, start: Start, esb: Run) -> None:
     """What is sent from another process reaches the bus the second time, too: both read one write-ahead log."""
     bus = start("run", "-C", shop)

@@ -63,8 +63,13 @@ class Database:
         self._lock = threading.RLock()
         self._closed = False
         with translated("open the embedded broker", path):
-            # Made here, since SQLite would let everybody read it; its log takes over the permissions.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Made here, since SQLite would let everybody read it; its log takes over the permissions. A file that is
+            # there stays unopened: closing it again would drop this process's POSIX locks on it, and the next other
+            # process to leave would take itself for the last one and delete the log under us.
+            try:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            except FileExistsError:
+                pass
             self._gate = Gate(path.with_suffix(".gate"))
             self.sql = sqlite3.connect(path, timeout=_BUSY / 1000, isolation_level=None, check_same_thread=False)
             with self._gate:
