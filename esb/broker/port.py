@@ -34,9 +34,9 @@ class Outgoing(msgspec.Struct, frozen=True):
 class Outcome(Enum):
     """What became of one publish."""
 
-    CONFIRMED = "confirmed"      # persistent, in at least one queue
-    RETURNED = "returned"        # no queue: a lost command, or an event nobody subscribed to
-    REFUSED = "refused"          # nacked or over the queue's limit: not in the queue, try later
+    CONFIRMED = "confirmed"  # persistent, in at least one queue
+    RETURNED = "returned"  # no queue: a lost command, or an event nobody subscribed to
+    REFUSED = "refused"  # nacked or over the queue's limit: not in the queue, try later
 
 
 class Delivery(msgspec.Struct, eq=False):
@@ -44,8 +44,8 @@ class Delivery(msgspec.Struct, eq=False):
 
     message: Message
     queue: str
-    token: Any                   # the implementation's: a delivery tag, a row id
-    redelivered: bool = False    # somebody took it before and did not settle: a suspect
+    token: Any  # the implementation's: a delivery tag, a row id
+    redelivered: bool = False  # somebody took it before and did not settle: a suspect
     properties: Mapping[str, str] = {}
 
 
@@ -61,7 +61,7 @@ class Queue(msgspec.Struct, frozen=True):
 
     name: str
     events: tuple[str, ...] = ()
-    limit: int = 0               # most messages waiting; 0: none. Beyond it publishing is REFUSED
+    limit: int = 0  # most messages waiting; 0: none. Beyond it publishing is REFUSED
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Topology(msgspec.Struct, frozen=True):
 
     queues: tuple[Queue, ...]
     delays: tuple[float, ...] = ()
-    stale: tuple[tuple[str, str], ...] = ()      # (queue, routing key)
+    stale: tuple[tuple[str, str], ...] = ()  # (queue, routing key)
 
 
 class Publisher(Protocol):
@@ -95,9 +95,7 @@ class Consumer(Protocol):
         """
         ...
 
-    def transfer(
-        self, batch: Sequence[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]
-    ) -> None:
+    def transfer(self, batch: Sequence[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
         """Publish the results of a batch, let ``commit`` record them, then settle what ``commit`` returns.
 
         The order is fixed: results are durable before ``commit`` runs, and nothing is settled before it returned.
