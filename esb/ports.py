@@ -182,6 +182,11 @@ class Adapter:
         """What is wrong with these *together*, a sentence each; ``esb check`` shows them. Each alone is valid."""
         return ()
 
+    @classmethod
+    def effect(cls, settings: Any, operation: Any) -> Effect:
+        """The effect of an operation that states none; where it is ``unkeyed``, stating ``keyed`` is a finding."""
+        return "keyed" if cls.features.keyed else "unkeyed"
+
     def open(self) -> None:
         """Get ready: pools, directories. Raises ``EndpointError`` when the outside is not there."""
 

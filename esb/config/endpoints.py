@@ -15,7 +15,7 @@ from esb.config.models import BusConfig, Endpoint, Operation, Receive, Recovery
 from esb.config.secrets import Outside
 from esb.config.tree import Map, Spot, root
 from esb.config.validate import build, keys_of
-from esb.ports import Adapter, Features
+from esb.ports import Adapter, Effect
 
 
 class EndpointLoader(msgspec.Struct):
@@ -71,7 +71,7 @@ class EndpointLoader(msgspec.Struct):
 
     def _parts(self, adapter: type[Adapter], value: Map, spot: Spot) -> tuple[Any, Any, Any]:
         settings = build(adapter.Settings, value.get("settings"), spot.at("settings"), self.report)
-        return settings, self._receive(adapter, value, spot), self._operations(adapter, value, spot)
+        return settings, self._receive(adapter, value, spot), self._operations(adapter, settings, value, spot)
 
     def _receive(self, adapter: type[Adapter], value: Map, spot: Spot) -> LoadedReceive | None:
         if "receive" not in value:
@@ -84,7 +84,7 @@ class EndpointLoader(msgspec.Struct):
         parts = self._split(Receive, adapter.Receive, value["receive"], here)
         return LoadedReceive(*parts) if parts else None
 
-    def _operations(self, adapter: type[Adapter], value: Map, spot: Spot) -> dict[str, LoadedOperation]:
+    def _operations(self, adapter: type[Adapter], settings: Any, value: Map, spot: Spot) -> dict[str, LoadedOperation]:
         operations = value.get("operations")
         if not isinstance(operations, Map):
             return {}  # absent, or a wrong type that the endpoint's model has already refused
@@ -94,10 +94,13 @@ class EndpointLoader(msgspec.Struct):
             self.report.at_key(here, "unsupported", text)
             return {}
         loaded = {}
-        for name, settings in operations.items():
-            parts = self._split(Operation, adapter.Operation, settings, here.at(name))
-            if parts and self._keyed(adapter, parts[0], here.at(name)):
-                loaded[name] = LoadedOperation(*parts, effect=_effect(parts[0], adapter.features))
+        for name, written in operations.items():
+            parts = self._split(Operation, adapter.Operation, written, here.at(name))
+            if parts is None or settings is None:
+                continue  # has its findings already
+            default = adapter.effect(settings, parts[1])
+            if self._keyed(adapter, parts[0], default, here.at(name)):
+                loaded[name] = LoadedOperation(*parts, effect=parts[0].effect or default)
         return loaded
 
     def _together(self, adapter: Any, settings: Any, receive: Any, operations: Any, spot: Spot) -> None:
@@ -105,9 +108,10 @@ class EndpointLoader(msgspec.Struct):
         for problem in adapter.problems(settings, own, receive.settings if receive else None):
             self.report.add(spot.at("adapter").place, "bad-value", problem, pointer="/settings")
 
-    def _keyed(self, adapter: type[Adapter], operation: Operation, spot: Spot) -> bool:
-        if operation.effect == "keyed" and not adapter.features.keyed:
-            text = f"The adapter {adapter.kind!r} passes no key on, so nothing it does is keyed: say unkeyed."
+    def _keyed(self, adapter: type[Adapter], operation: Operation, default: Effect, spot: Spot) -> bool:
+        if operation.effect == "keyed" and default == "unkeyed":
+            what = "this operation is not keyed" if adapter.features.keyed else "nothing it does is keyed"
+            text = f"The adapter {adapter.kind!r} passes no key on here, so {what}: say unkeyed."
             self.report.at(spot.at("effect"), "unsupported", text)
             return False
         return True
@@ -144,10 +148,6 @@ class EndpointLoader(msgspec.Struct):
             self.report.add(where, "unknown-format", text, pointer=here.pointer, value=name, hint=nearest(name, known))
             return name, None
         return name, build(kind.Settings, settings, place, self.report)
-
-
-def _effect(operation: Operation, features: Features) -> Any:
-    return operation.effect or ("keyed" if features.keyed else "unkeyed")
 
 
 def overridden(base: Recovery, over: Recovery | None) -> Recovery:

@@ -13,15 +13,16 @@ class Proxy:
     Args:
         target: host and port of the server.
         tls: answer clients with TLS (the server itself is spoken to without).
+        port: to listen on; any that is free unless given.
     """
 
-    def __init__(self, target: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: tuple[str, int], tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._target = target
         self._tls = tls
         self._flowing = threading.Event()
         self._flowing.set()
         self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
