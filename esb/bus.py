@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -165,6 +166,9 @@ def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> Non
     if not persist(bus.prepare, stopped):
         return
     bus.open_adapters()
+    # What loading left behind goes on the thread that made it: expressions must not be dropped on another.
+    gc.collect()
+    gc.freeze()
     workers = bus.workers()
     heartbeat = workers[0]
     assert isinstance(heartbeat, Heartbeat)

@@ -193,7 +193,13 @@ class Rig:
         assert found is not None
         return found.status
 
+    def left(self, queue: str) -> int:
+        """Messages that wait in a queue, are taken from it, or are delayed."""
+        depths = self.last.broker.depths([queue])
+        return depths[queue].ready + max(depths[queue].unsettled, 0) + depths["delayed"].ready
+
     def depth(self, queue: str) -> int:
+        """Messages that wait in a queue."""
         return self.last.broker.depths([queue])[queue].ready
 
 

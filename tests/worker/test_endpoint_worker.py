@@ -106,7 +106,7 @@ def test_a_repeat_of_what_was_done_is_not_sent_again(rig: Rig) -> None:
     worker = endpoint_worker(bus)
     for _ in range(2):
         send(bus, order(1))
-        drive(worker, lambda: status(rig, 1) == Status.COMPLETED and rig.depth(QUEUE) == 0, "done")
+        drive(worker, lambda: status(rig, 1) == Status.COMPLETED and rig.left(QUEUE) == 0, "done")
     assert len(rig.outside("target").calls) == 1
     assert rig.parked() == []
 
@@ -141,7 +141,7 @@ def test_a_death_after_done_is_not_sent_again(rig: Rig) -> None:
     send(rig.bus(), order(1), operation="shoot")
     dies(endpoint_worker(rig.bus(Point("endpoint: recorded"))))
     bus = rig.bus()
-    drive(endpoint_worker(bus), lambda: rig.depth(QUEUE) == 0, "settled")
+    drive(endpoint_worker(bus), lambda: rig.left(QUEUE) == 0, "settled")
     assert len(rig.outside("target").calls) == 1
     assert status(rig, 1) == Status.COMPLETED
     assert rig.parked() == []
@@ -361,7 +361,7 @@ def test_what_a_person_sent_on_is_resolved_also_when_it_was_done_before(rig: Rig
     drive(worker, rig.parked, "it is parked")
     (row,) = rig.parked()
     send(bus, order(1))  # a copy of the flow's, meanwhile
-    drive(worker, lambda: rig.outside("target").numbers() == [1] and rig.depth(QUEUE) == 0, "the copy goes through")
+    drive(worker, lambda: rig.outside("target").numbers() == [1] and rig.left(QUEUE) == 0, "the copy goes through")
     rig.retry()
     drive(worker, lambda: rig.parked_state(row) == "resolved", "the retry is resolved")
     assert rig.outside("target").numbers() == [1]
@@ -426,13 +426,14 @@ def test_a_lost_lease_repeats_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch)
     """What was sent is on record although it could not be settled; the copy is recognised."""
     bus = rig.bus()
     worker = endpoint_worker(bus)
+
     def transfer(batch: Any, commit: Any) -> None:
         commit([])
         raise LeaseLost("taken over, says the test")
 
     monkeypatch.setattr(worker._consumer, "transfer", transfer)
     send(bus, order(1), operation="shoot")
-    drive(worker, lambda: rig.depth(QUEUE) == 0 and status(rig, 1) == Status.COMPLETED, "settled")
+    drive(worker, lambda: rig.left(QUEUE) == 0 and status(rig, 1) == Status.COMPLETED, "settled")
     assert len(rig.outside("target").calls) == 1
     assert rig.parked() == []
 
@@ -562,21 +563,25 @@ def test_a_suspect_is_sent_alone(rig: Rig) -> None:
     bus = rig.bus()
     send(bus, *map(order, range(3)))
     dies(endpoint_worker(rig.bus(Point("endpoint: started"))))
-    send(bus, *map(order, range(3, 6)))
-    together, most = [0], [0]
-    lock = threading.Lock()
+    running: set[int] = set()
+    beside: list[set[int]] = []
+    lock, pause = threading.Lock(), threading.Event()
 
     def script(request: Request) -> None:
+        number = request.document["number"]
         with lock:
-            together[0] += 1
-            most[0] = max(most[0], together[0]) if request.document["number"] < 3 else most[0]
-        time.sleep(0.01)
+            running.add(number)
+            if any(one < 3 for one in running) and len(running) > 1:
+                beside.append(set(running))
+        if number < 3:
+            send(bus, order(number + 3))  # a first delivery, while the suspect is under way
+        pause.wait(0.05)  # long enough for others to be taken, if they were
         with lock:
-            together[0] -= 1
+            running.remove(number)
 
     rig.outside("target").script = script
     drive(endpoint_worker(rig.bus()), settled(rig, *range(6)), "all are done")
-    assert most[0] == 1
+    assert beside == []
 
 
 def test_what_kills_three_times_is_parked_unsent(rig: Rig) -> None:
@@ -607,6 +612,20 @@ def test_on_servers_in_doubt_and_retry(server_rig: Rig) -> None:
     drive(worker, settled(rig, 1, as_=Status.IN_DOUBT), "it is in doubt")
     rig.retry()
     drive(worker, settled(rig, 1), "the retry goes through")
+    worker.finish()
+
+
+def test_on_servers_an_open_breaker_gives_back_what_was_prefetched(server_rig: Rig) -> None:
+    """Another process, or a later time, finds the whole backlog in the broker."""
+    rig = server_rig
+    recovery(rig, "retries: 0, delays: [50ms], breaker: {failures: 1, reset: 1h}")
+    bus = rig.bus()
+    rig.outside("target").script = always(Unreachable("no route"))
+    send(bus, *map(order, range(12)))
+    worker = endpoint_worker(bus)
+    drive(worker, lambda: worker._breaker.peek() == "open" and not worker._running, "it opens")
+    drive(worker, lambda: rig.depth(QUEUE) == 12, "all are back, those that failed too")
+    assert rig.parked() == []
     worker.finish()
 
 

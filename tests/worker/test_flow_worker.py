@@ -60,7 +60,7 @@ def test_results_are_published_tracked_and_the_input_settled(rig: Rig) -> None:
     """A command for its endpoint, an event that nobody wants, and an empty queue."""
     bus = rig.bus()
     feed(bus, order(1), order(2))
-    drive(flow_worker(bus), lambda: rig.depth(QUEUE) == 0 and status(rig, "order-2"), "both are through")
+    drive(flow_worker(bus), lambda: rig.left(QUEUE) == 0 and status(rig, "order-2"), "both are through")
     hop = rig.hop("order-1", FLOW)
     assert hop is not None
     assert (hop.status, hop.sent, hop.published) == (Status.COMPLETED, 1, 1)
@@ -74,8 +74,8 @@ def test_a_death_at_any_point_gives_the_same_messages(rig: Rig, point: str) -> N
     feed(rig.bus(), order(1))
     dies(flow_worker(rig.bus(Point(point))))
     bus = rig.bus()
-    drive(flow_worker(bus), lambda: rig.depth(QUEUE) == 0 and status(rig, "order-1") == 34, "it is through")
-    drive(endpoint_worker(bus), lambda: rig.depth(TARGET) == 0 and rig.ledger().done == 1, "it is sent")
+    drive(flow_worker(bus), lambda: rig.left(QUEUE) == 0 and status(rig, "order-1") == 34, "it is through")
+    drive(endpoint_worker(bus), lambda: rig.left(TARGET) == 0 and rig.ledger().done == 1, "it is sent")
     assert rig.outside("target").numbers() == [1]
     assert rig.ledger().sent == 1
 
@@ -354,7 +354,7 @@ def test_on_servers_a_death_between_publish_and_tracking(server_rig: Rig) -> Non
     bus = rig.bus()
     worker, sender = flow_worker(bus), endpoint_worker(bus)
     drive(worker, lambda: status(rig, "order-1") == Status.COMPLETED, "it is through")
-    drive(sender, lambda: rig.ledger().done == 1 and rig.depth(TARGET) == 0, "it is sent")
+    drive(sender, lambda: rig.ledger().done == 1 and rig.left(TARGET) == 0, "it is sent")
     assert rig.outside("target").numbers() == [1]
     assert len(rig.outside("target").calls) == 1
     worker.finish()

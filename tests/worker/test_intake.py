@@ -47,7 +47,7 @@ def test_what_is_sent_by_hand_enters_like_anything_else(rig: Rig) -> None:
     """Read by the endpoint's format, checked, tracked; several records are several messages."""
     bus = rig.bus()
     put(bus, QUEUE, raw(1, b'{"number": 1, "key": "a"}\n{"number": 2, "key": "b"}\n'))
-    drive(inbound_worker(bus), lambda: rig.depth(QUEUE) == 0 and rig.depth(FLOW) == 2, "both entered")
+    drive(inbound_worker(bus), lambda: rig.left(QUEUE) == 0 and rig.depth(FLOW) == 2, "both entered")
     assert rig.ledger().accepted == 2
 
 
@@ -57,7 +57,7 @@ def test_a_death_repeats_under_the_same_ids(rig: Rig, point: str) -> None:
     put(rig.bus(), QUEUE, raw(1, b'{"number": 1}\n{"number": 2}\n'))
     dies(inbound_worker(rig.bus(Point(point))))
     bus = rig.bus()
-    drive(inbound_worker(bus), lambda: rig.depth(QUEUE) == 0 and status(rig, "order-1"), "entered")
+    drive(inbound_worker(bus), lambda: rig.left(QUEUE) == 0 and status(rig, "order-1"), "entered")
     assert rig.ledger().accepted == 2
 
 
@@ -70,7 +70,7 @@ def test_what_is_no_json_although_it_says_so_is_parked(rig: Rig) -> None:
     )
     bus = rig.bus()
     put(bus, QUEUE, raw(1, b"{nonsense", "application/json"), raw(2, b'{"number": 2}', "application/json"))
-    drive(inbound_worker(bus), lambda: rig.depth(QUEUE) == 0 and status(rig, "order-2"), "both are seen to")
+    drive(inbound_worker(bus), lambda: rig.left(QUEUE) == 0 and status(rig, "order-2"), "both are seen to")
     assert (status(rig, "order-1"), status(rig, "order-2")) == (Status.PARKED, Status.ACCEPTED)
     assert [row.kind for row in rig.parked()] == ["decode"]
 
