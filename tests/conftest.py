@@ -46,6 +46,17 @@ def private_rabbitmq(rabbitmq: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def mariadb() -> Iterator[Any]:
+    """A private MariaDB server."""
+    from esb.testing.servers.mariadb import MariaDbServer, programs
+
+    if programs() is None:
+        missing("MariaDB is not installed (apt-get install mariadb-server)")
+    with MariaDbServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def postgresql() -> Iterator[Any]:
     """A private PostgreSQL cluster that tests may kill and restart."""
     from esb.testing.servers.postgresql import ExternalPostgres, PostgresServer, programs

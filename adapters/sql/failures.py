@@ -52,16 +52,18 @@ def _kind(error: exc.DBAPIError, connected: bool, committing: bool) -> type[EsbE
 
 
 def _by_code(error: Any) -> type[EsbError] | None:
-    state = getattr(error, "sqlstate", None)
+    state, number = getattr(error, "sqlstate", None), (getattr(error, "args", None) or (None,))[0]
+    if isinstance(number, int):  # first, because MariaDB's SQLSTATEs are coarse
+        return _first(
+            (_MARIADB_BUSY, Busy), (_MARIADB_REFUSED, Refused), (_MARIADB_GONE, Unreachable), test=lambda c: number in c
+        )
     if state:
         return _first((_BUSY, Busy), (_REFUSED, Refused), (_GONE, Unreachable), test=state.startswith)
     sqlite = getattr(error, "sqlite_errorcode", None)
-    if sqlite is not None:
-        sets = (_SQLITE_BUSY, Busy), (_SQLITE_REFUSED, Refused), (_SQLITE_GONE, Unreachable)
-        return _first(*sets, test=lambda codes: sqlite & 0xFF in codes)
-    number = error.args[0] if getattr(error, "args", None) and isinstance(error.args[0], int) else None
-    sets = (_MARIADB_BUSY, Busy), (_MARIADB_REFUSED, Refused), (_MARIADB_GONE, Unreachable)
-    return _first(*sets, test=lambda codes: number in codes)
+    if sqlite is None:
+        return None
+    sets = (_SQLITE_BUSY, Busy), (_SQLITE_REFUSED, Refused), (_SQLITE_GONE, Unreachable)
+    return _first(*sets, test=lambda codes: sqlite & 0xFF in codes)
 
 
 def _first(*sets: tuple[Any, type[EsbError]], test: Any) -> type[EsbError] | None:

@@ -62,6 +62,49 @@ class PostgresDatabase:
         return psycopg.connect(self.direct)
 
 
+class MariaDatabase:
+    """A database of a real server; names in double quotes, as in the other two."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.password: str | None = None
+
+    def run(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """One statement with ? for each value, committed; its rows."""
+        connection = self._connect()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql.replace("%", "%%").replace("?", "%s"), values)
+            connection.commit()
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        finally:
+            connection.close()
+
+    def other(self) -> Any:
+        """A connection of somebody else."""
+        return _Executing(self._connect())
+
+    def _connect(self) -> Any:
+        import pymysql
+
+        parts = urlsplit(self.url)
+        place: dict[str, Any] = {"host": parts.hostname, "port": parts.port, "user": parts.username}
+        return pymysql.connect(database=parts.path[1:], sql_mode="ANSI_QUOTES,STRICT_ALL_TABLES", **place)
+
+
+class _Executing:
+    """A connection that executes, as the other two do."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str) -> None:
+        self._connection.cursor().execute(sql)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
 def opened(database: Any, operations: dict[str, Any] | None = None, name: str = "erp", **settings: Any) -> SqlAdapter:
     """An adapter on a database."""
     given = {"url": database.url, "password": database.password} | settings

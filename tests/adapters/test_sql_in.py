@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from esb.adapters.sql import SqlAdapter, SqlOperation, SqlSettings
 from esb.errors import EndpointError
-from tests.adapters.databases import PostgresDatabase, SqliteFile, opened
+from tests.adapters.databases import MariaDatabase, PostgresDatabase, SqliteFile, opened
 
 MARKED: dict[str, Any] = {"status": {"column": "state", "mark": "taken_by"}}
 NOTED: dict[str, Any] = {"status": {"column": "state"}}
@@ -26,11 +26,13 @@ WAYS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql), "mariadb"])
 def database(request: Any, tmp_path: Path) -> Any:
     """A table that somebody fills, on each database."""
     if request.param == "sqlite":
         found: Any = SqliteFile(tmp_path)
+    elif request.param == "mariadb":
+        found = MariaDatabase(request.getfixturevalue("mariadb").database())
     else:
         found = PostgresDatabase(request.getfixturevalue("postgresql").database())
     found.directory = tmp_path

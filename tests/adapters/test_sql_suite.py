@@ -11,7 +11,7 @@ from esb.adapters.sql import SqlAdapter, SqlOperation, SqlSettings
 from esb.ports import Adapter, Request
 from esb.testing.adapters import CANARY, AdapterSuite, World
 from esb.testing.proxy import Proxy
-from tests.adapters.databases import PostgresDatabase, SqliteFile
+from tests.adapters.databases import MariaDatabase, PostgresDatabase, SqliteFile
 
 WAYS: dict[str, dict[str, Any]] = {
     "marked": {"status": {"column": "state", "mark": "taken_by", "reason": "why"}},
@@ -121,6 +121,17 @@ class TestOnSqliteWithNotes(AdapterSuite):
 
     def make(self, directory: Path) -> World:
         return SqliteWorld(SqliteFile(directory), directory, "noted")
+
+
+class TestOnMariadb(AdapterSuite):
+    """All scenarios but a network that fails."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, mariadb: Any) -> None:
+        self.server = mariadb
+
+    def make(self, directory: Path) -> World:
+        return SqlWorld(MariaDatabase(self.server.database()), directory)
 
 
 @pytest.mark.postgresql
