@@ -147,8 +147,8 @@ class Counting(FlowWorker):
 
     handled = 0
 
-    def _handle(self, deliveries: Sequence[Delivery], suspected: bool = False) -> None:
-        super()._handle(deliveries, suspected)
+    def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        super()._handle(deliveries)
         self.handled += len(deliveries)
 
 

@@ -7,7 +7,7 @@ Two implementations stand behind it, ``rabbitmq`` (through kombu) and ``embedded
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -75,8 +75,10 @@ class Topology(msgspec.Struct, frozen=True):
 class Publisher(Protocol):
     """Publishes batches, each confirmed."""
 
-    def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+    def publish(self, batch: Iterable[Outgoing]) -> list[Outcome]:
         """One outcome per message, in order; returns when all are known.
+
+        ``batch`` may be a generator: what it computes then overlaps with the broker's work.
 
         Raises ``BrokerDown`` when they cannot be known: then publish the whole batch again (same ids).
         """
@@ -95,7 +97,7 @@ class Consumer(Protocol):
         """
         ...
 
-    def transfer(self, batch: Sequence[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+    def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
         """Publish the results of a batch, let ``commit`` record them, then settle what ``commit`` returns.
 
         The order is fixed: results are durable before ``commit`` runs, and nothing is settled before it returned.

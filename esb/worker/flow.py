@@ -7,7 +7,8 @@ same messages, which the endpoints' inboxes recognise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -125,12 +126,8 @@ class FlowWorker(Worker):
         self._quietly(self._marks.forgive)
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
-        runs = [self._run(delivery) for delivery in deliveries]
-        batches = [run.outgoing() for run in runs]
-        self._consumer.transfer(
-            [outgoing for batch in batches for outgoing in batch],
-            lambda outcomes: self._record(runs, batches, outcomes),
-        )
+        runs: list[Run] = []
+        self._consumer.transfer(self._results(deliveries, runs), lambda outcomes: self._record(runs, outcomes))
         self._context.point("flow: settled")
         held = [run for run in runs if run.refused]
         if held:
@@ -162,14 +159,18 @@ class FlowWorker(Worker):
         started = self._context.clock()
         return Run(delivery, flow, flow.run(delivery.message, delivery.properties.get(PART, "")), started)
 
-    def _record(
-        self, runs: Sequence[Run], batches: Sequence[Sequence[Outgoing]], outcomes: Sequence[Outcome]
-    ) -> list[Delivery]:
+    def _results(self, deliveries: Sequence[Delivery], runs: list[Run]) -> Iterator[Outgoing]:
+        """Runs one message after the other, while the broker works on the results of those before."""
+        for delivery in deliveries:
+            run = self._run(delivery)
+            runs.append(run)
+            yield from run.outgoing()
+
+    def _record(self, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[Delivery]:
         self._context.point("flow: published")
-        start = 0
-        for run, batch in zip(runs, batches, strict=True):
-            run.outcomes = outcomes[start : start + len(batch)]
-            start += len(batch)
+        known = iter(outcomes)
+        for run in runs:
+            run.outcomes = list(islice(known, len(run.result.sends) + len(run.result.events)))
         ready = [run for run in runs if not run.refused]
         self._track(ready)
         self._context.point("flow: tracked")

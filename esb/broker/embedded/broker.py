@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from esb.broker.embedded import tables
@@ -30,12 +30,13 @@ class EmbeddedPublisher:
         self._bells = bells
         self._router = Router()
 
-    def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+    def publish(self, batch: Iterable[Outgoing]) -> list[Outcome]:
         """One outcome per message, in order. Raises ``BrokerDown``, and then nothing of the batch was stored."""
-        if not batch:
+        outgoing = list(batch)  # whatever it takes to compute them, nobody waits for the write lock meanwhile
+        if not outgoing:
             return []
         with self._database.transaction("publish a batch") as sql:
-            plan = self._router.plan(sql, batch)
+            plan = self._router.plan(sql, outgoing)
             tables.insert(sql, plan.rows)
         self._bells.ring(plan.queues)
         return plan.outcomes

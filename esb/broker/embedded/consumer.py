@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from esb.broker.embedded import tables
 from esb.broker.embedded.database import Database
@@ -54,14 +54,15 @@ class EmbeddedConsumer:
                 return deliveries
             self._signal.wait(max(0.0, min(left, due, _LONGEST_WAIT)))
 
-    def transfer(self, batch: Sequence[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+    def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
         """Decide the outcomes, let ``commit`` record them, then publish and settle in one transaction.
 
         Raises ``LeaseLost`` when one of the settled is no longer ours; then nothing was published or settled.
         """
         self._check_open()
+        outgoing = list(batch)  # whatever it takes to compute them, no read transaction is open meanwhile
         with self._database.reading("route a batch") as sql:
-            plan = self._router.plan(sql, batch)
+            plan = self._router.plan(sql, outgoing)
         ids = [delivery.token for delivery in commit(plan.outcomes)]
         if not (plan.rows or ids):
             return

@@ -64,7 +64,7 @@ class RabbitMqConsumer:
                     break
         return self._hand_out(self._room(limit))
 
-    def transfer(self, batch: Sequence[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+    def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
         """See the port."""
         self.settle(commit(self._publisher.publish(batch)))
 

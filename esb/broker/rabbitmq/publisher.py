@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from esb.broker.port import Outcome, Outgoing
@@ -18,18 +19,27 @@ from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.wire import Encoder
 from esb.errors import BrokerDown
 
+_PIECE = 32  # messages written at once
+
 
 class _Batch:
     """The outcomes of one batch, by sequence number. Numbers of earlier, abandoned batches are ignored."""
 
-    def __init__(self, batch: Sequence[Outgoing], before: int) -> None:
-        self.outcomes: list[Any] = [None] * len(batch)
-        self.unknown = len(batch)
-        self._batch = batch
+    def __init__(self, before: int) -> None:
+        self.outcomes: list[Any] = []
+        self.unknown = 0
+        self._sent: list[Outgoing] = []
         self._first = before + 1
         self._low = 0  # everything below has an outcome
-        self._returnable: dict[tuple[str, str, str], deque[int]] | None = None
+        self._returnable: dict[tuple[str, str, str], deque[int]] = {}
+        self._placed = 0  # how many of the sent are in there: returns are rare
         self._returned: set[int] = set()
+
+    def extend(self, sent: Sequence[Outgoing]) -> None:
+        """These go out next."""
+        self._sent.extend(sent)
+        self.outcomes.extend([None] * len(sent))
+        self.unknown += len(sent)
 
     def confirm(self, tag: int, multiple: bool, outcome: Outcome) -> None:
         """The broker answered for one publish, or for all up to ``tag``."""
@@ -45,17 +55,13 @@ class _Batch:
 
     def returned(self, id: str, exchange: str, key: str) -> None:
         """A publish found no queue; its confirm follows. Returns come in the order of the publishes."""
-        if self._returnable is None:
-            self._returnable = self._places()
+        for at in range(self._placed, len(self._sent)):
+            each = self._sent[at]
+            self._returnable.setdefault((each.message.id, *_destination(each)), deque()).append(at)
+        self._placed = len(self._sent)
         places = self._returnable.get((id, exchange, key))
         if places:
             self._returned.add(places.popleft())
-
-    def _places(self) -> dict[tuple[str, str, str], deque[int]]:
-        places: dict[tuple[str, str, str], deque[int]] = {}
-        for at, each in enumerate(self._batch):
-            places.setdefault((each.message.id, *_destination(each)), deque()).append(at)
-        return places
 
 
 def _destination(each: Outgoing) -> tuple[str, str]:
@@ -80,25 +86,37 @@ class RabbitMqPublisher:
         self._published = 0  # sequence number of the last publish on this channel
         self._batch: _Batch | None = None
 
-    def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
-        """See the port. Raises ``BrokerDown`` also when the server is blocked by an alarm for too long."""
-        if not batch:
+    def publish(self, batch: Iterable[Outgoing]) -> list[Outcome]:
+        """See the port. Raises ``BrokerDown`` also when the server is blocked by an alarm for too long.
+
+        What is to be published goes out a piece at a time, so that the broker works on one piece while the next is
+        made (and, where the batch is a generator, computed).
+        """
+        waiting = iter(batch)
+        piece = list(islice(waiting, _PIECE))
+        if not piece:
             return []
         self._open()
-        encode = self._encoder.publish
-        frames = [encode(*_destination(each), each.message, each.properties) for each in batch]
         with self._link.failures("publish to"):
             self._wait_unblocked()
-            self._declare_delays(batch)
-            self._batch = _Batch(batch, self._published)
-            self._published += len(batch)
-            self._link.write(b"".join(frames))
-            return self._confirmed(self._batch)
+            pending = self._batch = _Batch(self._published)
+            while piece:
+                self._send(piece, pending)
+                piece = list(islice(waiting, _PIECE))
+            return self._confirmed(pending)
 
     def close(self) -> None:
         self._link.close()
 
     # --- inside -----------------------------------------------------------------------------------------------
+
+    def _send(self, piece: Sequence[Outgoing], pending: _Batch) -> None:
+        encode = self._encoder.publish
+        frames = [encode(*_destination(each), each.message, each.properties) for each in piece]
+        self._declare_delays(piece)
+        pending.extend(piece)
+        self._published += len(piece)
+        self._link.write(b"".join(frames))
 
     def _open(self) -> None:
         """Connected and not blocked. A connection that died while nothing was under way is replaced silently."""
