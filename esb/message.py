@@ -139,7 +139,7 @@ def create(
 
 AMQP_PREFIX = "cloudEvents:"
 HTTP_PREFIX = "ce-"
-_RESERVED = ("traceparent", "esb-epoch")
+RESERVED = frozenset({"traceparent", "esb-epoch"})  # attributes that travel under their own names
 
 
 def to_headers(message: Message, prefix: str = AMQP_PREFIX) -> dict[str, str]:
@@ -176,10 +176,17 @@ def from_headers(headers: Mapping[str, Any], content_type: str, body: bytes, pre
         text = value if isinstance(value, str) else _text(value)
         if name.startswith(prefix):
             attributes[name[skip:]] = text
-        elif name in _RESERVED:
+        elif name in RESERVED:
             attributes[name] = text
         else:
             application[name] = text
+    return from_attributes(attributes, application, content_type, body)
+
+
+def from_attributes(
+    attributes: Mapping[str, str], headers: dict[str, str], content_type: str, body: bytes
+) -> Message:  # fmt: skip
+    """A message of its CloudEvents attributes (without a prefix; trace context among them) and application headers."""
     get = attributes.get
     id = get("id") or new_id()
     return Message(
@@ -193,7 +200,7 @@ def from_headers(headers: Mapping[str, Any], content_type: str, body: bytes, pre
         causation_id=get("causationid"),
         traceparent=get("traceparent") or "",
         content_type=content_type or JSON,
-        headers=application,
+        headers=headers,
         epoch=_whole(get("esb-epoch")),
         body=body,
     )

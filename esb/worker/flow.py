@@ -36,6 +36,13 @@ class Run(msgspec.Struct):
     result: Result
     started: float
     outcomes: Sequence[Outcome] = ()
+    smooth: bool = False  # nothing failed and everything is confirmed, as nearly always
+
+    def told(self, outcomes: Sequence[Outcome]) -> None:
+        """What the broker said of the results, in their order."""
+        self.outcomes = outcomes
+        went_well = self.result.error is None and not self.result.children
+        self.smooth = went_well and outcomes.count(Outcome.CONFIRMED) == len(outcomes)
 
     @property
     def message(self) -> Message:
@@ -170,7 +177,7 @@ class FlowWorker(Worker):
         self._context.point("flow: published")
         known = iter(outcomes)
         for run in runs:
-            run.outcomes = list(islice(known, len(run.result.sends) + len(run.result.events)))
+            run.told(list(islice(known, len(run.result.sends) + len(run.result.events))))
         ready = [run for run in runs if not run.refused]
         self._track(ready)
         self._context.point("flow: tracked")
@@ -190,7 +197,7 @@ class FlowWorker(Worker):
     def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
         now = self._context.clock()
         hops = [row for run in runs for row in self._hops(run, now)]
-        failures = [row for run in runs for row in self._failures(run, now)]
+        failures = [row for run in runs if not run.smooth for row in self._failures(run, now)]
         t.tracking.record([row.sanitised() for row in hops] if clean else hops)
         if failures:
             t.parked.add(failures)
@@ -203,6 +210,8 @@ class FlowWorker(Worker):
 
     def _hops(self, run: Run, now: float) -> list[Hop]:
         """Children before parents: whoever sees the parent done finds what became of its events."""
+        if run.smooth:
+            return [self._hop(run, now)]
         rows = [
             self._journal.hop(event, f"event:{event.contract}", Status.UNSUBSCRIBED, received_at=now, ended_at=now)
             for event in run.unsubscribed()
@@ -217,7 +226,7 @@ class FlowWorker(Worker):
         return [*rows, self._hop(run, now)]
 
     def _hop(self, run: Run, now: float) -> Hop:
-        result, error = run.result, self._error(run)
+        result, error = run.result, None if run.smooth else self._error(run)
         return self._journal.hop(
             run.message,
             run.place,
@@ -225,8 +234,8 @@ class FlowWorker(Worker):
             received_at=run.started,
             ended_at=now,
             attempts=1,
-            sent=run.sent,
-            published=run.published,
+            sent=len(result.sends) if run.smooth else run.sent,
+            published=len(result.events) if run.smooth else run.published,
             steps=packed(result.steps),
             error_kind=kind_of(error) if error else None,
             error=text_of(error) if error else None,

@@ -15,7 +15,7 @@ from typing import Any
 import amqp
 
 from esb.errors import MessageError
-from esb.message import JSON, Message, from_headers, to_headers
+from esb.message import AMQP_PREFIX, JSON, RESERVED, Message, from_attributes, from_headers, to_headers
 
 PROPERTY_PREFIX = "x-esb-"
 DELIVER = b"\x00\x3c\x00\x3c"
@@ -37,6 +37,9 @@ _BROKERS_OWN = frozenset(
     {"x-death", "x-opt-deaths", "x-delivery-count", "x-acquired-count", "CC", "BCC"}
     | {f"x-{order}-death-{what}" for order in ("first", "last") for what in ("exchange", "queue", "reason")}
 )
+
+# Attributes of the message, application headers, properties of the bus, what the broker added.
+_Sorted = tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str]]
 
 
 def ack(channel: int, tag: int, multiple: bool = False) -> bytes:
@@ -165,10 +168,10 @@ class Raw:
 
 
 class Decoder:
-    """Makes messages of deliveries; header names are kept, since they repeat."""
+    """Makes messages of deliveries; what a header's name means is kept, since names repeat."""
 
     def __init__(self) -> None:
-        self._names: dict[bytes, tuple[str, bool]] = {}  # name, whether it is one of the bus's properties
+        self._names: dict[bytes, tuple[int, str]] = {}
 
     def decode(self, raw: Raw) -> tuple[Message, dict[str, str]]:
         """The message of a delivery, and the bus's own properties beside it.
@@ -176,27 +179,33 @@ class Decoder:
         Bytes are carried, never interpreted: no content encoding, no compression, no serialiser. A foreign message
         whose headers cannot be read still is a message, with its body and nothing else.
         """
-        headers, properties, content_type = self._plain(raw.header) or self._foreign(raw.header)
+        plain = self._plain(raw.header)
+        if plain is not None:
+            (attributes, application, properties, _), content_type = plain
+            return from_attributes(attributes, application, content_type, raw.body), properties
+        headers, properties, content_type = self._foreign(raw.header)
         for name in _BROKERS_OWN.intersection(headers):
             del headers[name]
         return from_headers(headers, content_type, raw.body), properties
 
-    def _plain(self, header: bytes) -> tuple[dict[str, Any], dict[str, str], str] | None:
-        """Headers, properties, content type, if the header is laid out as :class:`Encoder` does it; else None."""
+    def _plain(self, header: bytes) -> tuple[_Sorted, str] | None:
+        """What is in it, sorted, and the content type, if it is laid out as :class:`Encoder` does it; else None."""
         try:
             (flags,) = unpack_from(">H", header, 12)
             if flags != _FLAGS:
                 return None
             at = 15 + header[14]
-            tables = self._table(header, at)
+            fields = self._table(header, at)
         except (IndexError, struct.error):
             return None
-        return tables and (*tables, header[15:at].decode("utf-8", "replace"))
+        return fields and (fields, header[15:at].decode("utf-8", "replace"))
 
-    def _table(self, data: bytes, at: int) -> tuple[dict[str, Any], dict[str, str]] | None:
-        """A field table in which every value is a long string; None when another kind is among them."""
-        headers: dict[str, Any] = {}
-        properties: dict[str, str] = {}
+    def _table(self, data: bytes, at: int) -> _Sorted | None:
+        """A field table in which every value is a long string; None when another kind is among them.
+
+        The innermost loop of taking: each value goes straight to where it belongs.
+        """
+        found: _Sorted = ({}, {}, {}, {})
         names = self._names
         end = at + 4 + int.from_bytes(data[at : at + 4], "big")
         at += 4
@@ -205,18 +214,16 @@ class Decoder:
             at = start + data[at]
             if data[at] != _LONG_STRING:
                 return None
-            name, own = names.get(data[start:at]) or self._name(data[start:at])
+            place, name = names.get(data[start:at]) or self._name(data[start:at])
             start = at + 5
             at = start + int.from_bytes(data[at + 1 : start], "big")
-            (properties if own else headers)[name] = data[start:at].decode("utf-8", "replace")
-        return headers, properties
+            found[place][name] = data[start:at].decode("utf-8", "replace")
+        return found
 
-    def _name(self, data: bytes) -> tuple[str, bool]:
+    def _name(self, data: bytes) -> tuple[int, str]:
         if len(self._names) >= _CACHED:
             self._names.clear()
-        text = data.decode("utf-8", "replace")
-        own = text.startswith(PROPERTY_PREFIX)
-        found = self._names[data] = (text.removeprefix(PROPERTY_PREFIX), own)
+        found = self._names[data] = _placed(data.decode("utf-8", "replace"))
         return found
 
     def _foreign(self, header: bytes) -> tuple[dict[str, Any], dict[str, str], str]:
@@ -224,6 +231,17 @@ class Decoder:
         headers = {name: value for name, value in found.items() if not name.startswith(PROPERTY_PREFIX)}
         own = found.keys() - headers.keys()
         return headers, {name.removeprefix(PROPERTY_PREFIX): str(found[name]) for name in own}, content_type
+
+
+def _placed(name: str) -> tuple[int, str]:
+    """Which of the four of :data:`_Sorted` a header belongs to, and under which name."""
+    if name.startswith(AMQP_PREFIX):
+        return 0, name.removeprefix(AMQP_PREFIX)
+    if name.startswith(PROPERTY_PREFIX):
+        return 2, name.removeprefix(PROPERTY_PREFIX)
+    if name in RESERVED:
+        return 0, name
+    return (3 if name in _BROKERS_OWN else 1), name
 
 
 def _read(header: bytes) -> tuple[dict[str, Any], str]:
