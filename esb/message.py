@@ -15,7 +15,6 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-import uuid_utils
 
 JSON = "application/json"
 
@@ -48,8 +47,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def new_id() -> str:
-    """A UUIDv7: sorts by the time it was made (RFC 9562, section 5.7)."""
-    return str(uuid_utils.uuid7())
+    """A UUIDv7: sorts by the time it was made, to the millisecond (RFC 9562, section 5.7).
+
+    By hand because Python has it from 3.14 on only, and a library for six lines is one more to install.
+    """
+    value = int(_time.time() * 1000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return str(uuid.UUID(int=value & ~(0b11 << 62) | 0b10 << 62))
 
 
 def new_traceparent() -> str:

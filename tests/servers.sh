@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs RabbitMQ, PostgreSQL and MariaDB through apt where the tests would otherwise miss them. Tests start private nodes of
-# their own; the packages' services are not used.
+# Installs RabbitMQ, PostgreSQL, MariaDB and Chromium through apt where the tests would otherwise miss them. Tests start
+# private nodes of their own; the packages' services are not used.
 set -euo pipefail
 
 missing=()
 [ -n "${ESB_TEST_BROKER:-}" ] || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 [ -n "${ESB_TEST_DATABASE:-}" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
+command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 as_root() {
