@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, endpoint_queue, event_key, flow_queue
-from esb.errors import BrokerError, RoutingError, RowRefused, StoreError
+from esb.errors import RoutingError, RowRefused
 from esb.flow import PART, Flow, Result
 from esb.message import Message
 from esb.store import RETRY, Hop, Parked, Status, Transaction
@@ -142,24 +142,9 @@ class FlowWorker(Worker):
         self._marks.settled([run.key for run in runs if run.delivery.redelivered])
 
     def _handle_alone(self, delivery: Delivery) -> None:
-        """A redelivered message may be the one that killed its worker: mark it, run it by itself, clear the mark."""
-        place = f"flow:{self._flows[delivery.queue].name}"
-        if self._marks.deadly(suspects.key_at(delivery, place)):
-            self._park(delivery, place, suspects.KillsWorker())
-            return
-        try:
-            self._handle([delivery])
-        except (BrokerError, StoreError) as error:
-            if not isinstance(error, RowRefused):
-                raise
-            self._park(delivery, place, error)
-        except Exception as error:  # it ran by itself, so it is this message's, and would come again and again
-            self._park(delivery, place, error)
-
-    def _park(self, delivery: Delivery, place: str, error: Exception) -> None:
-        suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping).park(
-            delivery, place, error
-        )
+        """A redelivered message may be the one that killed its worker."""
+        morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
+        suspects.run_alone(delivery, f"flow:{self._flows[delivery.queue].name}", self._handle, self._marks, morgue)
 
     def _run(self, delivery: Delivery) -> Run:
         flow = self._flows[delivery.queue]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from esb.broker.port import Consumer, Delivery, Outcome, inbound_queue
-from esb.errors import BrokerError, RowRefused, StoreError
 from esb.store import RETRY, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
@@ -64,24 +63,9 @@ class InboundWorker(Worker):
         return self._context.broker.consumer(tuple(self._ways), 2 * BATCH, self.name)
 
     def _handle_alone(self, delivery: Delivery) -> None:
-        """A redelivered message may be the one that killed its worker: mark it, run it by itself, clear the mark."""
-        place = self._place(delivery)
-        if self._marks.deadly(suspects.key_at(delivery, place)):
-            self._park(delivery, place, suspects.KillsWorker())
-            return
-        try:
-            self._handle([delivery])
-        except (BrokerError, StoreError) as error:
-            if not isinstance(error, RowRefused):
-                raise
-            self._park(delivery, place, error)
-        except Exception as error:  # it ran by itself, so it is this message's, and would come again and again
-            self._park(delivery, place, error)
-
-    def _park(self, delivery: Delivery, place: str, error: Exception) -> None:
-        suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping).park(
-            delivery, place, error
-        )
+        """A redelivered message may be the one that killed its worker."""
+        morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
+        suspects.run_alone(delivery, self._place(delivery), self._handle, self._marks, morgue)
 
     def _place(self, delivery: Delivery) -> str:
         return f"in:{self._ways[delivery.queue][0].endpoint.name}"

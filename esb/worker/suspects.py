@@ -7,10 +7,10 @@ commit as its tracking. Whoever finds the third mark uncleared parks the message
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from esb.broker.port import Consumer, Delivery
-from esb.errors import MessageError
+from esb.errors import BrokerError, MessageError, RowRefused, StoreError
 from esb.store import Status, Transaction
 from esb.worker.context import Context
 from esb.worker.rows import Journal, fit, kind_of, text_of, uncounted
@@ -137,3 +137,22 @@ class Morgue:
                 message, place, delivery.queue, error, now, operation=fit(operation), properties=properties
             )
         ])  # fmt: skip
+
+
+def run_alone(
+    delivery: Delivery, place: str, handle: Callable[[Sequence[Delivery]], None], marks: Marks, morgue: Morgue
+) -> None:
+    """Run a suspect by itself: mark it, ``handle`` it, park it where it fails. ``handle`` clears the mark.
+
+    Raises:
+        BrokerError, StoreError: what failed is not the message's doing; it comes again.
+    """
+    if marks.deadly(key_at(delivery, place)):
+        morgue.park(delivery, place, KillsWorker())
+        return
+    try:
+        handle([delivery])
+    except Exception as error:  # it ran by itself, so it is this message's, and would come again and again
+        if isinstance(error, BrokerError | StoreError) and not isinstance(error, RowRefused):
+            raise
+        morgue.park(delivery, place, error)
