@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO, ClassVar
 
@@ -53,6 +53,7 @@ class Box:
         self.broken = False
         self.hanging = False
         self.refusing = ""
+        self.answer: Callable[[Request], Reply] = lambda request: Reply(detail="kept")
 
     def offer(self, content: bytes, name: str = "") -> None:
         """Put something there to be taken."""
@@ -72,7 +73,7 @@ class MemoryAdapter(Adapter):
 
     kind: ClassVar[str] = "memory"
     summary: ClassVar[str] = "an outside within the process, for tests"
-    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True)
+    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, replies=True)
     Settings: ClassVar[Any] = MemorySettings
 
     def __init__(
@@ -138,7 +139,7 @@ class MemoryAdapter(Adapter):
                 self.box.waiting.appendleft(mine)
 
     def send(self, request: Request) -> Reply:
-        """Put the request into the box, once per key."""
+        """Put the request into the box, once per key, and give the box's answer."""
         self.check()
         if self.box.hanging:
             threading.Event().wait(request.timeout)
@@ -146,4 +147,4 @@ class MemoryAdapter(Adapter):
         if self.box.refusing:
             raise Refused(f"{self.name}: {self.box.refusing}")
         self.box.receive(request)
-        return Reply(detail="kept")
+        return self.box.answer(request)

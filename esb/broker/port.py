@@ -15,6 +15,17 @@ import msgspec
 
 from esb.message import Message
 
+# Properties of Request-Reply (Hohpe & Woolf). A command may say where its answer goes …
+REPLY_TO = "reply-to"  # the queue
+CONTEXT = "context"  # text of the caller's, which comes back as it is
+DEADLINE = "deadline"  # epoch seconds: what has not been sent by then is answered as failed
+ASKED = "asked"  # how many failed answers the caller has had: a higher number asks again, an equal one is a copy
+# … and this is what the answer carries.
+REPLY = "reply"  # "done" or "failed"
+ERROR_KIND = "error-kind"  # of a failure: the stable word,
+ERROR = "error"  # what is shown to people,
+ERROR_STEP = "error-step"  # and endpoint.operation
+
 
 class Outgoing(msgspec.Struct, frozen=True):
     """One message to publish.

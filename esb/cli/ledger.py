@@ -32,8 +32,13 @@ def show(ledger: Ledger) -> None:
     for name in ("completed", "filtered", "duplicate", "unsubscribed", "parked", "discarded", "in_progress"):
         _line(name, getattr(ledger, name))
     click.secho(f"sent to endpoints {ledger.sent}", bold=True)
-    outs = {"done": ledger.done, "parked": ledger.out_parked, "in doubt": ledger.in_doubt}
-    outs |= {"discarded": ledger.out_discarded, "retrying": ledger.retrying, "in flight": ledger.in_flight}
+    outs = {"done": ledger.done, "rejected": ledger.rejected, "parked": ledger.out_parked}
+    outs |= {
+        "in doubt": ledger.in_doubt,
+        "discarded": ledger.out_discarded,
+        "retrying": ledger.retrying,
+        "in flight": ledger.in_flight,
+    }
     for name, count in outs.items():
         _line(name, count)
     click.secho(f"events published {ledger.published}", bold=True)

@@ -99,7 +99,12 @@ class EndpointLoader(msgspec.Struct):
             if parts is None or settings is None:
                 continue  # has its findings already
             default = adapter.effect(settings, parts[1])
-            if self._keyed(adapter, parts[0], default, here.at(name)):
+            keyed, answers = self._keyed(adapter, parts[0], default, here.at(name)), True
+            if parts[0].reply and not adapter.features.replies:
+                text = f"The adapter {adapter.kind!r} hears no answer, so there is none to check: remove 'reply'."
+                self.report.at_key(here.at(name, "reply"), "unsupported", text)
+                answers = False
+            if keyed and answers:
                 loaded[name] = LoadedOperation(*parts, effect=parts[0].effect or default)
         return loaded
 

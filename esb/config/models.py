@@ -65,6 +65,7 @@ class Operation(Settings):
     """One thing an endpoint can be asked to do. Keys of the adapter's own stand beside these."""
 
     contract: ContractRef | None = Field(None, description="What is sent must meet it.")
+    reply: ContractRef | None = Field(None, description="What is answered must meet it; a call checks it.")
     effect: Effect | None = Field(
         None,
         description="none: a read. idempotent: again does no harm. keyed: takes an Idempotency-Key. unkeyed: neither.",

@@ -44,8 +44,9 @@ def check_endpoints(documents: Iterable[Map], world: World) -> None:
         operations = document.get("operations")
         names = list(operations) if isinstance(operations, Map) else []
         for here in (spot.at("receive"), *(spot.at("operations", name) for name in names)):
-            if isinstance(here.value, Map) and "contract" in here.value and here.path:
-                world.needs_contract(here.value["contract"], here.at("contract"))
+            for key in ("contract", "reply"):
+                if isinstance(here.value, Map) and key in here.value and here.path:
+                    world.needs_contract(here.value[key], here.at(key))
 
 
 def check_flows(flows: Iterable[ParsedFlow], world: World) -> None:

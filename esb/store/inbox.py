@@ -11,18 +11,21 @@ import msgspec
 from esb.store.connection import Connection
 
 Key = tuple[str, str, str]  # endpoint, operation, message id
-_STATES = {"started": 1, "done": 2}
-_NAMES: dict[int, Any] = {1: "started", 2: "done"}
+_STATES = {"started": 1, "done": 2, "rejected": 3}
+_NAMES: dict[int, Any] = {number: name for name, number in _STATES.items()}
 _COLUMNS = "endpoint, operation, message_id, state, owner, fence, at, reply"
 
 
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """``started``: the send was about to begin. ``done``: the effect took place, and this is what came back."""
+    """``started``: the send was about to begin. ``done``: the effect took place, and this is what came back.
+
+    ``rejected``: whoever asked for it was told that it failed, and this is what was said.
+    """
 
     endpoint: str
     operation: str
     message_id: str
-    state: Literal["started", "done"] = "started"
+    state: Literal["started", "done", "rejected"] = "started"
     owner: str = ""
     fence: int = 0
     at: float = 0.0
@@ -75,17 +78,30 @@ class Inbox:
 
     def done(self, entries: Sequence[InboxEntry]) -> None:
         """The effects took place; the first to say so stays."""
+        self._end(entries, "done")
+
+    def rejected(self, entries: Sequence[InboxEntry]) -> None:
+        """Whoever asked for these is told that they failed; what is done stays."""
+        self._end(entries, "rejected")
+
+    def _end(self, entries: Sequence[InboxEntry], state: str) -> None:
         update = (
-            "DO UPDATE SET state = 2, owner = excluded.owner, fence = excluded.fence, at = excluded.at, "
-            "reply = excluded.reply WHERE inbox.state = 1"
+            "DO UPDATE SET state = excluded.state, owner = excluded.owner, fence = excluded.fence, at = excluded.at, "
+            "reply = excluded.reply WHERE inbox.state <> 2"
         )
-        rows = [_row(entry, "done") for entry in entries]
+        rows = [_row(entry, state) for entry in entries]
         self._db.many(f"{_INSERT} {update}", sorted(rows, key=itemgetter(2, 0, 1)))
 
     def clear(self, keys: Sequence[Key]) -> None:
         """Forget what was started: certainly nothing happened, or a person decided. What is done stays."""
         self._db.many(
             "DELETE FROM inbox WHERE endpoint = ? AND operation = ? AND message_id = ? AND state = 1", list(keys)
+        )
+
+    def reopen(self, keys: Sequence[Key]) -> None:
+        """Whoever was told that these failed asks for them again."""
+        self._db.many(
+            "DELETE FROM inbox WHERE endpoint = ? AND operation = ? AND message_id = ? AND state = 3", list(keys)
         )
 
     def abandoned(self, endpoint: str = "", limit: int = 1000) -> list[InboxEntry]:

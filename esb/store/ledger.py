@@ -1,8 +1,9 @@
 """The ledger: what became of every message and of every obligation, counted by the database.
 
 Two equations hold at any time. Of messages: accepted = completed + filtered + duplicate + unsubscribed + parked +
-discarded + in progress. Of obligations (one send to one endpoint): sent = done + parked + in doubt + discarded +
-retrying + in flight. The bus has settled when nothing is in progress, retrying or in flight.
+discarded + in progress. Of obligations (one send to one endpoint): sent = done + rejected + parked + in doubt +
+discarded + retrying + in flight; a rejected one was answered with a failure, and whoever asked for it decides. The bus
+has settled when nothing is in progress, retrying or in flight.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     sent: int = 0
     done: int = 0
+    rejected: int = 0
     out_parked: int = 0
     in_doubt: int = 0
     out_discarded: int = 0
@@ -46,7 +48,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def in_flight(self) -> int:
         """Obligations of which nothing has been heard yet: in a queue, or being sent."""
-        return self.sent - self.done - self.out_parked - self.in_doubt - self.out_discarded - self.retrying
+        ended = self.done + self.rejected + self.out_parked + self.in_doubt + self.out_discarded
+        return self.sent - ended - self.retrying
 
     @property
     def settled(self) -> bool:
@@ -85,7 +88,7 @@ FROM hops WHERE place >= 'event:' AND (place < 'in:' OR place >= 'out:') GROUP B
 _PARKED = """
 SELECT kind, place, count(*) FROM parked WHERE status = 'parked' GROUP BY kind, place ORDER BY 3 DESC, 1, 2
 """
-_OUT = {34: "done", 21: "out_parked", 20: "in_doubt", 35: "out_discarded", 10: "retrying"}
+_OUT = {34: "done", 22: "rejected", 21: "out_parked", 20: "in_doubt", 35: "out_discarded", 10: "retrying"}
 
 
 def read(connection: Connection) -> Ledger:

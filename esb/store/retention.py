@@ -28,12 +28,12 @@ class _Rule:
 
 def rules() -> Iterator[_Rule]:
     """What may go. What waits for a person, a retry or a publish stays, however old; so does the audit."""
-    yield _Rule("hops", "message_id, place", "received_at < ? AND status >= 30", lambda r: r.messages)
+    yield _Rule("hops", "message_id, place", "received_at < ? AND status > 21", lambda r: r.messages)
     yield _Rule(
         "parked", "message_id, place", "parked_at < ? AND status IN ('discarded', 'resolved')", lambda r: r.messages
     )
     yield _Rule("suspects", "message_id, place", "at < ?", lambda r: r.messages)
-    yield _Rule("inbox", "message_id, endpoint, operation", "at < ? AND state = 2", lambda r: r.inbox)
+    yield _Rule("inbox", "message_id, endpoint, operation", "at < ? AND state > 1", lambda r: r.inbox)
     yield _Rule("claims", "endpoint, key", "at < ? AND state <> 'open'", lambda r: r.inbox)
 
 

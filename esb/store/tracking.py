@@ -23,6 +23,7 @@ class Status(IntEnum):
     RETRYING = 10  # failed, and will be tried again by itself
     IN_DOUBT = 20  # nobody can know whether its effect took place; a person decides
     PARKED = 21  # set aside for a person
+    REJECTED = 22  # out: answered with a failure; whoever asked decides, and may ask again
     ACCEPTED = 30  # in: safe in the broker
     DUPLICATE = 31  # in: came before
     UNSUBSCRIBED = 32  # in, event: nobody wants it

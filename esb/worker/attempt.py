@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from esb.broker.port import Delivery
+from esb.broker.port import DEADLINE, Delivery
 from esb.config.definition import LoadedEndpoint, LoadedOperation
-from esb.errors import EsbError, InternalError, RoutingError, without_frames
+from esb.errors import EsbError, InternalError, MessageError, RoutingError, without_frames
 from esb.formats.numbers import decode_json
 from esb.message import HTTP_PREFIX, to_headers
 from esb.ports import Adapter, Format, Reply, Request
@@ -23,8 +23,14 @@ _LARGEST = 1e12  # epoch seconds far beyond any use
 LONGEST_JITTER = 0.2  # seconds between immediate retries, so that many failures do not strike as one
 
 
+class DeadlinePassed(MessageError):  # noqa: N818 - says what happened
+    """Whoever asked does not wait any longer, so it is not sent."""
+
+    kind = "deadline"
+
+
 class Attempt(msgspec.Struct, kw_only=True):
-    """What became of a delivery. ``sent`` False: it never got as far as the adapter."""
+    """What became of a delivery. ``sent`` False: it never got as far as the adapter (or had been done before)."""
 
     delivery: Delivery
     started: float
@@ -56,6 +62,11 @@ def operation_of(delivery: Delivery) -> str:
 def first_failed(delivery: Delivery, now: float) -> float:
     """When this message first failed at this endpoint, seconds since the epoch; ``now`` if it did not."""
     return _number(delivery.properties.get(FAILED), now)
+
+
+def too_late(delivery: Delivery, now: float) -> bool:
+    """Whether its caller no longer waits at ``now``, seconds since the epoch."""
+    return DEADLINE in delivery.properties and now > _number(delivery.properties[DEADLINE], _LARGEST)
 
 
 def delays_used(delivery: Delivery) -> int:
@@ -129,6 +140,8 @@ class Sender:
 
     def _request(self, delivery: Delivery) -> Request:
         name, message = operation_of(delivery), delivery.message
+        if too_late(delivery, self._context.clock()):
+            raise DeadlinePassed(f"the deadline passed before {self._endpoint.name}.{name} was sent")
         if name not in self._operations:
             raise RoutingError(f"endpoint {self._endpoint.name} has no operation {name!r} any more")
         document = decode_json(message.body)

@@ -13,21 +13,23 @@ from collections.abc import Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from esb.broker.port import Consumer, Delivery, Outcome, endpoint_queue
+from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, endpoint_queue
 from esb.config.definition import LoadedEndpoint
 from esb.errors import EndpointError, Refused, RowRefused
-from esb.store import RETRY, Transaction
+from esb.store import RETRY, Dispatch, Transaction
 from esb.worker import suspects
 from esb.worker.attempt import Attempt, Sender
 from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Inbox, Key, key_of
 from esb.worker.pool import Pool
+from esb.worker.replies import Replies
 from esb.worker.rows import Journal
 from esb.worker.thread import Worker, commit
 from esb.worker.verdict import Verdict, judge
 
 DRAIN = 0.8  # share of the drain time for what is under way; the rest is for writing it down
+_TAKEN = Outcome.CONFIRMED
 TAKE = 1.0  # seconds to wait for messages or for something under way to end
 
 
@@ -44,6 +46,7 @@ class EndpointWorker(Worker):
         self._breaker = Breaker(endpoint.name, endpoint.recovery.breaker, context.store, context.owner, context.clock)
         self._inbox = Inbox(context.store, endpoint, context.owner, settings.worker.lease, context.clock)
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
+        self._replies = Replies(endpoint, format, context.contracts)
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)
         self._consumer = self._connect()
         self._pool = Pool(endpoint.concurrency, self.name)
@@ -218,6 +221,7 @@ class EndpointWorker(Worker):
         batch = [verdict.outgoing for verdict in later if verdict.outgoing]
         missed: list[Delivery] = []
         self._consumer.transfer(batch, lambda outcomes: self._conclude(verdicts, later, outcomes, missed))
+        self._answer([verdict for verdict in verdicts if verdict.reply])
         self._context.point("endpoint: settled")
         if missed:
             self._consumer.release(missed)
@@ -233,17 +237,34 @@ class EndpointWorker(Worker):
 
     def _judge(self, attempt: Attempt) -> Verdict:
         now, state = self._context.clock(), self._breaker.peek()
-        return judge(attempt, self._endpoint, self._journal, state, self._context.owner, now)
+        return judge(attempt, self._replies, self._journal, state, self._context.owner, now)
 
     def _conclude(
         self, verdicts: Sequence[Verdict], later: Sequence[Verdict], outcomes: Sequence[Outcome], missed: list[Delivery]
     ) -> list[Delivery]:
-        """Write down what may be settled; a retry that no delay queue took goes back instead."""
+        """Write down what ended; a retry that no delay queue took goes back. What is owed an answer is not settled."""
         pairs = zip(later, outcomes, strict=True)
         missed += [v.attempt.delivery for v, outcome in pairs if outcome is not Outcome.CONFIRMED]
         ready = [v for v in verdicts if v.attempt.delivery not in missed]
         self._record(ready, [v.attempt.delivery for v in later if v.attempt.delivery in missed and v.forget])
-        return [verdict.attempt.delivery for verdict in ready]
+        return [verdict.attempt.delivery for verdict in ready if not verdict.reply]
+
+    def _answer(self, verdicts: Sequence[Verdict]) -> None:
+        """What is written down is answered, all of a batch together, and then settled."""
+        if verdicts:
+            replies = [verdict.reply for verdict in verdicts if verdict.reply]
+            self._consumer.transfer(replies, lambda outcomes: self._answered(verdicts, replies, outcomes))
+
+    def _answered(
+        self, verdicts: Sequence[Verdict], replies: Sequence[Outgoing], outcomes: Sequence[Outcome]
+    ) -> list[Delivery]:
+        """An answer that met a full or a missing queue is tried again from the outbox: it must hold up nobody here."""
+        pairs = zip(replies, outcomes, strict=True)
+        stuck = [Dispatch(message=r.message, to=r.to, properties=r.properties) for r, o in pairs if o is not _TAKEN]
+        if stuck:
+            commit(self._context.store, lambda t: t.outbox.add(stuck), self.stopping)
+        self._context.point("endpoint: replied")
+        return [verdict.attempt.delivery for verdict in verdicts]
 
     def _record(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery] = ()) -> None:
         """In one commit; where the database refuses a row, each alone and made fit for it."""
@@ -264,11 +285,12 @@ class EndpointWorker(Worker):
         """The one commit of a batch: done, attempts, journey, parked; of ``forgotten`` that nothing happened."""
         harmless = [v.attempt.delivery for v in verdicts if v.forget]
         t.inbox.done([v.done for v in verdicts if v.done])
+        t.inbox.rejected([v.rejected for v in verdicts if v.rejected])
         t.inbox.clear([(self._endpoint.name, *key_of(delivery)) for delivery in (*harmless, *forgotten)])
         t.tracking.record([v.hop for v in verdicts])
         t.parked.add([v.parked for v in verdicts if v.parked])
         t.timers.add([v.timer for v in verdicts if v.timer])
-        returned = [v.attempt.delivery for v in verdicts if v.done and RETRY in v.attempt.delivery.properties]
+        returned = [v.attempt.delivery for v in verdicts if v.ended and RETRY in v.attempt.delivery.properties]
         t.parked.resolved([suspects.key_at(delivery, self._place) for delivery in returned])
         marked = [v.attempt.delivery for v in verdicts if v.attempt.delivery.redelivered]
         self._marks.clear(t, [suspects.key_at(delivery, self._place) for delivery in marked])

@@ -16,6 +16,7 @@ from esb.config.definition import LoadedEndpoint
 from esb.errors import EndpointError
 from esb.store import InboxEntry, Store, Transaction
 from esb.worker.attempt import Attempt, operation_of
+from esb.worker.replies import asked, stored_failure, stored_reply, wanted
 from esb.worker.rows import fit
 from esb.worker.thread import commit
 
@@ -35,7 +36,7 @@ class Entry(msgspec.Struct):
     send: list[Delivery] = []
     repeats: list[Delivery] = []  # done before: settle them
     copies: list[Delivery] = []  # of what is under way right here, whose own delivery stands for them: settle them
-    attempts: list[Attempt] = []  # decided without sending: in doubt, or somebody else's
+    attempts: list[Attempt] = []  # decided without sending: in doubt, somebody else's, or to be answered again
 
 
 class Inbox:
@@ -62,6 +63,7 @@ class Inbox:
         entry.send, entry.repeats, entry.copies, entry.attempts = [], [], [], []
         known = t.inbox.seen(self._endpoint.name, [key_of(d) for d in deliveries])
         fresh: list[Delivery] = []
+        again: list[Delivery] = []
         for delivery in deliveries:
             key = key_of(delivery)
             row = known.get(key)
@@ -69,6 +71,10 @@ class Inbox:
                 entry.copies.append(delivery)
             elif row is None:
                 fresh.append(delivery)
+            elif row.state == "rejected" and _asks_again(delivery, row):
+                again.append(delivery)
+            elif row.state != "started" and wanted(delivery):
+                entry.attempts.append(self._answered(delivery, row))
             elif row.state == "done":
                 entry.repeats.append(delivery)
             elif key in ours and row.owner == self._owner:
@@ -76,7 +82,9 @@ class Inbox:
             else:
                 self._doubt(t, delivery, row, entry)
             running.add(key)
-        self._start(t, fresh, entry)
+        if again:
+            t.inbox.reopen([(self._endpoint.name, *key_of(d)) for d in again])
+        self._start(t, [*fresh, *again], entry)
 
     def _start(self, t: Transaction, fresh: Sequence[Delivery], entry: Entry) -> None:
         """On record before it is sent; who comes second in a race leaves it to the first."""
@@ -96,6 +104,12 @@ class Inbox:
             error = InDoubtError("a process died between sending this and hearing the answer: look at the other side")
             entry.attempts.append(Attempt(delivery=delivery, started=self._clock(), error=error))
 
+    def _answered(self, delivery: Delivery, row: InboxEntry) -> Attempt:
+        """It ended before; what came of it is answered once more, for the first answer may not have gone out."""
+        if row.state == "done":
+            return Attempt(delivery=delivery, started=self._clock(), reply=stored_reply(row.reply))
+        return Attempt(delivery=delivery, started=self._clock(), error=stored_failure(row.reply)[0])
+
     def _elsewhere(self, delivery: Delivery) -> Attempt:
         return Attempt(delivery=delivery, started=self._clock(), put_off=self._lease)
 
@@ -113,6 +127,11 @@ class Inbox:
             endpoint=self._endpoint.name, operation=operation, message_id=message_id, state="started",
             owner=self._owner, at=self._clock(),
         )  # fmt: skip
+
+
+def _asks_again(delivery: Delivery, row: InboxEntry) -> bool:
+    """What was rejected is asked for once more: by a caller who has heard that, or by somebody who did not ask."""
+    return not wanted(delivery) or asked(delivery) > stored_failure(row.reply)[1]
 
 
 def key_of(delivery: Delivery) -> Key:

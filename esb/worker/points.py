@@ -28,6 +28,7 @@ POINTS = (
     "endpoint: after effect",
     "endpoint: sent",
     "endpoint: recorded",
+    "endpoint: replied",
     "endpoint: settled",
 )
 

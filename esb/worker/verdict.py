@@ -9,24 +9,32 @@ from esb.config.definition import LoadedEndpoint
 from esb.message import new_id
 from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failure_of
 from esb.store import IN_DOUBT, Hop, InboxEntry, Parked, Status, Timer
-from esb.worker.attempt import Attempt, delays_used, first_failed
+from esb.worker.attempt import Attempt, DeadlinePassed, delays_used, first_failed, too_late
 from esb.worker.inbox import key_of
-from esb.worker.rows import ATTEMPT, FAILED, Journal, fit, kind_of, packed, text_of, uncounted
+from esb.worker.replies import Answer, Replies, asked, kept_failure, kept_reply, wanted
+from esb.worker.rows import ATTEMPT, FAILED, Journal, fit, kind_of, text_of, uncounted
 
 LONGEST_DELAY_QUEUE = 3600.0  # seconds; beyond it a timer row waits instead of a queue
 _NO_MORE = 10**6  # tries, so that no decision here can be "retry now": those are over
 
 
 class Verdict(msgspec.Struct, kw_only=True):
-    """What one attempt leaves behind: at most one of ``outgoing``, ``timer`` and ``parked``."""
+    """What one attempt leaves behind: at most one of ``outgoing``, ``timer``, ``parked`` and ``reply``."""
 
     attempt: Attempt
     hop: Hop
     done: InboxEntry | None = None
+    rejected: InboxEntry | None = None
     forget: bool = False  # the inbox row "started" goes: certainly nothing happened
     outgoing: Outgoing | None = None
     timer: Timer | None = None
     parked: Parked | None = None
+    reply: Outgoing | None = None  # goes out after the commit
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be done about it here."""
+        return self.done is not None or self.rejected is not None
 
     def sanitised(self) -> Verdict:
         """The same with every text made fit for a database that refused it."""
@@ -34,16 +42,22 @@ class Verdict(msgspec.Struct, kw_only=True):
 
 
 def judge(
-    attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, breaker: BreakerState, owner: str, now: float
+    attempt: Attempt, replies: Replies, journal: Journal, breaker: BreakerState, owner: str, now: float
 ) -> Verdict:
     """Decide about an attempt. ``breaker`` is the state after all attempts of the batch were told to it."""
+    endpoint = replies.endpoint
     if attempt.put_off:
         return _later(attempt, endpoint, journal, RetryLater(attempt.put_off, counts=False), now)
     if attempt.error is None:
-        return _completed(attempt, endpoint, journal, owner, now)
+        return _completed(attempt, replies, journal, owner, now)
     decision = _decide(attempt, endpoint, breaker, now)
     if isinstance(decision, RetryLater):
-        return _later(attempt, endpoint, journal, decision, now)
+        if not too_late(attempt.delivery, now + decision.seconds):
+            return _later(attempt, endpoint, journal, decision, now)
+        attempt.error = DeadlinePassed(f"no time is left for another try; the last one: {text_of(attempt.error)}")
+        decision = Park(str(attempt.error))
+    if isinstance(decision, Park) and wanted(attempt.delivery):
+        return _rejected(attempt, replies, journal, owner, now)
     assert isinstance(decision, Park | InDoubt)
     return _parked(attempt, endpoint, journal, decision, now)
 
@@ -59,15 +73,35 @@ def _decide(attempt: Attempt, endpoint: LoadedEndpoint, breaker: BreakerState, n
     return decide(endpoint.recovery, effect, in_doubt, failure)
 
 
-def _completed(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, owner: str, now: float) -> Verdict:
+def _completed(attempt: Attempt, replies: Replies, journal: Journal, owner: str, now: float) -> Verdict:
+    endpoint, reply = replies.endpoint, attempt.reply
+    done = _ended(attempt, endpoint, owner, now, kept_reply(reply) if reply else None)
+    verdict = Verdict(attempt=attempt, hop=_hop(attempt, endpoint, journal, Status.COMPLETED, now), done=done)
+    if reply and wanted(attempt.delivery):
+        answer = replies.read(attempt.operation, reply)
+        verdict.reply = replies.to(attempt.delivery, answer)
+        if answer.error:
+            verdict.hop = _hop(attempt, endpoint, journal, Status.REJECTED, now, answer.error)
+    return verdict
+
+
+def _rejected(attempt: Attempt, replies: Replies, journal: Journal, owner: str, now: float) -> Verdict:
+    """Somebody asked and waits: who asked is told, and decides."""
+    assert attempt.error is not None
+    entry = _ended(attempt, replies.endpoint, owner, now, kept_failure(attempt.error, asked(attempt.delivery)))
+    return Verdict(
+        attempt=attempt,
+        hop=_hop(attempt, replies.endpoint, journal, Status.REJECTED, now),
+        rejected=entry,
+        reply=replies.to(attempt.delivery, Answer(error=attempt.error)),
+    )
+
+
+def _ended(attempt: Attempt, endpoint: LoadedEndpoint, owner: str, now: float, reply: bytes | None) -> InboxEntry:
     operation, message_id = key_of(attempt.delivery)
-    reply = attempt.reply
-    done = InboxEntry(
-        endpoint=endpoint.name, operation=operation, message_id=message_id, state="done", owner=owner, at=now,
-        reply=packed([fit(reply.detail), reply.body, fit(reply.content_type)]) if reply else None,
-    )  # fmt: skip
-    hop = _hop(attempt, endpoint, journal, Status.COMPLETED, now, detail=fit(reply.detail) if reply else None)
-    return Verdict(attempt=attempt, hop=hop, done=done)
+    return InboxEntry(
+        endpoint=endpoint.name, operation=operation, message_id=message_id, owner=owner, at=now, reply=reply
+    )
 
 
 def _later(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, wait: RetryLater, now: float) -> Verdict:
@@ -103,9 +137,10 @@ def _parked(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, why: P
 
 
 def _hop(
-    attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, status: Status, now: float, detail: str | None = None
+    attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, status: Status, now: float,
+    error: Exception | None = None,
 ) -> Hop:  # fmt: skip
-    error = attempt.error
+    error = error or attempt.error
     return journal.hop(
         attempt.delivery.message,
         f"out:{endpoint.name}",
@@ -116,7 +151,7 @@ def _hop(
         attempts=_attempts(attempt),
         error_kind=kind_of(error) if error else None,
         error=text_of(error) if error else None,
-        detail=detail,
+        detail=fit(attempt.reply.detail) if attempt.reply else None,
     )
 
 

@@ -90,7 +90,7 @@ class Scripted(MemoryAdapter):
     """The memory adapter, with an outside that may misbehave as a test wants."""
 
     kind: ClassVar[str] = "scripted"
-    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, serves=True)
+    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, serves=True, replies=True)
     outside: Outside
 
     def check(self) -> str:
