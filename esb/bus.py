@@ -65,7 +65,8 @@ class Bus:
         self._close = ExitStack()
         self.definition = definition
         self.broker = broker or self._closing(open_broker(definition.config.broker, data_directory(definition)))
-        self.store = store or self._closing(open_store(definition.config.database, data_directory(definition)))
+        keys = definition.config.encryption.texts()
+        self.store = store or self._closing(open_store(definition.config.database, data_directory(definition), keys))
         self.parts: Parts = build_parts(definition)
         self.adapters = {name: make_adapter(name, definition, components) for name in definition.endpoints}
         self.formats = {name: make_format(name, definition, components) for name in definition.endpoints}

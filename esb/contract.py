@@ -2,7 +2,8 @@
 
 ``jsonschema-rs`` validates in a few microseconds. Nothing is ever fetched: a ``$ref`` leads into the schema itself or
 to another contract of the bus (``order/v1`` or ``esb:order/v1``). Patterns run on a linear-time engine, so no
-document can make one hang; formats are asserted. Keywords of ours: ``x-subject``, an expression for the business key.
+document can make one hang; formats are asserted. Keywords of ours: ``x-subject``, an expression for the business key,
+and ``x-mask``, the fields whose values nobody gets to see, not even in the sentence about their being wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import jsonschema_rs
 
 from esb.errors import ContractError
 from esb.expression import Data, Expression
+from esb.masking import Mask, mask_of
 from esb.quoting import quote
 
 MOST = 10  # violations reported of one document
@@ -50,13 +52,14 @@ class Contract:
         self.version = int(version)
         self.schema = schema
         self._validator = _validator(ref, schema, siblings)
+        self.mask = _mask(ref, schema, siblings)
         subject = schema.get("x-subject")
         self._subject = None if subject is None else Expression(subject, where=f"x-subject of {ref}")
 
     def check(self, document: Any) -> None:
         """Raise ``ContractError`` with the first ten violations, unless the document meets the contract."""
         if not self._validator.is_valid(document):
-            raise _violated(self.ref, islice(self._validator.iter_errors(document), MOST + 1))
+            raise _violated(self.ref, islice(self._validator.iter_errors(document), MOST + 1), self.mask)
 
     def subject(self, document: Any) -> str | None:
         """The business key (an order number), or None where the contract names none or the document has none.
@@ -150,8 +153,15 @@ def _wrong_schema(ref: str, schema: Schema, error: Any) -> ContractError:
     return ContractError(f"contract {ref} is not a valid JSON Schema: at {place}: {text}", ref)
 
 
-def _violated(ref: str, errors: Iterator[Any]) -> ContractError:
-    found = tuple((_pointer(error.instance_path), _sentence(error)) for error in errors)
+def _mask(ref: str, schema: Schema, siblings: Mapping[str, Schema]) -> Mask:
+    try:
+        return mask_of(ref, schema, siblings)
+    except ValueError as error:
+        raise ContractError(f"contract {ref}: x-mask at /x-mask: {error}", ref) from error
+
+
+def _violated(ref: str, errors: Iterator[Any], mask: Mask) -> ContractError:
+    found = tuple((_pointer(error.instance_path), _sentence(error, mask)) for error in errors)
     shown = "; ".join(f"{pointer or 'document'}: {sentence}" for pointer, sentence in found[:MOST])
     more = "; and more" if len(found) > MOST else ""
     return ContractError(f"breaks contract {ref}: {shown}{more}", ref, found[:MOST])
@@ -161,10 +171,9 @@ def _pointer(path: Any) -> str:
     return "".join(f"/{_escape(key)}" for key in path)
 
 
-def _sentence(error: Any) -> str:
-    """What is wrong, with the value in it, however large the value is."""
-    text = error.message
+def _sentence(error: Any, mask: Mask) -> str:
+    """What is wrong, with the value in it as far as it may be seen, however large the value is."""
+    text, value = error.message, quote(mask.at(error.instance_path, error.instance))
     if _VALUE in text:
-        return text.replace(_VALUE, quote(error.instance))
-    value = quote(error.instance)
+        return text.replace(_VALUE, value)
     return text if len(value) > 60 or value in text or value[0] in "{[" else f"{text}, not {value}"

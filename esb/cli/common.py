@@ -118,7 +118,7 @@ def opened_store(root: str, env: str | None = None) -> Iterator[Store]:
     place, config = load_bus_config(bus_directory(root), env)
     if config.database == "embedded" and not (place / config.data / "store.db").exists():
         raise StoreError(f"there is no store in {place / config.data} yet: start the bus with `esb run`")
-    store = open_store(config.database, place / config.data)
+    store = open_store(config.database, place / config.data, config.encryption.texts())
     try:
         store.require_current()
         yield store

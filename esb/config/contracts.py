@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from esb.config.findings import Finding, Report, nearest
+from esb.config.masks import check_masks
 from esb.config.tree import Place, Spot, root
 from esb.config.yaml import documents
 from esb.contract import Contract, references
 from esb.errors import ContractError, ExpressionError
+from esb.masking import KEYWORD
 
 _FILE = re.compile(r"contracts/([A-Za-z][A-Za-z0-9_.-]*)/(v[1-9][0-9]*)\.json")
 
@@ -42,6 +44,9 @@ def load_contracts(files: Mapping[str, str], report: Report) -> dict[str, dict[s
     errors = {ref: error for ref in names if (error := _fault(ref, schemas)) is not None}
     for ref in _causes(errors, schemas):
         _report(errors[ref], names[ref], files[names[ref]], schemas, report)
+    for ref in names.keys() - errors.keys():
+        if KEYWORD in schemas[ref]:
+            check_masks(ref, schemas, _value(files[names[ref]], names[ref]), report)
     return schemas
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
 
 from esb.ports import Effect, Settings
 from esb.units import Duration, Size
@@ -142,6 +142,18 @@ class Retention(Settings):
     inbox: Duration = Field(30 * 86400.0, description="What was sent and taken before, so that repeats are known.")
 
 
+class Encryption(Settings):
+    """What the store keeps whole for retries, replies and timers, and nobody is shown, can be encrypted."""
+
+    keys: tuple[SecretStr, ...] = Field(
+        (), description="Secrets. The first encrypts; the others still decrypt, until a replaced key is not needed."
+    )
+
+    def texts(self) -> list[str]:
+        """The keys, for the store."""
+        return [key.get_secret_value() for key in self.keys]
+
+
 class Worker(Settings):
     """How the bus role works."""
 
@@ -192,4 +204,5 @@ class BusConfig(Settings):
     http: Http = Http()
     recovery: Recovery = Recovery()
     retention: Retention = Retention()
+    encryption: Encryption = Encryption()
     worker: Worker = Worker()

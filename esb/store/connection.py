@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from esb.store.seal import Seal
+
 Row = Sequence[Any]
 
 
@@ -19,8 +21,10 @@ class Connection:
     from filters (:meth:`select`). Text and values never mix: every value is bound.
     """
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, seal: Seal) -> None:
+        """Args: what carries it, and the seal for columns that are the bus's alone (``seal.close``, ``seal.open``)."""
         self._connection = connection
+        self.seal = seal
         self.embedded = connection.dialect.name == "sqlite"
 
     def rows(self, sql: str, values: Row = ()) -> Sequence[Any]:

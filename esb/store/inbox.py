@@ -49,7 +49,7 @@ class Inbox:
             f"SELECT {_COLUMNS} FROM inbox WHERE {self._db.one_of('message_id')} AND endpoint = ?",
             (self._db.listed(sorted({id for _, id in wanted})), endpoint),
         )
-        found = {(entry.operation, entry.message_id): entry for entry in map(_entry, rows)}
+        found = {(entry.operation, entry.message_id): entry for entry in map(self._entry, rows)}
         return {key: found[key] for key in found.keys() & wanted}
 
     def start(self, entries: Sequence[InboxEntry]) -> set[Key]:
@@ -57,7 +57,7 @@ class Inbox:
 
         A key left out was started by another owner, or is done: ``seen`` tells. Two that race never both get it.
         """
-        rows = [_row(entry, "started") for entry in entries]
+        rows = [self._row(entry, "started") for entry in entries]
         self._db.many(f"{_INSERT} DO NOTHING", sorted(rows, key=itemgetter(2, 0, 1)))
         ours: set[Key] = set()
         for endpoint in {entry.endpoint for entry in entries}:
@@ -89,7 +89,7 @@ class Inbox:
             "DO UPDATE SET state = excluded.state, owner = excluded.owner, fence = excluded.fence, at = excluded.at, "
             "reply = excluded.reply WHERE inbox.state <> 2"
         )
-        rows = [_row(entry, state) for entry in entries]
+        rows = [self._row(entry, state) for entry in entries]
         self._db.many(f"{_INSERT} {update}", sorted(rows, key=itemgetter(2, 0, 1)))
 
     def clear(self, keys: Sequence[Key]) -> None:
@@ -111,21 +111,20 @@ class Inbox:
             f"(SELECT 1 FROM leases WHERE leases.owner = inbox.owner AND leases.expires_at > {self._db.now}) LIMIT ?",
             (endpoint, endpoint, limit),
         )
-        return [_entry(row) for row in rows]
+        return [self._entry(row) for row in rows]
+
+    def _row(self, entry: InboxEntry, state: str) -> tuple[Any, ...]:
+        reply = None if entry.reply is None else self._db.seal.close(entry.reply)
+        return *entry.key, _STATES[state], entry.owner, entry.fence, entry.at, reply
+
+    def _entry(self, row: Sequence[Any]) -> InboxEntry:
+        endpoint, operation, message_id, state, owner, fence, at, reply = row
+        return InboxEntry(
+            endpoint=endpoint, operation=operation, message_id=message_id, state=_NAMES[state],
+            owner=owner, fence=fence, at=at, reply=None if reply is None else self._db.seal.open(reply),
+        )  # fmt: skip
 
 
 _INSERT = (
     f"INSERT INTO inbox ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id, endpoint, operation)"
 )
-
-
-def _row(entry: InboxEntry, state: str) -> tuple[Any, ...]:
-    return *entry.key, _STATES[state], entry.owner, entry.fence, entry.at, entry.reply
-
-
-def _entry(row: Sequence[Any]) -> InboxEntry:
-    endpoint, operation, message_id, state, owner, fence, at, reply = row
-    return InboxEntry(
-        endpoint=endpoint, operation=operation, message_id=message_id, state=_NAMES[state],
-        owner=owner, fence=fence, at=at, reply=reply,
-    )  # fmt: skip

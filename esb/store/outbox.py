@@ -32,10 +32,11 @@ class Outbox:
 
     def add(self, dispatches: Sequence[Dispatch], at: float | None = None) -> None:
         """To be published once this transaction is committed. ``at``: epoch seconds; now, by the database's clock."""
+        close = self._db.seal.close
         self._db.many(
             "INSERT INTO outbox (destination, event, message, properties, created_at) "
             f"VALUES (?, ?, ?, ?, coalesce(?, {self._db.now}))",
-            [(d.to, d.event, pack(d.message), properties_encoder.encode(d.properties), at) for d in dispatches],
+            [(d.to, d.event, close(pack(d.message)), properties_encoder.encode(d.properties), at) for d in dispatches],
         )
 
     def take(self, limit: int, owner: str, seconds: float = 30.0, older_than: float = 0.0) -> list[Dispatch]:
@@ -49,7 +50,7 @@ class Outbox:
             f"{self._db.skip_locked}) RETURNING id, destination, event, message, properties",
             (owner, seconds, older_than, limit),
         )
-        return [_dispatch(row) for row in sorted(rows)]
+        return [self._dispatch(row) for row in sorted(rows)]
 
     def sent(self, ids: Sequence[int]) -> None:
         """These are confirmed by the broker."""
@@ -60,9 +61,12 @@ class Outbox:
         """How many wait."""
         return int(self._db.row("SELECT count(*) FROM outbox")[0])
 
-
-def _dispatch(row: Sequence[Any]) -> Dispatch:
-    id, to, event, message, properties = row
-    return Dispatch(
-        id=id, to=to, event=bool(event), message=unpack(message), properties=properties_decoder.decode(properties)
-    )
+    def _dispatch(self, row: Sequence[Any]) -> Dispatch:
+        id, to, event, message, properties = row
+        return Dispatch(
+            id=id,
+            to=to,
+            event=bool(event),
+            message=unpack(self._db.seal.open(message)),
+            properties=properties_decoder.decode(properties),
+        )

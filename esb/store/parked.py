@@ -1,4 +1,7 @@
-"""Parked messages: the dead letters, each with all that a person needs to decide about it."""
+"""Parked messages: the dead letters, each with all that a person needs to decide about it.
+
+Where a contract masks fields, a row holds the message twice: as it may be shown, and sealed, as a retry sends it on.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     parked_at: float = 0.0
     status: State = "parked"
     definition: str = ""
+    original: Message | None = None  # given where ``message`` is masked: what a retry sends on; never read back
 
     @property
     def key(self) -> Key:
@@ -65,7 +69,7 @@ _FIELDS = (
     "place", "queue", "kind", "error", "step", "operation", "attempts", "first_failed", "parked_at", "status",
     "definition",
 )  # fmt: skip
-_WRITTEN = (*_FIELDS, "message_id", "type", "subject", "shape", "message", "properties")
+_WRITTEN = (*_FIELDS, "message_id", "type", "subject", "shape", "message", "properties", "sealed")
 _CHANGED = [name for name in _WRITTEN if name not in ("message_id", "place", "first_failed")]
 _ADD = (
     f"INSERT INTO parked ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "
@@ -82,7 +86,8 @@ class ParkedMessages:
 
     def add(self, messages: Sequence[Parked]) -> None:
         """Set messages aside. One that was retried and failed again renews its row."""
-        self._db.many(_ADD, sorted(map(_row, messages), key=itemgetter(_WRITTEN.index("message_id"), 0)))
+        rows = [(*_row(parked), self._sealed(parked)) for parked in messages]
+        self._db.many(_ADD, sorted(rows, key=itemgetter(_WRITTEN.index("message_id"), 0)))
 
     def get(self, message_id: str, place: str) -> Parked | None:
         """One, whatever its status."""
@@ -123,7 +128,7 @@ class ParkedMessages:
         is cleared: a mark of poison, and the trace of a send that is in doubt (it is the person's decision now).
         """
         found = self._take(keys, "retrying")
-        Outbox(self._db).add([_dispatch(parked) for parked in found])
+        Outbox(self._db).add([self._dispatch(parked) for parked in found])
         Suspects(self._db).clear([parked.key for parked in found])
         Inbox(self._db).clear([_sending(parked) for parked in found if parked.place.startswith("out:")])
         Tracking(self._db).reopen([parked.key for parked in found])
@@ -147,6 +152,15 @@ class ParkedMessages:
     def _audited(self, found: Sequence[Parked], act: str, who: str, why: str) -> Sequence[Key]:
         Audit(self._db).append_all([(who, act, f"{p.message.id} {p.place}", why, p.kind) for p in found])
         return [parked.key for parked in found]
+
+    def _sealed(self, parked: Parked) -> bytes | None:
+        return self._db.seal.close(pack(parked.original)) if parked.original is not None else None
+
+    def _dispatch(self, parked: Parked) -> Dispatch:
+        """The only reader of what is sealed."""
+        (sealed,) = self._db.row("SELECT sealed FROM parked WHERE message_id = ? AND place = ?", parked.key)
+        message = unpack(self._db.seal.open(sealed)) if sealed is not None else parked.message
+        return Dispatch(message=message, to=parked.queue, properties=parked.properties | {RETRY: "1"})
 
     def _select(self, query: sa.Select[Any]) -> Sequence[Parked]:
         return [_parked(row) for row in self._db.select(query)]
@@ -178,10 +192,6 @@ def _parked(row: Sequence[Any]) -> Parked:
         message=unpack(message),
         properties=properties_decoder.decode(properties),
     )
-
-
-def _dispatch(parked: Parked) -> Dispatch:
-    return Dispatch(message=parked.message, to=parked.queue, properties=parked.properties | {RETRY: "1"})
 
 
 def _sending(parked: Parked) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from esb.store.inbox import Inbox
 from esb.store.leases import Leases
 from esb.store.outbox import Outbox
 from esb.store.parked import ParkedMessages
+from esb.store.seal import Seal
 from esb.store.suspects import Suspects
 from esb.store.timers import Timers
 from esb.store.tracking import Tracking
@@ -86,9 +87,10 @@ class Store:
     be tried again at once), ``RowRefused`` when it refuses a value, ``StoreError`` for everything else.
     """
 
-    def __init__(self, engine: sa.Engine, file: Path | None = None) -> None:
-        """Args: the engine, and for SQLite its file. Use :func:`esb.store.open_store`."""
+    def __init__(self, engine: sa.Engine, file: Path | None = None, seal: Seal | None = None) -> None:
+        """Args: the engine, for SQLite its file, and what encrypts. Use :func:`esb.store.open_store`."""
         self.engine = engine
+        self._seal = seal or Seal()
         self.embedded = file is not None
         self.name = str(file) if file else engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
         self._reader = engine.execution_options(**_reading(self.embedded))
@@ -100,13 +102,13 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """Read and write; committed at the end of the block, rolled back when it raises."""
         with self._ours(), self._gate(), self.engine.begin() as connection:
-            yield Transaction(Connection(connection))
+            yield Transaction(Connection(connection, self._seal))
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """Read only, all of one moment, holding nobody up. Keep it short: it keeps the database from tidying up."""
         with self._ours(), self._reader.begin() as connection:
-            yield Transaction(Connection(connection))
+            yield Transaction(Connection(connection, self._seal))
 
     def migrate(self) -> None:
         """Bring the tables to what this version needs. Safe to call from several processes at once."""
@@ -193,16 +195,17 @@ def _reading(embedded: bool) -> dict[str, Any]:
     return {engines.READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
-def open_store(url: str, data_dir: str | Path) -> Store:
+def open_store(url: str, data_dir: str | Path, keys: Sequence[str] = ()) -> Store:
     """The store behind ``database:`` of esb.yaml; does not connect and does not migrate.
 
     Args:
         url: ``embedded`` (SQLite, ``store.db`` in ``data_dir``) or ``postgresql://user:password@host:5432/name``.
         data_dir: directory of the embedded database; made when it is missing.
+        keys: ``encryption.keys``. Needed by whoever sends on what is stored, or stores it; not for looking.
     """
     if url == "embedded":
         file = Path(data_dir) / "store.db"
-        return Store(engines.embedded(file), file)
+        return Store(engines.embedded(file), file, Seal(keys))
     if url.startswith(("postgresql://", "postgres://")):
-        return Store(engines.server("postgresql" + url[url.index(":") :]))
+        return Store(engines.server("postgresql" + url[url.index(":") :]), seal=Seal(keys))
     raise StoreError("`database:` is neither `embedded` nor postgresql://user:password@host:5432/name")

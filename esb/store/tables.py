@@ -130,6 +130,7 @@ parked = sa.Table(
     sa.Column("definition", sa.Text, nullable=False),
     sa.Column("properties", sa.LargeBinary, nullable=False),
     sa.Column("message", sa.LargeBinary, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),
     sa.Index("ix_parked_status_parked_at", "status", "parked_at"),
 )
 

@@ -30,7 +30,8 @@ class Timers:
 
     def add(self, timers: Sequence[Timer]) -> None:
         """Set timers."""
-        rows = [(t.id, t.due_at, t.to, pack(t.message), properties_encoder.encode(t.properties)) for t in timers]
+        close = self._db.seal.close
+        rows = [(t.id, t.due_at, t.to, close(pack(t.message)), properties_encoder.encode(t.properties)) for t in timers]
         self._db.many(
             "INSERT INTO timers (id, due_at, destination, message, properties) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, destination = excluded.destination, "
@@ -45,14 +46,19 @@ class Timers:
             f"ORDER BY due_at, id LIMIT ? {self._db.skip_locked}",
             (now, limit),
         )
-        return [_timer(row) for row in rows]
+        return [self._timer(row) for row in rows]
 
     def remove(self, ids: Sequence[str]) -> None:
         """They fired, or are called off."""
         if ids:
             self._db.run(f"DELETE FROM timers WHERE {self._db.one_of('id')}", (self._db.listed(ids),))
 
-
-def _timer(row: Sequence[Any]) -> Timer:
-    id, due_at, to, message, properties = row
-    return Timer(id=id, due_at=due_at, to=to, message=unpack(message), properties=properties_decoder.decode(properties))
+    def _timer(self, row: Sequence[Any]) -> Timer:
+        id, due_at, to, message, properties = row
+        return Timer(
+            id=id,
+            due_at=due_at,
+            to=to,
+            message=unpack(self._db.seal.open(message)),
+            properties=properties_decoder.decode(properties),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -102,7 +103,7 @@ class Sender:
         try:
             request = self._request(delivery)
         except Exception as error:
-            attempt.error = self._kept(error, "prepare")
+            attempt.error = self._kept(error, "prepare", delivery)
             return attempt
         while self._try(request, attempt) and self._again(attempt, breaker()):
             self._stopping.wait(random.random() * LONGEST_JITTER)
@@ -117,14 +118,15 @@ class Sender:
             attempt.reply, attempt.error = self._adapter.send(request), None
             self._context.point("endpoint: after effect")
         except BaseException as error:  # an adapter's bug (or sys.exit) must not lose the message
-            attempt.error = self._kept(error, "send")
+            attempt.error = self._kept(error, "send", attempt.delivery)
         return attempt.error is not None
 
-    def _kept(self, error: BaseException, what: str) -> EsbError:
+    def _kept(self, error: BaseException, what: str, delivery: Delivery) -> EsbError:
         """The error as it is kept; what is none of the bus's is a bug: recovery parks its message."""
         if isinstance(error, EsbError):
             return without_frames(error)
-        log.error("unexpected error", endpoint=self._endpoint.name, while_trying_to=what, exc_info=error)
+        trace = self._context.journal().text("".join(traceback.format_exception(error)), delivery.message)
+        log.error("unexpected error", endpoint=self._endpoint.name, while_trying_to=what, trace=trace)
         return InternalError(f"unexpected {type(error).__name__} in adapter or format: {error}")
 
     def _again(self, attempt: Attempt, breaker: BreakerState) -> bool:

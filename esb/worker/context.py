@@ -11,9 +11,11 @@ from esb.broker.port import Broker
 from esb.config.definition import Definition
 from esb.contract import Contract
 from esb.flow import Flow
+from esb.masking import Masks
 from esb.ports import Adapter, Format
 from esb.store import Store
 from esb.worker.points import pass_by
+from esb.worker.rows import Journal
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,12 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     point: Callable[[str], None] = pass_by
     alone: threading.Lock = msgspec.field(default_factory=threading.Lock)
+
+    def journal(self, journey: str = "") -> Journal:
+        """What writes down hops and parked messages: as much as ``journey:`` says, unless told otherwise."""
+        masks = Masks({ref: contract.mask for ref, contract in self.contracts.items()})
+        definition = self.definition
+        return Journal(journey or definition.config.journey, definition.hash, masks, definition.secrets)
 
     def flows_from(self, endpoint: str) -> tuple[str, ...]:
         """Names of the flows that start at an endpoint, sorted."""

@@ -24,7 +24,6 @@ from esb.worker.context import Context
 from esb.worker.inbox import Inbox, Key, key_of
 from esb.worker.pool import Pool
 from esb.worker.replies import Replies
-from esb.worker.rows import Journal
 from esb.worker.thread import Worker, commit
 from esb.worker.verdict import Verdict, judge
 
@@ -38,13 +37,13 @@ class EndpointWorker(Worker):
 
     def __init__(self, context: Context, endpoint: LoadedEndpoint) -> None:
         super().__init__(f"endpoint {endpoint.name}")
-        settings = context.definition.config
         self._context = context
         self._endpoint = endpoint
         self._place = f"out:{endpoint.name}"
-        self._journal = Journal(settings.journey, context.definition.hash)
+        self._journal = context.journal()
         self._breaker = Breaker(endpoint.name, endpoint.recovery.breaker, context.store, context.owner, context.clock)
-        self._inbox = Inbox(context.store, endpoint, context.owner, settings.worker.lease, context.clock)
+        lease = context.definition.config.worker.lease
+        self._inbox = Inbox(context.store, endpoint, context.owner, lease, context.clock)
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
         self._replies = Replies(endpoint, format, context.contracts)
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)

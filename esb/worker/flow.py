@@ -20,7 +20,7 @@ from esb.store import RETRY, Hop, Parked, Status, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
 from esb.worker.hold import held_hop, hold_back
-from esb.worker.rows import Journal, kind_of, packed, text_of
+from esb.worker.rows import kind_of, packed, text_of
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
@@ -102,7 +102,7 @@ class FlowWorker(Worker):
         self._context = context
         self._flows = {flow_queue(flow.name): flow for flow in context.flows.values()}
         self._settings = context.definition.config.worker
-        self._journal = Journal(context.definition.config.journey, context.definition.hash)
+        self._journal = context.journal()
         self._marks = suspects.Marks(context, self.stopping)
         self._consumer = self._connect()
 

@@ -10,7 +10,6 @@ from esb.worker import suspects
 from esb.worker.context import Context
 from esb.worker.hold import held_hop, hold_back
 from esb.worker.intake import DOCUMENT, Admitted, Door, Intake
-from esb.worker.rows import Journal
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
@@ -25,7 +24,7 @@ class InboundWorker(Worker):
     def __init__(self, context: Context, intakes: Mapping[str, Intake]) -> None:
         super().__init__("inbound")
         self._context = context
-        self._journal = Journal(context.definition.config.journey, context.definition.hash)
+        self._journal = context.journal()
         self._ways = {
             inbound_queue(name): (
                 intake,

@@ -23,7 +23,7 @@ from esb.message import JSON, Message, create, derive_id
 from esb.ports import Format, Record
 from esb.store import Hop, Parked, Status, Transaction
 from esb.worker.context import Context
-from esb.worker.rows import Journal, kind_of, text_of
+from esb.worker.rows import kind_of, text_of
 
 DOCUMENT = "esb-document"  # property of what is sent on again: the body is the document already, as JSON
 
@@ -136,7 +136,7 @@ class Door:
         self._commit = commit
         self._place = f"in:{endpoint.name}"
         self._flows = context.flows_from(endpoint.name)
-        self._journal = Journal(context.definition.config.journey, context.definition.hash)
+        self._journal = context.journal()
 
     def outgoing(self, batch: Sequence[Admitted]) -> list[Outgoing]:
         """What is to be published: a copy for each flow."""

@@ -20,7 +20,6 @@ from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
-from esb.worker.rows import Journal
 from esb.worker.thread import Worker, commit, log
 
 CLAIMS = 50  # taken at once
@@ -41,7 +40,7 @@ class Poller(Worker):
         self._adapter: Adapter = context.adapters[endpoint.name]
         self._intake = intake
         self._door = Door(context, endpoint, self._commit)
-        self._journal = Journal("headers", context.definition.hash)
+        self._journal = context.journal("headers")
         self._every = endpoint.receive.common.poll
         self._duplicate = endpoint.receive.common.duplicate
         self._ttl = context.definition.config.worker.lease

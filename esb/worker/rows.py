@@ -6,25 +6,40 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
+from pydantic import SecretStr
 
+from esb.config import redact
+from esb.flow import StepTrace
+from esb.masking import Mask, Masks
 from esb.message import Message
 from esb.store import Hop, Parked, Status
 from esb.store.text import cut
 
 _pack = msgspec.msgpack.Encoder().encode
+_steps = msgspec.msgpack.Decoder(list[StepTrace])
+_TEXTS = frozenset({"error", "detail"})
 _WORD_FOR_UNEXPECTED = "internal"
 _LONGEST_KEY = 500  # characters; what the store keeps of an id
 ATTEMPT, FAILED = "attempt", "failed"  # properties: delays used up, and when it first failed
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """How much of each message is stored (``journey:``), and under which definition."""
+    """What is stored of each message: how much (``journey:``), under which definition, and with what hidden.
+
+    All rows that people read are made here, so that nothing masked and no secret gets past.
+    """
 
     journey: str
     definition: str
+    masks: Masks
+    secrets: tuple[SecretStr, ...]
 
     def hop(self, message: Message, place: str, status: Status, **more: Any) -> Hop:
         """A row for ``message`` at ``place``; bodies and headers as far as the journey level says."""
+        mask = self.masks.of(message.type)
+        if mask is not None or more.get("error") or more.get("detail"):
+            message, more = self._shown(message, mask, more)
         whole = self.journey == "full" or status in (Status.PARKED, Status.IN_DOUBT)
         headed = whole or self.journey == "headers"
         return Hop(
@@ -50,9 +65,35 @@ class Journal(msgspec.Struct, frozen=True):
         more.setdefault("first_failed", now)
         more.setdefault("kind", kind_of(cause))
         more.setdefault("error", text_of(cause))
+        mask = self.masks.of(message.type)
+        shown, more = self._shown(message, mask, more)
+        original = None if mask is None else message
         return Parked(
-            message=message, place=place, queue=queue, parked_at=now, definition=self.definition, **more
-        )  # fmt: skip
+            message=shown,
+            original=original,
+            place=place,
+            queue=queue,
+            parked_at=now,
+            definition=self.definition,
+            **more,
+        )
+
+    def _shown(self, message: Message, mask: Mask | None, fields: dict[str, Any]) -> tuple[Message, dict[str, Any]]:
+        """A message, and what is said of it, as they may be seen."""
+        for name in _TEXTS & fields.keys():
+            if fields[name]:
+                fields[name] = self.text(fields[name], message)
+        if mask is None:
+            return message, fields
+        if fields.get("steps"):
+            steps = _steps.decode(fields["steps"])
+            fields["steps"] = _pack([replace(step, outcome=mask.text(step.outcome, message)) for step in steps])
+        return mask.message(message), fields
+
+    def text(self, text: str, message: Message) -> str:
+        """A text about a message (an error, an endpoint's answer, a line of a log) as it may be seen."""
+        mask = self.masks.of(message.type)
+        return redact(text if mask is None else mask.text(text, message), self.secrets)
 
 
 def kind_of(error: Exception) -> str:

@@ -1,0 +1,238 @@
+"""Masking: fields that travel, and that nobody gets to see.
+
+A contract names them (``x-mask``), and whoever writes a message down covers them first. What is hidden in the document
+is hidden in the texts about it, too: an error may quote a value, and an endpoint's answer may repeat one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from esb.message import Message
+from esb.quoting import quote
+
+HIDDEN = "***"
+KEYWORD = "x-mask"
+HEADERS = "$message.headers."  # a mask that begins so is a header's
+
+Path = tuple[str, ...]
+_SEGMENT = re.compile(r"(?:`([^`]+)`|([^.`\[\]\s]+))(?:\[\])*")
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
+_VALUE = re.compile(r'"[^"]*"(?!\s*:)')  # not the name of a field
+_HEAD = 8  # characters of a long value by which a cut-off piece of it is recognised
+_DEEPEST = 32  # references followed from contract to contract
+
+# Numbers that a document holds are written as they stood there: a float would round them.
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_NO_CONTRACTS: Mapping[str, Any] = MappingProxyType({})
+
+
+def path_of(text: str) -> Path:
+    """``lines[].note`` as a path; lists are looked through, with or without ``[]``. Raises ``ValueError``."""
+    parts: list[str] = []
+    at = 0
+    while match := _SEGMENT.match(text, at):
+        parts.append(match[1] or match[2])
+        at = match.end()
+        if at == len(text):
+            return tuple(parts)
+        if text[at] != ".":
+            break
+        at += 1
+    raise ValueError(f"{text!r} is no path: write names with dots between them, such as customer.card or lines[].note")
+
+
+class Mask:
+    """What one contract hides: fields by path, headers by name."""
+
+    def __init__(self, fields: Sequence[Path] = (), headers: Sequence[str] = ()) -> None:
+        self.fields = tuple(dict.fromkeys(fields))
+        self.headers = frozenset(name.lower() for name in headers)
+        self._tree = _tree(self.fields)
+        names = sorted({re.escape(path[-1]) for path in self.fields})
+        self._named = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)") if names else None
+
+    def __bool__(self) -> bool:
+        return bool(self.fields or self.headers)
+
+    def __or__(self, other: Mask) -> Mask:
+        return Mask((*self.fields, *other.fields), (*self.headers, *other.headers))
+
+    def document(self, value: Any) -> Any:
+        """The same document with ``***`` at each hidden field that has a value."""
+        return _covered(value, self._tree)
+
+    def at(self, pointer: Sequence[str | int], value: Any) -> Any:
+        """As :meth:`document`, for what lies at a place in it (names and indexes)."""
+        tree = self._tree
+        for part in pointer:
+            if tree and isinstance(part, str):
+                if part not in tree:
+                    return value
+                tree = tree[part]
+        return _covered(value, tree)
+
+    def body(self, body: bytes) -> bytes:
+        """A JSON body, covered. One that cannot be read is hidden as a whole: nobody knows what lies where."""
+        try:
+            return _encode(self.document(_decode(body)))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return HIDDEN.encode()
+
+    def message(self, message: Message) -> Message:
+        """A message as it may be shown."""
+        subject = message.subject
+        return msgspec.structs.replace(
+            message,
+            body=self.body(message.body) if self.fields else message.body,
+            headers=self.shown_headers(message.headers),
+            subject=None if subject is None else self.text(subject, message),
+        )
+
+    def shown_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers, covered."""
+        return {name: HIDDEN if name.lower() in self.headers else value for name, value in headers.items()}
+
+    def text(self, text: str, message: Message) -> str:
+        """A text about a message without the values hidden in it.
+
+        A text that names a hidden field may quote what was made of it, so it keeps no quoted value at all. The same
+        holds where the message cannot be read.
+        """
+        try:
+            document = _decode(message.body) if self.fields else None
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return _QUOTED.sub(HIDDEN, text)
+        headers = (value for name, value in message.headers.items() if name.lower() in self.headers)
+        for value in sorted({*_scalars(document, self._tree), *headers}, key=len, reverse=True):
+            text = _without(text, value)
+        if self._named and self._named.search(_QUOTED.sub("", text)):
+            text = _VALUE.sub(f'"{HIDDEN}"', text)
+        return text
+
+
+class Masks:
+    """The masks of a bus by message type; looked up once a hop, so nothing is computed here.
+
+    What any version of a contract hides is hidden in all: a document may have lost its version on the way.
+    """
+
+    def __init__(self, by_contract: Mapping[str, Mask] = MappingProxyType({})) -> None:
+        """Args: the masks by ref (``order/v1``); empty ones do not count."""
+        self._known: dict[str, Mask] = {}
+        for ref, mask in by_contract.items():
+            if mask:
+                type = ref.rpartition("/v")[0]
+                self._known[type] = self._known[type] | mask if type in self._known else mask
+
+    def of(self, type: str) -> Mask | None:
+        """What to hide in a message of this type, or None."""
+        return self._known.get(type)
+
+
+def mask_of(ref: str, schema: Any, siblings: Mapping[str, Any] = _NO_CONTRACTS) -> Mask:
+    """What a contract hides: its own ``x-mask``, and below each ``$ref`` to another contract what that one hides.
+
+    Raises ``ValueError`` for a mask that is no path.
+    """
+    own = declared(schema)
+    headers = [text.removeprefix(HEADERS) for text in own if text.startswith(HEADERS)]
+    fields = [path_of(text) for text in own if not text.startswith(HEADERS)]
+    return Mask([*fields, *_inherited(schema, siblings, (), (ref,))], headers)
+
+
+def declared(schema: Any) -> list[str]:
+    """The texts of a schema's own ``x-mask``. Raises ``ValueError`` where it is no list of texts."""
+    found = schema.get(KEYWORD, []) if isinstance(schema, Mapping) else []
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise ValueError("it is a list of paths, such as [customer.card, lines[].note]")
+    return found
+
+
+def _inherited(schema: Any, siblings: Mapping[str, Any], at: Path, way: tuple[str, ...]) -> Iterator[Path]:
+    """Masks of the contracts that a schema refers to, as paths from ``at``."""
+    if not isinstance(schema, Mapping) or len(way) > _DEEPEST:
+        return
+    target = str(schema.get("$ref", "")).removeprefix("esb:").partition("#")
+    if target[0] in siblings and target[0] not in way and not target[2]:
+        found = siblings[target[0]]
+        yield from ((*at, *path_of(text)) for text in declared(found) if not text.startswith(HEADERS))
+        yield from _inherited(found, siblings, at, (*way, target[0]))
+    for name, part in dict(schema.get("properties") or {}).items():
+        yield from _inherited(part, siblings, (*at, name), way)
+    for word in ("allOf", "anyOf", "oneOf", "prefixItems"):
+        for part in schema.get(word) or ():
+            yield from _inherited(part, siblings, at, way)
+    for word in ("items", "then", "else"):
+        yield from _inherited(schema.get(word), siblings, at, way)
+
+
+_Tree = Mapping[str, Any]  # name -> tree of what lies below; an empty one: all of it is hidden
+
+
+def _tree(paths: Sequence[Path]) -> dict[str, Any] | None:
+    """The paths as one tree; None where there are none. A path within another adds nothing to it."""
+    tree: dict[str, Any] = {}
+    for path in sorted(paths, key=len):
+        below = tree
+        for name in path:
+            if name in below and not below[name]:
+                break  # all of it is hidden already
+            below = below.setdefault(name, {})
+    return tree or None
+
+
+def _covered(value: Any, tree: _Tree | None) -> Any:
+    if tree is None or value is None:
+        return value
+    if not tree:
+        return HIDDEN
+    if isinstance(value, list | tuple):
+        return [_covered(item, tree) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _covered(item, tree[name]) if name in tree else item for name, item in value.items()}
+    return value
+
+
+def _scalars(value: Any, tree: _Tree | None) -> Iterator[str]:
+    """Every hidden text and number. A boolean is in half of all sentences, and hides nothing there."""
+    if tree is None or value is None or isinstance(value, bool):
+        return
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _scalars(item, tree)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if not tree:
+                yield from _scalars(item, tree)
+            elif name in tree:
+                yield from _scalars(item, tree[name])
+    elif not tree and str(value):
+        yield str(value)
+
+
+def _without(text: str, value: str) -> str:
+    """The text without a value, as it stands or escaped, whole or cut off at its end."""
+    for form in dict.fromkeys((value, quote(value, 10_000)[1:-1], ascii(value)[1:-1])):
+        text = _replaced(text, form)
+    return text
+
+
+def _replaced(text: str, form: str) -> str:
+    if len(form) <= _HEAD:
+        return re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", HIDDEN, text)
+    head, at, pieces = form[:_HEAD], 0, []
+    while (found := text.find(head, at)) >= 0:
+        end = found + _HEAD
+        while end < len(text) and end - found < len(form) and text[end] == form[end - found]:
+            end += 1
+        pieces += [text[at:found], HIDDEN]
+        at = end
+    return "".join([*pieces, text[at:]])

@@ -1,0 +1,154 @@
+"""Masking: what a contract hides is in no document and in no text that is written down."""
+
+import json
+
+import pytest
+
+from esb.contract import Contract
+from esb.errors import ContractError
+from esb.masking import Mask, Masks, mask_of, path_of
+from esb.message import create
+
+CARD = "4111111111111111"
+ORDER = {
+    "x-mask": ["customer.card", "lines[].note", "$message.headers.X-Token"],
+    "properties": {
+        "customer": {"properties": {"card": {"type": "string", "maxLength": 16}, "name": {}}},
+        "lines": {"type": "array", "items": {"properties": {"note": {"type": "string"}, "sku": {}}}},
+    },
+}
+
+
+@pytest.fixture
+def mask():
+    return mask_of("order/v1", ORDER)
+
+
+def order(**fields):
+    document = {"customer": {"card": CARD, "name": "Ann"}, "lines": [{"note": "leave with Bob", "sku": "A"}], **fields}
+    return create(
+        json.dumps(document).encode(), type="order", source="shop", headers={"x-token": "t0k3n-value", "a": "b"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("card", ("card",)),
+        ("customer.card", ("customer", "card")),
+        ("lines[].note", ("lines", "note")),
+        ("lines[][].`a.b`.x-y", ("lines", "a.b", "x-y")),
+    ],
+)
+def test_a_mask_is_a_path(text, path):
+    """Names with dots between them; lists are looked through."""
+    assert path_of(text) == path
+
+
+@pytest.mark.parametrize("text", ["", ".a", "a.", "a..b", "a[0]", "a b", "$.card[*]"])
+def test_what_is_no_path_is_refused(text):
+    """So that a slip in writing does not hide nothing."""
+    with pytest.raises(ValueError, match="is no path"):
+        path_of(text)
+
+
+def test_hidden_fields_are_covered_and_nothing_else(mask):
+    """In lists too; what has no value stays without one, and numbers stay as they are written."""
+    body = (
+        b'{"customer":{"card":"4111","name":"Ann"},"lines":[{"note":7,"sku":1.10},{"note":null}],'
+        b'"big":12345678901234567890}'
+    )
+    assert mask.body(body) == (
+        b'{"customer":{"card":"***","name":"Ann"},"lines":[{"note":"***","sku":1.10},{"note":null}],'
+        b'"big":12345678901234567890}'
+    )
+
+
+def test_a_field_hidden_as_a_whole_hides_what_is_in_it():
+    """And a mask within it adds nothing, whichever comes first."""
+    assert Mask([("a", "b"), ("a",)]).document({"a": {"c": 1}, "d": 2}) == {"a": "***", "d": 2}
+
+
+def test_a_body_that_cannot_be_read_is_hidden_as_a_whole(mask):
+    """Nobody knows what lies where."""
+    assert mask.body(b"4111;Ann\n") == b"***"
+
+
+def test_headers_are_covered_by_name(mask):
+    """Whatever their case."""
+    assert mask.message(order()).headers == {"x-token": "***", "a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"the other side says: {CARD} is blocked", "the other side says: *** is blocked"),
+        ('expression `remark`: cannot read "leave with B…', 'expression `remark`: cannot read "***…'),
+        ("token t0k3n-value refused", "token *** refused"),
+        ('customer.card: "41" is too short', 'customer.card: "***" is too short'),
+        ("line 12 has no sku", "line 12 has no sku"),
+    ],
+)
+def test_hidden_values_are_taken_out_of_texts(mask, text, shown):
+    """Whole, cut off, from a header, and derived ones where the text names the field."""
+    assert mask.text(text, order()) == shown
+
+
+@pytest.mark.parametrize("value", ['a"quoted"\nnote that is long', "Zoë, Straße 7, Köln am Rhein", "back\\slash\\path"])
+def test_a_value_is_found_however_it_is_written(mask, value):
+    """As it is, as JSON, and as Python shows it."""
+    message = order(lines=[{"note": value}])
+    for form in (value, json.dumps(value), json.dumps(value, ensure_ascii=False), ascii(value)):
+        assert value[2:8] not in mask.text(f"it says {form} here", message)
+
+
+def test_short_values_are_taken_out_as_words(mask):
+    """A 7 that is hidden does not tear up a 17."""
+    assert mask.text("7 of 17 failed", order(lines=[{"note": 7}])) == "*** of 17 failed"
+
+
+def test_of_an_unreadable_message_no_quoted_value_is_kept(mask):
+    """Where it stood is unknown, so what is quoted may be it."""
+    message = create(b"\xff;4111", type="order", source="shop", content_type="text/csv")
+    assert mask.text("row 3, column card: '4111' is no number", message) == "row 3, column card: *** is no number"
+
+
+def test_a_business_key_that_shows_a_hidden_value_is_covered(mask):
+    """It is written down beside the message."""
+    assert mask.message(create(order().body, type="order", source="shop", subject=CARD)).subject == "***"
+
+
+def test_masks_hold_below_a_reference():
+    """A contract within another takes its masks along."""
+    customer = {"x-mask": ["card"], "properties": {"card": {}}}
+    schema = {"properties": {"buyers": {"type": "array", "items": {"$ref": "customer/v1"}}, "card": {}}}
+    found = mask_of("order/v1", schema, {"customer/v1": customer, "order/v1": schema})
+    assert found.document({"buyers": [{"card": 1}], "card": 2}) == {"buyers": [{"card": "***"}], "card": 2}
+
+
+def test_contracts_that_refer_to_each_other_end():
+    """A chain of references that closes is followed once."""
+    one = {"x-mask": ["a"], "properties": {"b": {"$ref": "two/v1"}}}
+    two = {"x-mask": ["c"], "properties": {"d": {"$ref": "one/v1"}}}
+    assert mask_of("one/v1", one, {"one/v1": one, "two/v1": two}).fields == (("a",), ("b", "c"))
+
+
+def test_a_mask_of_one_version_holds_for_all():
+    """A document may have lost its version on the way."""
+    masks = Masks({"order/v1": Mask([("a",)]), "order/v2": Mask([("b",)]), "note/v1": Mask()})
+    found = masks.of("order")
+    assert found is not None
+    assert found.document({"a": 1, "b": 2}) == {"a": "***", "b": "***"}
+    assert masks.of("note") is None
+
+
+def test_a_violation_does_not_quote_what_is_hidden():
+    """Neither the field's own value, nor one around it."""
+    contract = Contract("order/v1", {**ORDER, "additionalProperties": False, "maxProperties": 2})
+    document = {"customer": {"card": CARD + "7"}, "lines": [{"note": 4242}], "more": 1}
+    with pytest.raises(ContractError) as caught:
+        contract.check(document)
+    assert "/customer/card" in str(caught.value)
+    assert CARD not in str(caught.value)
+    assert "4242" not in str(caught.value)
+    assert CARD not in str(caught.value.violations)

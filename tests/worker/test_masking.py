@@ -1,0 +1,169 @@
+"""Masked fields and secrets on their way through the workers: delivered in full, written down nowhere."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from esb.bus import Bus
+from esb.cli.trace import plain
+from esb.errors import Refused, StoreError
+from esb.message import create
+from esb.ports import Record
+from esb.store import open_store, tables
+from tests.worker import rig as rigs
+from tests.worker.rig import ORDER, Rig, drive, endpoint_worker, feed, flow_worker, inbound_worker, put, send, sweep
+
+CARD = "4111-1111-1111-1111"
+SECRET = "s3cret-of-the-endpoint"
+MASKED = {**ORDER, "x-mask": ["card", "$message.headers.token"], "properties": {**ORDER["properties"], "card": {}}}
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch):
+    """A bus whose orders hide a card, and whose store encrypts."""
+    rig = Rig(tmp_path)
+    rig.write("contracts/order/v1.json", json.dumps(MASKED))
+    encrypt(rig, "key-one")
+    yield rig
+    rig.close()
+
+
+def encrypt(rig: Rig, *keys: str) -> None:
+    """Write the keys to files, and name them in the configuration."""
+    for number, key in enumerate(keys):
+        rig.write(f"key-{number}.txt", key)
+    names = ", ".join(f'"secret:file:key-{number}.txt"' for number in range(len(keys)))
+    rig.write("esb.yaml", f"{textwrap.dedent(rigs.FILES['esb.yaml'])}encryption: {{{{keys: [{names}]}}}}\n")
+
+
+def an_order(number: int = 1):
+    """An order with a card, in the body and in a header."""
+    body = json.dumps({"number": number, "key": f"no-{number}", "card": CARD}).encode()
+    return create(
+        body, type="order", version=1, source="test", id=f"order-{number}", subject=f"no-{number}",
+        headers={"token": CARD, "lang": "en"}, time=1e9,
+    )  # fmt: skip
+
+
+def refuse(rig: Rig) -> None:
+    """The other side says no, and repeats what it was sent."""
+
+    def script(request):
+        raise Refused(f"card {request.document['card']} is blocked, says {request.body.decode()}")
+
+    rig.outside("target").script = script
+
+
+def stored(bus: Bus) -> bytes:
+    """Every byte of every row."""
+    found = []
+    with bus.store.engine.connect() as connection:
+        for table in tables.metadata.sorted_tables:
+            for row in connection.execute(sa.select(table)):
+                found += [value if isinstance(value, bytes) else str(value).encode() for value in row]
+    return b"\n".join(found)
+
+
+def test_a_masked_field_is_in_no_row_and_arrives_all_the_same(rig: Rig):
+    """A flow, an endpoint that refuses and repeats it, a person who sends it on: only the other side sees it."""
+    bus = rig.bus()
+    refuse(rig)
+    feed(bus, an_order())
+    drive(flow_worker(bus), lambda: rig.depth("esb.endpoint.target"), "the flow sends it")
+    worker = endpoint_worker(bus)
+    drive(worker, rig.parked, "it is parked")
+    (parked,) = rig.parked()
+    assert json.loads(parked.message.body)["card"] == "***"
+    assert parked.error.startswith("refused: card *** is blocked")
+    assert parked.message.headers["token"] == "***"
+    assert CARD.encode() not in stored(bus)
+
+    rig.outside("target").script = lambda request: None
+    with bus.store.transaction() as t:
+        t.parked.retry([parked.key], who="operator")
+    assert CARD.encode() not in stored(bus)  # the outbox has it, sealed
+    sweep(bus)
+    drive(worker, lambda: rig.outside("target").sent, "it arrives")
+    assert [request.document["card"] for request in rig.outside("target").sent] == [CARD]
+    worker.finish()
+    assert CARD.encode() not in stored(bus)
+
+
+def test_the_journey_shows_it_covered(rig: Rig):
+    """What programs read of a hop is what people see."""
+    bus = rig.bus()
+    feed(bus, an_order())
+    drive(flow_worker(bus), lambda: rig.hop("order-1", "flow:main"), "the flow is through")
+    shown = plain(rig.hop("order-1", "flow:main"))
+    assert json.loads(shown["body"]) == {"number": 1, "key": "no-1", "card": "***"}
+    assert shown["headers"] == {"token": "***", "lang": "en"}
+    assert CARD not in str(shown)
+
+
+def test_what_breaks_its_contract_at_the_door_shows_no_value(rig: Rig):
+    """The violation names the field, not what is in it."""
+    rig.write("contracts/order/v1.json", json.dumps({**MASKED, "additionalProperties": False, "maxProperties": 2}))
+    bus = rig.bus()
+    put(bus, "esb.in.source", an_order())
+    drive(inbound_worker(bus), rig.parked, "it is parked")
+    assert "maxProperties" in rig.parked()[0].error or "properties" in rig.parked()[0].error
+    assert CARD.encode() not in stored(bus)
+
+
+def test_what_cannot_be_read_is_hidden_as_a_whole(rig: Rig):
+    """Nobody knows where in it the field is; a retry has it in full."""
+    bus = rig.bus()
+    (admitted,) = [bus.intakes()["source"].admit(Record(1, raw=CARD.encode(), error=f"bad '{CARD}'"), id="x", time=1.0)]
+    row = bus.context.journal().parked(admitted.message, "in:source", "esb.in.source", admitted.error, 1.0)
+    assert (row.message.body, row.error) == (b"***", "bad ***")
+    assert row.original.body == CARD.encode()
+
+
+def test_an_adapter_with_a_bug_tells_the_log_nothing(rig: Rig, capsys):
+    """The trace of an unexpected error is covered, too."""
+    bus = rig.bus()
+
+    def script(request):
+        raise ValueError(f"cannot send {request.document['card']}")
+
+    rig.outside("target").script = script
+    send(bus, an_order())
+    drive(endpoint_worker(bus), rig.parked, "it is parked")
+    out = capsys.readouterr()
+    assert "cannot send ***" in out.out + out.err
+    assert CARD not in out.out + out.err
+
+
+def test_a_secret_that_the_other_side_repeats_is_redacted(rig: Rig):
+    """Messages without masks, too: nothing that is configured as a secret is written down."""
+    rig.write("contracts/order/v1.json", json.dumps(ORDER))
+    encrypt(rig, SECRET)
+    bus = rig.bus()
+
+    def script(request):
+        raise Refused(f"not allowed with {SECRET}")
+
+    rig.outside("target").script = script
+    send(bus, an_order())
+    drive(endpoint_worker(bus), rig.parked, "it is parked")
+    assert rig.parked()[0].error == "refused: not allowed with ***"
+    assert SECRET.encode() not in stored(bus)
+
+
+def test_a_key_is_replaced_without_losing_what_is_sealed(rig: Rig):
+    """The old one still opens while it is listed; without it a retry says what is missing."""
+    refuse(rig)
+    bus = rig.bus()
+    send(bus, an_order(1), an_order(2))
+    drive(endpoint_worker(bus), lambda: len(rig.parked()) == 2, "both are parked")
+    keys = [row.key for row in rig.parked()]
+    with open_store("embedded", rig.root / "data", ["key-two", "key-one"]).transaction() as t:
+        t.parked.retry(keys[:1], who="operator")
+    for known, said in (([], "there is no key"), (["key-two"], "not configured")):
+        with pytest.raises(StoreError, match=said), open_store("embedded", rig.root / "data", known).transaction() as t:
+            t.parked.retry(keys[1:], who="operator")
