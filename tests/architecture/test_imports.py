@@ -24,6 +24,7 @@ VIOLATIONS = {
     "migrations-know": ("esb/migrations/env.py", "import esb.broker"),
     "broker-client": ("esb/broker/port.py", "import kombu"),
     "database": ("esb/worker/flow.py", "import sqlalchemy.exc"),
+    "encryption": ("esb/worker/rows.py", "import cryptography"),
     "postgresql-driver": ("esb/bus.py", "import psycopg"),
     "web": ("esb/worker/ingress.py", "from starlette.responses import Response"),
     "command-line": ("esb/config/load.py", "import click"),
