@@ -11,7 +11,7 @@ from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failur
 from esb.store import IN_DOUBT, Hop, InboxEntry, Parked, Status, Timer
 from esb.worker.attempt import Attempt, DeadlinePassed, delays_used, first_failed, too_late
 from esb.worker.inbox import key_of
-from esb.worker.replies import Answer, Replies, asked, kept_failure, kept_reply, wanted
+from esb.worker.replies import Answer, Rejected, Replies, asked, kept_failure, kept_reply, wanted
 from esb.worker.rows import ATTEMPT, FAILED, Journal, fit, kind_of, text_of, uncounted
 
 LONGEST_DELAY_QUEUE = 3600.0  # seconds; beyond it a timer row waits instead of a queue
@@ -88,12 +88,14 @@ def _completed(attempt: Attempt, replies: Replies, journal: Journal, owner: str,
 def _rejected(attempt: Attempt, replies: Replies, journal: Journal, owner: str, now: float) -> Verdict:
     """Somebody asked and waits: who asked is told, and decides."""
     assert attempt.error is not None
-    entry = _ended(attempt, replies.endpoint, owner, now, kept_failure(attempt.error, asked(attempt.delivery)))
+    # Who asked writes it down beside another message, which does not know what this one hides.
+    error = Rejected(kind_of(attempt.error), journal.text(text_of(attempt.error), attempt.delivery.message))
+    entry = _ended(attempt, replies.endpoint, owner, now, kept_failure(error, asked(attempt.delivery)))
     return Verdict(
         attempt=attempt,
         hop=_hop(attempt, replies.endpoint, journal, Status.REJECTED, now),
         rejected=entry,
-        reply=replies.to(attempt.delivery, Answer(error=attempt.error)),
+        reply=replies.to(attempt.delivery, Answer(error=error)),
     )
 
 
