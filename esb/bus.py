@@ -141,6 +141,13 @@ class Bus:
         limit = self.definition.config.http.max_body
         return build(self.serving(), ingress.enter, max_body=limit, ready=self.trouble)
 
+    def admin(self) -> Any:
+        """The admin interface, as a WSGI application."""
+        from esb.admin.app import create_app  # only the web role needs the framework in its memory
+        from esb.admin.services import Services
+
+        return create_app(Services(self.context, self.parts))
+
     def trouble(self) -> str:
         """Why no message would be taken now, or nothing."""
         try:

@@ -135,6 +135,23 @@ class Http(Settings):
     max_body: Size = Field(8 * 1024**2, description="Larger requests are answered 413.")
 
 
+class Admin(Settings):
+    """The admin interface: pages for those who watch the traffic and repair it."""
+
+    enabled: bool = Field(True, description="false: `esb run` does not serve it.")
+    host: str = Field("127.0.0.1", description="Loopback unless you say otherwise.")
+    port: int = Field(8481, ge=0, le=65535, description="0 takes any that is free, and says which.")
+    url: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.\[\]:-]+)?$",
+        description="The address people use, when a reverse proxy stands before it: https://esb.example.org. "
+        "With https, cookies are sent over https only.",
+    )
+    hosts: tuple[str, ...] = Field((), description="More host names that a request may be for; others are refused.")
+    idle: Duration = Field(2 * 3600.0, description="Whoever does nothing for so long has to sign in again.")
+    session: Duration = Field(12 * 3600.0, description="After this long everybody has to sign in again.")
+
+
 class Retention(Settings):
     """How long the store remembers."""
 
@@ -202,6 +219,7 @@ class BusConfig(Settings):
         description="full: headers and body at each place. headers: no bodies. errors: both only of what is parked.",
     )
     http: Http = Http()
+    admin: Admin = Admin()
     recovery: Recovery = Recovery()
     retention: Retention = Retention()
     encryption: Encryption = Encryption()

@@ -8,13 +8,17 @@ from esb.store.inbox import InboxEntry
 from esb.store.ledger import Ledger
 from esb.store.outbox import Dispatch
 from esb.store.parked import IN_DOUBT, RETRY, Group, Parked
+from esb.store.sessions import FIRST, Session
 from esb.store.store import Store, Transaction, open_store
 from esb.store.timers import Timer
 from esb.store.tracking import Hop, Status
+from esb.store.users import ROLES, Role, User
 
 __all__ = [
+    "FIRST",
     "IN_DOUBT",
     "RETRY",
+    "ROLES",
     "AuditEntry",
     "BreakerRow",
     "ClaimState",
@@ -24,10 +28,13 @@ __all__ = [
     "InboxEntry",
     "Ledger",
     "Parked",
+    "Role",
+    "Session",
     "Status",
     "Store",
     "StoredDefinition",
     "Timer",
     "Transaction",
+    "User",
     "open_store",
 ]

@@ -24,9 +24,11 @@ from esb.store.leases import Leases
 from esb.store.outbox import Outbox
 from esb.store.parked import ParkedMessages
 from esb.store.seal import Seal
+from esb.store.sessions import Links, Sessions
 from esb.store.suspects import Suspects
 from esb.store.timers import Timers
 from esb.store.tracking import Tracking
+from esb.store.users import Users
 
 
 class Transaction:
@@ -78,6 +80,18 @@ class Transaction:
     @cached_property
     def audit(self) -> Audit:
         return Audit(self.connection)
+
+    @cached_property
+    def users(self) -> Users:
+        return Users(self.connection)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.connection)
+
+    @cached_property
+    def links(self) -> Links:
+        return Links(self.connection)
 
 
 class Store:

@@ -68,6 +68,16 @@ sa.Index(
     postgresql_where=hops.c.status < 30,
 )
 
+# What came in, by time: the figures of the overview read it and no row.
+sa.Index(
+    "ix_hops_entries",
+    hops.c.received_at,
+    hops.c.place,
+    hops.c.status,
+    sqlite_where=sa.text("place >= 'in:' AND place < 'in;'"),
+    postgresql_where=sa.text("place >= 'in:' AND place < 'in;'"),
+)
+
 inbox = sa.Table(
     "inbox",
     metadata,
@@ -200,4 +210,35 @@ audit = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("name", KEY, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("password", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("signed_in_at", sa.Double),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("user_name", KEY, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Index("ix_sessions_user_name", "user_name"),
+)
+
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("user_name", KEY, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
 )
