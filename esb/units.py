@@ -8,19 +8,20 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)"
+_PATTERN = r"^\d+(\.\d+)?\s*(ms|s|m|h|d)(\s*\d+(\.\d+)?\s*(ms|s|m|h|d))*$"  # the same for editors
 _SIZES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
 def seconds(value: Any) -> float:
-    """``5s``, ``1.5m``, ``24h`` or a plain number of seconds, as seconds."""
+    """``5s``, ``1.5m``, ``1h 30m`` or a plain number of seconds, as seconds."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("a duration such as 5s, 10m or 24h is needed")
     if isinstance(value, int | float):
         return float(value)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", value.strip())
-    if not match:
+    if not re.fullmatch(rf"{_PART}(\s*{_PART})*", value.strip()):
         raise ValueError("a duration such as 500ms, 5s, 10m, 24h or 7d is needed")
-    return float(match[1]) * _UNITS[match[2]]
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value))
 
 
 def octets(value: Any) -> int:
@@ -34,11 +35,14 @@ def octets(value: Any) -> int:
 
 
 def duration_text(value: float) -> str:
-    """The shortest way to write a duration: 300.0 is ``5m``."""
-    for unit in ("d", "h", "m", "s"):
-        if value >= _UNITS[unit] and value % _UNITS[unit] == 0:
-            return f"{int(value / _UNITS[unit])}{unit}"
-    return f"{round(value * 1000)}ms" if value < 1 else f"{value:g}s"
+    """A duration of ``value`` seconds in its largest units: 300.0 is ``5m``, 5400.0 is ``1h 30m``."""
+    if value < 1:
+        return f"{round(value * 1000)}ms"
+    parts, rest = [], value
+    for unit in ("d", "h", "m"):
+        count, rest = divmod(rest, _UNITS[unit])
+        parts += [f"{int(count)}{unit}"] if count else []
+    return " ".join(parts + ([f"{rest:g}s"] if rest else []))
 
 
 Duration = Annotated[
@@ -47,7 +51,7 @@ Duration = Annotated[
     Field(ge=0),
     PlainSerializer(duration_text, return_type=str, when_used="json"),
     WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"}, {"type": "number", "minimum": 0}]}
+        {"anyOf": [{"type": "string", "pattern": _PATTERN}, {"type": "number", "minimum": 0}]}
     ),
 ]
 Size = Annotated[
