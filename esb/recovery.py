@@ -63,7 +63,10 @@ class RetryLater(msgspec.Struct, frozen=True):
 
 
 class Park(msgspec.Struct, frozen=True):
-    """Trying again is of no use until a person has looked; ``reason`` is a sentence for that person."""
+    """Trying again is of no use until a person has looked.
+
+    ``reason`` is a sentence for that person, who sees the failure's kind beside it.
+    """
 
     reason: str
 
@@ -114,7 +117,7 @@ def decide(policy: Policy, effect: Effect, in_doubt: Literal["retry", "park"], f
         failure: what happened, and how often before.
     """
     if failure.scope == "message":
-        return Park(f"{failure.kind}: {failure.text}")
+        return Park(failure.text)
     if failure.effect_unknown and effect == "unkeyed" and in_doubt == "park":
         return InDoubt(f"nobody knows whether it took place: {failure.text}")
     if failure.breaker != "closed":
@@ -124,7 +127,7 @@ def decide(policy: Policy, effect: Effect, in_doubt: Literal["retry", "park"], f
     if failure.delayed < len(policy.delays):
         wanted = max(policy.delays[failure.delayed], failure.retry_after or 0.0)
         return RetryLater(_nearest(delays(policy), wanted), counts=True)
-    return Park(f"{failure.kind} after {failure.delayed + 1} rounds: {failure.text}")
+    return Park(f"after {failure.delayed + 1} rounds: {failure.text}")
 
 
 def delays(policy: Policy) -> tuple[float, ...]:
@@ -135,7 +138,7 @@ def delays(policy: Policy) -> tuple[float, ...]:
 def _while_down(policy: Policy, failure: Failure) -> Decision:
     """An endpoint that is known to be down costs a message no attempt, only patience."""
     if failure.now - failure.first_failed >= policy.give_up:
-        return Park(f"the endpoint stayed down for longer than give_up: {failure.kind}: {failure.text}")
+        return Park(f"the endpoint stayed down for longer than give_up: {failure.text}")
     wanted = max(policy.breaker.reset, failure.retry_after or 0.0)
     return RetryLater(_nearest(delays(policy), wanted), counts=False)
 
