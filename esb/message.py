@@ -6,6 +6,7 @@ message must never copy the right to acknowledge it.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time as _time
 import uuid
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 JSON = "application/json"
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,6 +112,15 @@ def content_id(*parts: str, when: float | None = None) -> str:
     digest = blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
     millis = f"{int((when or 0) * 1000) & 0xFFFFFFFFFFFF:012x}"
     return str(uuid.UUID(f"{millis}8{digest[:3]}{'89ab'[int(digest[3], 16) & 3]}{digest[4:19]}"))
+
+
+def time_in(id: str) -> float | None:
+    """The time in a UUIDv7, in seconds since the epoch; None for any other text.
+
+    It is all that an id made from a caller's key may have of time: whatever is not in the key differs from one attempt
+    to the next, and with it the id, by which the copy is recognised.
+    """
+    return int(id[:8] + id[9:13], 16) / 1000 if _UUID7.fullmatch(id) else None
 
 
 def create(

@@ -50,9 +50,7 @@ Duration = Annotated[
     BeforeValidator(seconds),
     Field(ge=0),
     PlainSerializer(duration_text, return_type=str, when_used="json"),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": _PATTERN}, {"type": "number", "minimum": 0}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _PATTERN}, {"type": "number", "minimum": 0}]}),
 ]
 Size = Annotated[
     int,

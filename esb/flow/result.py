@@ -67,4 +67,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepTrace] = []
     error: MessageError | None = None
     step: str = ""  # where it failed
+    subject: str | None = None  # of the message, where its contract had to tell it
     children: tuple[ChildFailure, ...] = ()

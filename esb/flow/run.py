@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 
 from esb.config.components import Step
 from esb.contract import Contract
-from esb.errors import DecodeError, InternalError, MessageError, without_frames
+from esb.errors import ContractError, DecodeError, InternalError, MessageError, without_frames
 from esb.flow.result import Result
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
@@ -58,13 +59,14 @@ class Flow:
         except BaseException as error:  # the engines' panics are BaseExceptions, and must not end the worker either
             if isinstance(error, _ENDS):
                 raise
-            return self._failed(work, error)
+            return self._failed(work, error, message)
         return Result(
             status="completed" if goes_on else "filtered",
             sends=tuple(work.sends),
             events=tuple(work.events),
             steps=work.steps,
             children=tuple(work.failures),
+            subject=_told(work, message),
         )
 
     def _enter(self, work: Work, part: str) -> Action:
@@ -75,7 +77,7 @@ class Flow:
             return self._body(part)
         contract = self._contract or self._contracts.get(message.contract)
         if contract is not None:
-            work.document.meet(contract)
+            _check(work, contract)
         return self._action
 
     def _body(self, part: str) -> Action:
@@ -87,10 +89,25 @@ class Flow:
                 "back, or discard the message"
             ) from None
 
-    def _failed(self, work: Work, cause: BaseException) -> Result:
+    def _failed(self, work: Work, cause: BaseException, message: Message) -> Result:
         error = located(cause, self.name, work.at)
         work.trace(f"failed: {error.kind}")
-        return Result(status="failed", steps=work.steps, error=error, step=work.at.name)
+        return Result(status="failed", steps=work.steps, error=error, step=work.at.name, subject=_told(work, message))
+
+
+def _check(work: Work, contract: Contract) -> None:
+    """Also what breaks its contract gets its business key, if it can be read: a person looks for it by that."""
+    try:
+        work.document.meet(contract)
+    except ContractError:
+        with suppress(MessageError):
+            work.identify(contract)
+        raise
+    work.identify(contract)
+
+
+def _told(work: Work, message: Message) -> str | None:
+    return work.message.subject if work.message is not message else None
 
 
 def read(message: Message) -> object:

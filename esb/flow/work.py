@@ -122,6 +122,14 @@ class Work:
         self.events: list[Event] = []
         self.failures: list[ChildFailure] = []
 
+    def identify(self, contract: Contract) -> None:
+        """A message of a foreign publisher may come without the business key that its contract can tell."""
+        if self.message.subject is None:
+            subject = contract.subject(self.document.data)
+            if subject is not None:
+                self.message = msgspec.structs.replace(self.message, subject=subject)
+                self.bindings = Bindings(self.message)
+
     def trace(self, outcome: str, children: tuple[str, ...] = ()) -> None:
         """Note what the step under way did."""
         self.steps.append(StepTrace(self.at.name, self.at.kind, outcome, children, self.part))

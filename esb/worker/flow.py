@@ -46,7 +46,9 @@ class Run(msgspec.Struct):
 
     @property
     def message(self) -> Message:
-        return self.delivery.message
+        """As it came, with the business key where its contract had to tell it."""
+        message, subject = self.delivery.message, self.result.subject
+        return message if subject is None else msgspec.structs.replace(message, subject=subject)
 
     @property
     def place(self) -> str:

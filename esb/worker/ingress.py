@@ -15,7 +15,7 @@ import msgspec
 
 from esb.broker.port import Outcome, Publisher
 from esb.errors import BrokerDown, EsbError, MessageError, QueueFull, without_frames
-from esb.message import content_id, new_id
+from esb.message import content_id, new_id, time_in
 from esb.ports import Arrival
 from esb.store import Transaction
 from esb.worker.context import Context
@@ -94,7 +94,7 @@ class Ingress(Worker):
         self.recover()
 
     def _admit(self, endpoint: str, arrival: Arrival) -> list[Admitted]:
-        id = content_id(endpoint, arrival.id) if arrival.id is not None else new_id()
+        id = new_id() if arrival.id is None else content_id(endpoint, arrival.id, when=time_in(arrival.id))
         return self._intakes[endpoint].admit_bytes(
             arrival.body, arrival.content_type, id=id, time=self._context.clock(), subject=arrival.subject,
             traceparent=arrival.traceparent, headers=dict(arrival.headers),

@@ -36,6 +36,21 @@ def test_an_event_is_checked_against_its_contract(bench):
     assert (result.status, result.error.kind) == ("failed", "contract")
 
 
+def test_a_message_of_a_foreign_publisher_gets_the_business_key_its_contract_tells(bench):
+    """It is found by that, and so is what it leads to; a key that it brought stays."""
+    steps = "- filter: $message.subject = '4711'\n- send: search"
+    result = bench.run(steps, source="open", subject=None)
+    assert (result.status, result.subject) == ("completed", "4711")
+    assert result.sends[0].message.subject == "4711"
+    assert bench.run("- send: search", source="open", subject="own").subject is None
+
+
+def test_what_breaks_its_contract_gets_its_business_key_too(bench):
+    """Whoever looks for the order finds it parked."""
+    result = bench.run("- send: search", {"ticket": "4711", "items": "none"}, subject=None)
+    assert (result.error.kind, result.subject) == ("contract", "4711")
+
+
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [(b"", "application/json"), (b"{", "application/json"), (b'"\xff"', "application/json"), (b"{}", "text/csv"),

@@ -68,6 +68,18 @@ def test_results_are_published_tracked_and_the_input_settled(rig: Rig) -> None:
     assert rig.ledger().events_unsubscribed == 2
 
 
+def test_a_message_without_a_business_key_is_tracked_and_parked_under_its_contracts(rig: Rig) -> None:
+    """A foreign publisher knows nothing of CloudEvents subjects; the order is found all the same."""
+    bus = rig.bus()
+    foreign = [msgspec.structs.replace(one, subject=None) for one in (order(1), order(2, items="none"))]
+    feed(bus, *foreign)
+    drive(flow_worker(bus), lambda: status(rig, "order-1") and rig.parked(), "both are through")
+    hop = rig.hop("order-1", FLOW)
+    assert hop is not None
+    assert hop.subject == "no-1"
+    assert [row.message.subject for row in rig.parked()] == ["no-2"]
+
+
 @pytest.mark.parametrize("point", ["flow: published", "flow: tracked", "flow: settled"])
 def test_a_death_at_any_point_gives_the_same_messages(rig: Rig, point: str) -> None:
     """Whatever is published again has the id it had: the endpoint sees one effect."""

@@ -16,6 +16,7 @@ from esb.worker.ingress import Answer, Ingress
 from tests.worker.rig import Rig, store_down
 
 QUEUE = flow_queue("main")
+UUID7 = "0195D2A1-7C00-7000-8000-000000000001"
 
 
 def arrival(number: object, id: str | None = None) -> Arrival:
@@ -59,6 +60,15 @@ def test_the_same_key_again_is_a_duplicate(rig: Rig) -> None:
     assert states(first + later) == ["accepted", "duplicate", "accepted", "duplicate"]
     assert len({answer.result(0).id for answer in (first[0], first[1], later[0])}) == 1
     assert rig.depth(QUEUE) == 2
+
+
+def test_a_key_that_is_a_uuid7_lends_the_id_its_time(rig: Rig) -> None:
+    """So it sorts with its neighbours; a key without a time gives the same id for ever all the same."""
+    bus = rig.bus()
+    timed, repeated, plain = entered(bus, *(arrival(n, key) for n, key in ((1, UUID7), (1, UUID7), (2, "web-1001"))))
+    assert timed.result(0).id[:15] == UUID7[:14].lower() + "8"
+    assert repeated.result(0).state == "duplicate"
+    assert plain.result(0).id.startswith("00000000-0000-8")
 
 
 @pytest.mark.parametrize("limit", [1, 0])
