@@ -26,6 +26,7 @@ VIOLATIONS = {
     "database": ("esb/worker/flow.py", "import sqlalchemy.exc"),
     "encryption": ("esb/worker/rows.py", "import cryptography"),
     "postgresql-driver": ("esb/bus.py", "import psycopg"),
+    "mariadb-driver": ("esb/store/failures.py", "import pymysql"),
     "web": ("esb/worker/ingress.py", "from starlette.responses import Response"),
     "command-line": ("esb/config/load.py", "import click"),
     "expression-engines": ("esb/mapping.py", "import jsonatapy"),
