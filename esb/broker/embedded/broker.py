@@ -119,6 +119,12 @@ class EmbeddedBroker:
             depths = {name: Depth(*tables.depth(sql, id, now)) for name, id in found.items() if id is not None}
             return {**depths, "delayed": Depth(tables.delayed(sql, now), 0)}
 
+    def bindings(self) -> list[tuple[str, str]]:
+        """(pattern, queue) of every binding."""
+        with self._lock, self._database.reading("read the bindings") as sql:
+            names = {id: name for name, id, _ in tables.queues(sql)}
+            return [(pattern, names[queue]) for pattern, queue in tables.bindings(sql)]
+
     def purge(self, queue: str) -> int:
         """Drop what waits in a queue; how many they were."""
         id = self._queue(queue)

@@ -21,7 +21,10 @@ _LONGEST_WAIT = 0.5  # seconds between two looks, should a bell be missed
 
 
 class EmbeddedConsumer:
-    """See :class:`esb.broker.port.Consumer`. What it took it holds by a lease; nothing is prefetched beyond that."""
+    """See :class:`esb.broker.port.Consumer`. What it took it holds by a lease; nothing is prefetched beyond that.
+
+    One thread takes; beyond what the port asks for, others may settle and release meanwhile.
+    """
 
     def __init__(
         self, database: Database, owner: Owner, queues: Mapping[int, str], prefetch: int, bells: Bells, watch: Watch
