@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from pydantic import SecretStr
 
-from esb.config.models import BusConfig, ContractRef, Effect, Operation, Receive, Records, Recovery
+from esb.config.models import BusConfig, ContractRef, Effect, Operation, Receive, Records, Recovery, Schedule
 from esb.ports import Settings
 
 
@@ -48,7 +48,7 @@ class LoadedEndpoint(msgspec.Struct, frozen=True):
 
 
 class LoadedFlow(msgspec.Struct, frozen=True):
-    """A flow. ``source`` is an endpoint's name or a contract (``order.placed/v1``: an event)."""
+    """A flow. ``source`` is an endpoint's name, a contract (``order.placed/v1``: an event), or ``schedule:<flow>``."""
 
     name: str
     title: str
@@ -56,10 +56,16 @@ class LoadedFlow(msgspec.Struct, frozen=True):
     steps: tuple[Any, ...]  # of components.Step, nested ones inside their settings
     file: str = ""
     line: int = 0
+    schedule: Schedule | None = None  # it starts by itself
 
     @property
     def is_event(self) -> bool:
         return "/" in self.source
+
+    @property
+    def origin(self) -> str:
+        """Where it starts, for people."""
+        return self.schedule.timetable().text if self.schedule else self.source
 
 
 class LoadedMapping(msgspec.Struct, frozen=True):

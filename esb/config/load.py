@@ -258,5 +258,6 @@ def sources_of_flows(files: Mapping[str, str]) -> list[tuple[str, str]]:
     for name, text in files.items():
         if name.startswith("flows/") and name.endswith(".yaml"):
             trees = documents(text, name, [])
-            found += [(t["flow"], t["from"]) for t in trees if isinstance(t, Map) and "flow" in t and "from" in t]
+            flows = [t for t in trees if isinstance(t, Map) and "flow" in t]
+            found += [(t["flow"], t["from"]) for t in flows if isinstance(t.get("from"), str)]
     return found

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
 
 from esb.ports import Effect, Settings
-from esb.units import Duration, Size
+from esb.schedule import Timetable, cron, every
+from esb.units import Duration, Size, duration_text
 
 
 def _name(value: str) -> str:
@@ -92,12 +93,33 @@ class Endpoint(Settings):
     recovery: Recovery | None = Field(None, description="As in esb.yaml, and laid on it key by key.")
 
 
+class Schedule(Settings):
+    """When a flow starts by itself: by cron's five fields, or every so often."""
+
+    schedule: str | None = Field(
+        None,
+        description="Minute, hour, day, month, weekday, as cron has them.",
+        examples=["0 18 * * mon-fri"],
+    )
+    every: Duration | None = Field(None, description="Instead of schedule: so often, counted from the epoch.")
+    tz: str = Field("UTC", description="Whose clock the schedule means.", examples=["Europe/London"])
+    catch_up: bool = Field(True, description="Whether what was missed while nothing ran is made up for, once.")
+
+    def timetable(self) -> Timetable:
+        """The moments it means. Raises ``ValueError``, saying what is wrong."""
+        if self.every is not None:
+            return every(self.every, duration_text(self.every))
+        return cron(self.schedule or "", self.tz)
+
+
 class Flow(Settings):
     """From one source through steps to endpoints and events."""
 
     flow: Name = Field(description="Its name, unique in the bus.")
     title: str = Field("", description="For people.")
-    source: str = Field(alias="from", description="An endpoint's name, or an event such as order.placed/v1.")
+    source: str | Schedule = Field(
+        alias="from", description="An endpoint's name, an event such as order.placed/v1, or {schedule: …, tz: …}."
+    )
     steps: Any = Field(description="What happens, in order: one step or a list of steps.")
 
 
@@ -214,6 +236,9 @@ class BusConfig(Settings):
         "embedded", description="embedded, or postgresql://user@host/name. ESB_DATABASE goes before."
     )
     data: str = Field("data", description="Directory of the embedded broker and database.")
+    probe: Duration | Literal["off"] = Field(
+        60.0, description="How often each endpoint is asked for a sign of life, for people to see; or off."
+    )
     journey: Literal["full", "headers", "errors"] = Field(
         "full",
         description="full: headers and body at each place. headers: no bodies. errors: both only of what is parked.",

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from esb.config.definition import LoadedEndpoint
 from esb.config.expressions import Context
-from esb.config.fields import View, view_of
+from esb.config.fields import Node, View, view_of
 from esb.config.findings import Report, nearest
 from esb.config.models import BusConfig
+from esb.config.schedules import SCHEDULED, check_schedule
 from esb.config.scope import FlowScope, World
 from esb.config.steps import ParsedFlow
 from esb.config.tree import Map, Place, Spot, root
@@ -59,6 +60,9 @@ def check_flows(flows: Iterable[ParsedFlow], world: World) -> None:
 def _source(parsed: ParsedFlow, world: World) -> View | None:
     name = parsed.spot.value.get("from")
     spot = parsed.spot.at("from")
+    if isinstance(name, Map):
+        check_schedule(spot, parsed.flow.schedule if parsed.flow else None, world.report)
+        return View((Node(SCHEDULED, "the schedule"),), world.schemas, "the schedule")
     if not isinstance(name, str):
         return None
     if "/" in name:

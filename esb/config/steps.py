@@ -16,6 +16,11 @@ from esb.config.validate import build, keys_of
 OWN_KEYS = ("name",)  # of a step, beside its kind
 
 
+def schedule_source(flow: str) -> str:
+    """The source of a flow that starts by itself; no endpoint and no event is called so."""
+    return f"schedule:{flow}"
+
+
 class ParsedFlow(msgspec.Struct):
     """A flow as read, with the places of its steps for the checker. A step that could not be read is None."""
 
@@ -43,10 +48,12 @@ def parse_flow(document: Map, components: Components, report: Report) -> ParsedF
         parsed.sequence = parser.sequence(spot.at("steps"))
     parser.give_names()
     if model is not None and all(f.level != "error" for f in report.findings[before:]):
+        schedule = None if isinstance(model.source, str) else model.source
         parsed.flow = LoadedFlow(
             name=model.flow,
             title=model.title or model.flow,
-            source=model.source,
+            source=model.source if isinstance(model.source, str) else schedule_source(model.flow),
+            schedule=schedule,
             steps=tuple(step for step in parsed.sequence if step),
             file=document.place.file,
             line=document.place.line,

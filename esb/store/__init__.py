@@ -8,6 +8,9 @@ from esb.store.inbox import InboxEntry
 from esb.store.ledger import Ledger
 from esb.store.outbox import Dispatch
 from esb.store.parked import IN_DOUBT, RETRY, Group, Parked
+from esb.store.probes import Probe
+from esb.store.replays import Replay
+from esb.store.schedules import ScheduleRow
 from esb.store.sessions import FIRST, Session
 from esb.store.store import Store, Transaction, open_store
 from esb.store.timers import Timer
@@ -28,7 +31,10 @@ __all__ = [
     "InboxEntry",
     "Ledger",
     "Parked",
+    "Probe",
+    "Replay",
     "Role",
+    "ScheduleRow",
     "Session",
     "Status",
     "Store",

@@ -23,6 +23,9 @@ from esb.store.inbox import Inbox
 from esb.store.leases import Leases
 from esb.store.outbox import Outbox
 from esb.store.parked import ParkedMessages
+from esb.store.probes import Probes
+from esb.store.replays import Replays
+from esb.store.schedules import Schedules
 from esb.store.seal import Seal
 from esb.store.sessions import Links, Sessions
 from esb.store.suspects import Suspects
@@ -76,6 +79,18 @@ class Transaction:
     @cached_property
     def definitions(self) -> Definitions:
         return Definitions(self.connection)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        return Schedules(self.connection)
+
+    @cached_property
+    def probes(self) -> Probes:
+        return Probes(self.connection)
+
+    @cached_property
+    def replays(self) -> Replays:
+        return Replays(self.connection)
 
     @cached_property
     def audit(self) -> Audit:

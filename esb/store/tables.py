@@ -242,3 +242,51 @@ links = sa.Table(
     sa.Column("user_name", KEY, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
 )
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("name", KEY, primary_key=True),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("base", sa.Double, nullable=False),
+    sa.Column("sent", sa.Double, nullable=False),
+    sa.Column("sent_at", sa.Double, nullable=False),
+    sa.Column("done", sa.Double, nullable=False),
+    sa.Column("done_at", sa.Double, nullable=False),
+    sa.Column("previous", sa.Double, nullable=False),
+    sa.Column("wanted", sa.Double, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+)
+
+probes = sa.Table(
+    "probes",
+    metadata,
+    sa.Column("endpoint", KEY, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("ok", sa.Boolean, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("ms", sa.Double, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+)
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("sent", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("ended_at", sa.Double, nullable=False),
+    sa.Index("ix_replays_ended_at", "ended_at"),
+)
+
+replay_pieces = sa.Table(
+    "replay_pieces",
+    metadata,
+    sa.Column("replay", KEY, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("keys", sa.LargeBinary, nullable=False),
+)

@@ -48,6 +48,11 @@ class Timers:
         )
         return [self._timer(row) for row in rows]
 
+    def next_due(self) -> float | None:
+        """When the first one is due; None when there is none."""
+        found: float | None = self._db.row("SELECT min(due_at) FROM timers")[0]
+        return found
+
     def remove(self, ids: Sequence[str]) -> None:
         """They fired, or are called off."""
         if ids:

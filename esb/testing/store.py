@@ -15,6 +15,7 @@ from esb.testing._store.cooperation import (
 )
 from esb.testing._store.effects import InboxScenarios, OutboxScenarios, TimerScenarios
 from esb.testing._store.parked import ParkedScenarios
+from esb.testing._store.scheduled import ProbeScenarios, ReplayScenarios, ScheduleScenarios
 from esb.testing._store.tracking import LedgerScenarios, RefusalScenarios, TrackingScenarios
 from esb.testing._store.upkeep import RetentionScenarios, TransactionScenarios
 
@@ -34,5 +35,8 @@ class StoreScenarios(
     SuspectScenarios,
     DefinitionScenarios,
     RetentionScenarios,
+    ScheduleScenarios,
+    ProbeScenarios,
+    ReplayScenarios,
 ):
     """All of them."""
