@@ -19,10 +19,13 @@ from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreD
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
 from esb.gateway.app import Served, build
+from esb.gateway.serve import Site, serve
+from esb.gateway.wsgi import Bridge
 from esb.message import new_id
 from esb.ports import Adapter, Format
 from esb.recovery import delays
 from esb.store import Store, open_store
+from esb.store.links import link_path, make_first_link
 from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
@@ -39,6 +42,7 @@ from esb.worker.verdict import LONGEST_DELAY_QUEUE
 log = structlog.get_logger("esb.bus")
 
 ADAPTERS = "esb.adapters"  # entry-point group
+LARGEST_FORM = 4 * 1024**2  # bytes; a document to try a mapping with
 Opened = TypeVar("Opened", Broker, Store)
 
 
@@ -146,7 +150,26 @@ class Bus:
         from esb.admin.app import create_app  # only the web role needs the framework in its memory
         from esb.admin.services import Services
 
-        return create_app(Services(self.context, self.parts))
+        return create_app(Services(self.context, self.parts), LARGEST_FORM)
+
+    def sites(self, ingress: Ingress) -> list[Site]:
+        """What the web role serves: the admin interface, and the ingress where an endpoint is called from outside."""
+        config = self.definition.config
+        sites = []
+        if self.serving() or not config.admin.enabled:
+            sites.append(Site(self.web(ingress), config.http, "http"))
+        if config.admin.enabled:
+            sites.append(Site(Bridge(self.admin(), LARGEST_FORM), config.admin, "admin"))
+        return sites
+
+    def first_link(self, urls: Mapping[str, str]) -> dict[str, str]:
+        """The link that makes the first admin, under ``first``; nothing when somebody can sign in already."""
+        if "admin" not in urls:
+            return {}
+        with self.store.transaction() as t:
+            token = make_first_link(t, self.context.clock())
+        origin = self.definition.config.admin.url or urls["admin"]
+        return {"first": origin + link_path(token)} if token else {}
 
     def trouble(self) -> str:
         """Why no message would be taken now, or nothing."""
@@ -190,6 +213,25 @@ def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> Non
         time.sleep(0.1)
     shut_down(workers[1:], bus.definition.config.worker.drain)
     shut_down([heartbeat], bus.definition.config.worker.drain)
+
+
+def run_web(bus: Bus, stopped: Callable[[], bool], ready: Callable[[dict[str, str]], None]) -> None:
+    """The web role: wait for broker and store, serve until told to stop, answer what was let in.
+
+    ``ready`` is called with the addresses: ``http`` and ``admin``, as far as they are served. Raises as :func:`run`,
+    and ``EsbError`` when a port cannot be had.
+    """
+    if not persist(bus.prepare, stopped):
+        return
+    ingress, heartbeat = bus.ingress(), Heartbeat(bus.context, "web")
+    sites = bus.sites(ingress)
+    names = [site.setting for site in sites]
+    ingress.start()
+    heartbeat.start()
+    try:
+        serve(sites, lambda urls: ready(dict(zip(names, urls, strict=True))), stopped)
+    finally:
+        shut_down([ingress, heartbeat], bus.definition.config.worker.drain)
 
 
 def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:

@@ -13,6 +13,9 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Tests run more than one bus at a time; each admin interface takes a port that is free.
+os.environ["ESB_ADMIN_PORT"] = "0"
+
 
 def missing(what: str) -> None:
     """Skip with a reason where a person runs the tests, fail where nobody would notice the skip."""

@@ -7,15 +7,13 @@ import flask
 from esb.admin import access, areas, headers, presentation, problems
 from esb.admin.services import Services
 
-LARGEST = 4 * 1024**2  # bytes of a form: a document to try a mapping with
 
-
-def create_app(services: Services) -> flask.Flask:
-    """The admin interface as a WSGI application."""
+def create_app(services: Services, max_body: int = 4 * 1024**2) -> flask.Flask:
+    """The admin interface as a WSGI application. ``max_body``: bytes of the largest form."""
     app = flask.Flask(__name__)
     app.config.update(
-        MAX_CONTENT_LENGTH=LARGEST,
-        MAX_FORM_MEMORY_SIZE=LARGEST,
+        MAX_CONTENT_LENGTH=max_body,
+        MAX_FORM_MEMORY_SIZE=max_body,
         PROVIDE_AUTOMATIC_OPTIONS=False,
         SEND_FILE_MAX_AGE_DEFAULT=headers.A_YEAR,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from esb.cli.common import complain, counted, directory, load, told
 if TYPE_CHECKING:
     from esb.cli.supervisor import Role, Supervisor
     from esb.config import Components, Definition
+    from esb.config.models import Admin, Http
 
 
 @click.command("run")
@@ -51,8 +53,7 @@ def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
     arguments = ["-C", root, *(["--env", env] if env else []), "--log-level", level]
     with alone(data_directory(definition)):
         _require_tables(definition)
-        if _serves(definition, components):
-            _require_port(definition)
+        _require_ports(_ports(definition, components))
         worker = definition.config.worker
         supervisor = Supervisor(_roles(definition, components, arguments), worker.drain, worker.memory)
         make_roles = partial(_roles, arguments=arguments)
@@ -62,16 +63,22 @@ def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
 
 
 def _roles(definition: Definition, components: Components, arguments: Sequence[str]) -> list[Role]:
-    """The bus role, and the web role where an endpoint is called from outside."""
+    """The bus role, and the web role for the admin interface and for endpoints that are called from outside."""
     from esb.cli.supervisor import Role, command_of
 
-    names = ["bus", "web"] if _serves(definition, components) else ["bus"]
+    names = ["bus", "web"] if _ports(definition, components) else ["bus"]
     return [Role(name, command_of("run", "--role", name, *arguments)) for name in names]
 
 
-def _serves(definition: Definition, components: Components) -> bool:
+def _ports(definition: Definition, components: Components) -> dict[str, Http | Admin]:
+    """Where the web role listens, by the setting that says so."""
     receiving = (e for e in definition.endpoints.values() if e.receive)
-    return any(components.adapters[e.adapter].features.serves for e in receiving)
+    config, ports = definition.config, dict[str, "Http | Admin"]()
+    if any(components.adapters[e.adapter].features.serves for e in receiving):
+        ports["http"] = config.http
+    if config.admin.enabled:
+        ports["admin"] = config.admin
+    return ports
 
 
 def _require_tables(definition: Definition) -> None:
@@ -91,18 +98,32 @@ def _require_tables(definition: Definition) -> None:
         store.close()
 
 
-def _require_port(definition: Definition) -> None:
+def _require_ports(ports: Mapping[str, Http | Admin]) -> None:
+    """Refuse at once where another program listens already; both are held together, so that they differ."""
     from esb.gateway.serve import bind
 
-    bind(definition.config.http.host, definition.config.http.port).close()
+    with ExitStack() as stack:
+        for setting, listen in ports.items():
+            stack.enter_context(bind(listen.host, listen.port, setting))
 
 
 def _announce(supervisor: Supervisor, name: str) -> None:
     """What the roles reported themselves: after a reload that may be more than there was at the start."""
     said = {key: value for role in supervisor.roles for key, value in role.said.items()}
     parts = f"{counted(said['flows'], 'flow')}, {counted(said['endpoints'], 'endpoint')}"
-    where = f"; {said['url']}" if "url" in said else ""
+    where = f"; {said['http']}" if "http" in said else ""
     click.secho(f"bus {name!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
+    _announce_web(said)
+
+
+def _announce_web(said: Mapping[str, str]) -> None:
+    """Where the admin interface is, and while nobody can sign in the link that makes the first admin."""
+    if "admin" in said:
+        click.echo(f"admin interface: {said['admin']}", err=True)
+    if "first" in said:
+        click.echo(
+            f"nobody can sign in yet; this makes the first admin, once, within an hour: {said['first']}", err=True
+        )
 
 
 def run_bus(root: str, env: str | None) -> None:
@@ -121,20 +142,22 @@ def run_bus(root: str, env: str | None) -> None:
 
 
 def run_web(root: str, env: str | None) -> None:
-    """The web role: the ingress."""
-    from esb.bus import Bus
-    from esb.cli.supervisor import report_ready
-    from esb.gateway.serve import serve
+    """The web role: the ingress and the admin interface."""
+    from esb import bus as composition
+    from esb.cli.supervisor import report_ready, supervised
 
     definition, components = load(root, env)
-    bus = Bus(definition, components)
-    ingress = bus.ingress()
+    bus = composition.Bus(definition, components)
+
+    def ready(urls: dict[str, str]) -> None:
+        said = urls | bus.first_link(urls)
+        if not supervised():
+            _announce_web(said)
+        report_ready(**said)
+
     try:
-        bus.prepare()
-        ingress.start()
-        serve(bus.web(ingress), definition.config.http, lambda url: report_ready(url=url))
+        composition.run_web(bus, told_to_stop(), ready)
     finally:
-        ingress.stop()
         bus.close()
 
 

@@ -224,6 +224,11 @@ def alone(data: Path) -> Iterator[None]:
         yield
 
 
+def supervised() -> bool:
+    """Whether this process is a role that a supervisor started."""
+    return READY in os.environ
+
+
 def report_ready(**facts: Any) -> None:
     """Called by a role: tell the supervisor, if there is one."""
     pipe = os.environ.pop(READY, "")

@@ -34,13 +34,13 @@ from esb.config.rules import (
 from esb.config.scope import World
 from esb.config.secrets import Outside, password_of, redact
 from esb.config.steps import ParsedFlow, parse_flow
-from esb.config.tree import Map, Place, root
+from esb.config.tree import Map, Place, put_at, root
 from esb.config.validate import build
 from esb.config.yaml import documents
 from esb.errors import ConfigError
 
 _ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_OVERRIDES = {"ESB_BROKER": "broker", "ESB_DATABASE": "database"}
+_OVERRIDES = {"ESB_BROKER": ("broker",), "ESB_DATABASE": ("database",), "ESB_ADMIN_PORT": ("admin", "port")}
 
 
 class Checked(msgspec.Struct):
@@ -60,7 +60,8 @@ def load(
         directory: holds ``esb.yaml``.
         components: the adapters, formats and steps there are.
         env: lays ``esb.<env>.yaml`` on top.
-        environ: for ``${NAME}``, secrets, and ``ESB_BROKER`` / ``ESB_DATABASE``, which go before the files.
+        environ: for ``${NAME}``, secrets, and ``ESB_BROKER``, ``ESB_DATABASE`` and
+            ``ESB_ADMIN_PORT``, which go before the files.
 
     Raises:
         ConfigError: with every finding; its text shows the errors with their source lines.
@@ -196,10 +197,9 @@ class _Loader:
 
     def _overridden(self, document: Map) -> Map:
         document = document.copy_as(lambda value, _: value)
-        for variable, key in _OVERRIDES.items():
+        for variable, path in _OVERRIDES.items():
             if value := self.environ.get(variable):
-                place = Place(f"${variable}")
-                document.put(key, value, place, place)
+                put_at(document, path, value, Place(f"${variable}"))
         return document
 
     def _mappings(self) -> list[LoadedMapping]:

@@ -162,7 +162,9 @@ class Admin(Settings):
 
     enabled: bool = Field(True, description="false: `esb run` does not serve it.")
     host: str = Field("127.0.0.1", description="Loopback unless you say otherwise.")
-    port: int = Field(8481, ge=0, le=65535, description="0 takes any that is free, and says which.")
+    port: int = Field(
+        8481, ge=0, le=65535, description="0 takes any that is free, and says which. ESB_ADMIN_PORT goes before."
+    )
     url: str = Field(
         "",
         pattern=r"^(https?://[A-Za-z0-9.\[\]:-]+)?$",

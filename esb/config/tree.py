@@ -124,3 +124,14 @@ def root(tree: Any, file: str) -> Spot:
     """The spot of a whole document."""
     place = getattr(tree, "place", Place(file))
     return Spot(tree, place, place)
+
+
+def put_at(tree: Map, path: Sequence[str], value: Any, place: Place) -> None:
+    """Set one entry below ``tree``; mappings on the way are made, or copied, since others may hold them too."""
+    *parents, key = path
+    for parent in parents:
+        found = tree.get(parent)
+        inner = found.copy_as(lambda value, _: value) if isinstance(found, Map) else Map(place)
+        tree.put(parent, inner, tree.keys_at.get(parent, place), tree.values_at.get(parent, place))
+        tree = inner
+    tree.put(key, value, place, place)

@@ -1,26 +1,27 @@
-"""Runs the ingress on a port of its own until it is told to stop."""
+"""Runs applications, each on a port of its own, until told to stop."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
+import msgspec
 import uvicorn
 
 from esb.errors import EsbError
 
 DRAIN = 30  # seconds that requests under way may take after a stop
 HEADERS = 64 * 1024  # bytes of a request's head; h11 answers 400 to more
+LOOK = 0.1  # seconds between looks whether to stop
 KEEP_ALIVE = 60  # seconds; longer than what clients wait between calls, so that none writes into a closed connection
 
 
 class Listen(Protocol):
-    """Where to listen: the ``http`` part of the configuration."""
+    """Where to listen: the ``http`` or ``admin`` part of the configuration."""
 
     @property
     def host(self) -> str: ...
@@ -28,35 +29,46 @@ class Listen(Protocol):
     def port(self) -> int: ...
 
 
+class Site(msgspec.Struct, frozen=True):
+    """An ASGI application and where it listens. ``setting`` is the part of esb.yaml that says so."""
+
+    app: Any
+    listen: Listen
+    setting: str = "http"
+
+
 class Server(uvicorn.Server):
-    """uvicorn, but a signal only ends ``run``: what happens then is the caller's."""
+    """uvicorn, which is told to stop by a call instead of a signal."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """uvicorn raises the signal again after stopping, which would skip the caller's clean-up."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """Signals are the caller's."""
+        yield
 
     def stop(self) -> None:
         """Stop taking requests, finish those under way, return from ``run``. Safe from any thread."""
         self.should_exit = True
 
 
-def serve(app: Any, listen: Listen, started: Callable[[str], None]) -> None:
-    """Listen, call ``started`` with the address (its real port where 0 was asked for), and serve until a signal.
+def serve(sites: Sequence[Site], started: Callable[[list[str]], None], stopped: Callable[[], bool]) -> None:
+    """Listen, call ``started`` with each address (its real port where 0 was asked for), serve until ``stopped``.
 
-    Raises ``EsbError`` when the port cannot be had.
+    Raises ``EsbError`` when a port cannot be had.
     """
-    with bind(listen.host, listen.port) as listener:
-        started(address(listen.host, listener))
-        make_server(app).run(sockets=[listener])
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(bind(s.listen.host, s.listen.port, s.setting)) for s in sites]
+        started([address(site.listen.host, listener) for site, listener in zip(sites, listeners, strict=True)])
+        asyncio.run(_serve([make_server(site.app) for site in sites], listeners, stopped))
+
+
+async def _serve(servers: Sequence[Server], listeners: Sequence[socket.socket], stopped: Callable[[], bool]) -> None:
+    """All of them side by side; when one ends, all do."""
+    running = {asyncio.create_task(s.serve([own])) for s, own in zip(servers, listeners, strict=True)}
+    while not stopped() and not any(task.done() for task in running):
+        await asyncio.wait(running, timeout=LOOK)
+    for server in servers:
+        server.stop()
+    await asyncio.gather(*running)
 
 
 def make_server(app: Any) -> Server:
@@ -78,13 +90,13 @@ def make_server(app: Any) -> Server:
     return Server(config)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ``EsbError`` with what to do."""
+def bind(host: str, port: int, setting: str = "http") -> socket.socket:
+    """A listening socket. Raises ``EsbError`` with what to do; ``setting`` is the part of esb.yaml that says where."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise EsbError(f"cannot listen on {host}, port {port}: {_advice(error)}") from error
+        raise EsbError(f"cannot listen on {host}, port {port}: {_advice(error, setting)}") from error
 
 
 def address(host: str, listener: socket.socket) -> str:
@@ -93,9 +105,9 @@ def address(host: str, listener: socket.socket) -> str:
     return f"http://{shown}:{listener.getsockname()[1]}"
 
 
-def _advice(error: OSError) -> str:
+def _advice(error: OSError, setting: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "another program has it; set http.port in esb.yaml to another one, or to 0 for any that is free"
+        return f"another program has it; set {setting}.port in esb.yaml to another one, or to 0 for any that is free"
     if error.errno == errno.EACCES:
-        return "this user may not have it; set http.port in esb.yaml to one above 1023"
-    return f"{error.strerror or error}; set http.host in esb.yaml to an address of this machine"
+        return f"this user may not have it; set {setting}.port in esb.yaml to one above 1023"
+    return f"{error.strerror or error}; set {setting}.host in esb.yaml to an address of this machine"

@@ -5,6 +5,7 @@ from esb.store.breakers import BreakerRow
 from esb.store.claims import ClaimState
 from esb.store.definitions import StoredDefinition
 from esb.store.inbox import InboxEntry
+from esb.store.leases import ROLE
 from esb.store.ledger import Ledger
 from esb.store.outbox import Dispatch
 from esb.store.parked import IN_DOUBT, RETRY, Group, Parked
@@ -21,6 +22,7 @@ __all__ = [
     "FIRST",
     "IN_DOUBT",
     "RETRY",
+    "ROLE",
     "ROLES",
     "AuditEntry",
     "BreakerRow",

@@ -6,7 +6,11 @@ slept through the end of its lease can be told and refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from esb.store.connection import Connection
+
+ROLE = "role:"  # how the leases begin that say which processes live: role:bus@machine:4711
 
 
 class Leases:
@@ -54,3 +58,11 @@ class Leases:
         return (
             self._db.row(f"SELECT 1 FROM leases WHERE owner = ? AND expires_at > {self._db.now}", (owner,)) is not None
         )
+
+    def roles(self) -> Sequence[str]:
+        """The processes that live: ``bus@machine:4711``."""
+        rows = self._db.rows(
+            f"SELECT name FROM leases WHERE name >= ? AND name < ? AND expires_at > {self._db.now} ORDER BY name",
+            (ROLE, ROLE + "\U0010ffff"),
+        )
+        return [row[0].removeprefix(ROLE) for row in rows]

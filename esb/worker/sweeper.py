@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from socket import gethostname
 from typing import Any
 
 import msgspec
 
 from esb.broker.port import Outcome, Outgoing, Publisher
-from esb.store import Dispatch, Timer, Transaction
+from esb.store import ROLE, Dispatch, Timer, Transaction
 from esb.worker.context import Context
 from esb.worker.thread import Worker, log
 
@@ -21,11 +23,14 @@ PRUNE_EVERY = 600.0  # seconds
 class Heartbeat(Worker):
     """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, role: str = "bus") -> None:
+        """Args: what this process works with; its role, which people see beside its machine."""
         super().__init__("heartbeat")
         self._context = context
         self._ttl = context.definition.config.worker.lease
-        self._fence = 0
+        # By the second name people find the process; what it holds goes by the first.
+        self._names = (f"owner:{context.owner}", f"{ROLE}{role}@{gethostname()}:{os.getpid()}")
+        self._fences: dict[str, int] = {}
 
     def cycle(self) -> None:
         self.beat()
@@ -34,11 +39,13 @@ class Heartbeat(Worker):
     def beat(self) -> None:
         """Renew once; called before anything is taken, too."""
         with self._context.store.transaction() as t:
-            self._fence = t.leases.acquire(f"owner:{self._context.owner}", self._context.owner, self._ttl) or 0
+            for name in self._names:
+                self._fences[name] = t.leases.acquire(name, self._context.owner, self._ttl) or 0
 
     def finish(self) -> None:
         with self._context.store.transaction() as t:
-            t.leases.release(f"owner:{self._context.owner}", self._context.owner, self._fence)
+            for name, fence in self._fences.items():
+                t.leases.release(name, self._context.owner, fence)
 
 
 class Sweeper(Worker):

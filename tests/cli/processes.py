@@ -54,10 +54,10 @@ class Esb:
         except AssertionError as error:
             raise AssertionError(f"{error}; it said:\n{self.said}") from None
 
-    def children(self) -> list[int]:
-        """The process ids of what it started."""
+    def children(self, role: str = "") -> list[int]:
+        """The process ids of what it started, or of one role of a bus."""
         text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(word) for word in text.split()]
+        return [pid for pid in map(int, text.split()) if not role or role in _arguments(pid)]
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Send a signal; the exit code."""
@@ -67,6 +67,13 @@ class Esb:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def alive(pid: int) -> bool:

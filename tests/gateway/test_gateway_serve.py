@@ -15,14 +15,18 @@ import pytest
 
 from esb.errors import EsbError
 from esb.gateway.app import build
-from esb.gateway.serve import bind, make_server, serve
+from esb.gateway.serve import Site, bind, make_server, serve
 from tests.gateway.conftest import Said, endpoint
 
 PROGRAM = """
+import signal
 from types import SimpleNamespace
 from esb.gateway.app import build
-from esb.gateway.serve import serve
-serve(build([], None, max_body=1), SimpleNamespace(host="127.0.0.1", port=0), lambda url: print(url, flush=True))
+from esb.gateway.serve import Site, serve
+came = []
+signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+site = Site(build([], None, max_body=1), SimpleNamespace(host="127.0.0.1", port=0))
+serve([site, site], lambda urls: print(*urls, flush=True), lambda: bool(came))
 print("cleaned up", flush=True)
 """
 
@@ -32,7 +36,7 @@ def test_a_taken_port_is_one_clear_sentence():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(EsbError, match=rf"port {port}: another program has it; set http\.port"):
-            serve(None, SimpleNamespace(host="127.0.0.1", port=port), print)
+            serve([Site(None, SimpleNamespace(host="127.0.0.1", port=port))], print, lambda: True)
 
 
 def test_a_foreign_address_is_one_clear_sentence():
@@ -41,14 +45,15 @@ def test_a_foreign_address_is_one_clear_sentence():
         bind("192.0.2.1", 0)
 
 
-def test_a_signal_ends_serving_and_the_caller_cleans_up():
-    """The real port is told, SIGTERM stops it, and what stands behind ``serve`` runs."""
+def test_a_stop_ends_serving_and_the_caller_cleans_up():
+    """The real ports are told, what is stopped stops both, and what stands behind ``serve`` runs."""
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)
     try:
-        port = int(process.stdout.readline().rpartition(":")[2])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("GET", "/healthz", headers={"Connection": "close"})
-        assert connection.getresponse().status == 200
+        ports = [int(url.rpartition(":")[2]) for url in process.stdout.readline().split()]
+        for port in ports:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("GET", "/healthz", headers={"Connection": "close"})
+            assert connection.getresponse().status == 200
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=20)[0] == "cleaned up\n"
         assert process.returncode == 0
