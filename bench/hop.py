@@ -14,17 +14,17 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
-from esb.broker.port import Delivery, Outgoing, flow_queue
+from esb.broker.port import Outgoing, flow_queue
 from esb.bus import Bus, discover
 from esb.config import load
 from esb.message import Message, create
-from esb.worker.flow import FlowWorker
+from esb.worker.flow import Begun, FlowWorker
 
 FILES = {
     "esb.yaml": 'bus: bench\nbroker: "{broker}"\ndatabase: "{database}"\n',
@@ -147,9 +147,9 @@ class Counting(FlowWorker):
 
     handled = 0
 
-    def _handle(self, deliveries: Sequence[Delivery]) -> None:
-        super()._handle(deliveries)
-        self.handled += len(deliveries)
+    def _conclude(self, begun: Begun) -> None:
+        super()._conclude(begun)
+        self.handled += len(begun.runs)
 
 
 def fill(bus: Bus, messages: int) -> None:

@@ -41,6 +41,9 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _NAMED = re.compile(r"\$([^\W\d]\w*)(?:\s*\.\s*([^\W\d]\w*))?")
 _LONG_NUMBER = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|(?<![\w$])(\d[\d.]{15,})""", re.DOTALL)
 _COMPUTES = re.compile(r"[-+*/%$]")
+_PATH = re.compile(r"\s*[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)*\s*", re.ASCII)
+_WORDS = frozenset({"and", "or", "in", "true", "false", "null", "function"})  # of the language: no fields
+_PLAIN = frozenset({str, bool, int, float, type(None)})  # values that look the same on both sides of the engine
 _ENGINE_TEXT = re.compile(r"(?:Parse error: )?(?:Invalid syntax: )?([A-Z]\d{4}): (.*)", re.DOTALL)
 
 
@@ -87,7 +90,7 @@ class Expression:
         ExpressionError: it cannot be parsed (with the position), or it uses what is refused.
     """
 
-    __slots__ = ("_bound", "_clock", "_computes", "_functions", "_local", "text", "where")
+    __slots__ = ("_bound", "_clock", "_computes", "_functions", "_local", "_path", "text", "where")
 
     def __init__(self, text: str, functions: Mapping[str, Callable[..., Any]] = _NOTHING, *, where: str = "") -> None:
         self.text = text
@@ -97,6 +100,7 @@ class Expression:
         self._bound = _bound(text)
         self._clock = not self._bound.keys().isdisjoint(("now", "millis"))
         self._computes = _COMPUTES.search(text) is not None
+        self._path = _path(text)
         self._refuse()
         self._compile()
 
@@ -110,6 +114,16 @@ class Expression:
         Raises:
             ExpressionError: it failed or ran into a limit. A function's own exception is its ``__cause__``.
         """
+        # Most expressions are a path to one value. Where no list is on the way, following it needs no engine.
+        if self._path:
+            value = data.document
+            for name in self._path:
+                if type(value) is not dict:
+                    break
+                value = value.get(name)
+            else:
+                if type(value) in _PLAIN:
+                    return value
         try:
             run = self._local.run
         except AttributeError:
@@ -205,6 +219,12 @@ def _bound(text: str) -> dict[str, frozenset[str] | None]:
         known = found.get(name, frozenset())
         found[name] = known | {field} if field and known is not None else None
     return found
+
+
+def _path(text: str) -> tuple[str, ...]:
+    """The names of a plain path (``customer.country``); empty for everything else."""
+    names = tuple(name.strip() for name in text.split(".")) if _PATH.fullmatch(text) else ()
+    return names if _WORDS.isdisjoint(names) else ()
 
 
 def _part(value: Any, fields: frozenset[str] | None) -> Any:

@@ -12,6 +12,7 @@ import time as _time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -237,7 +238,13 @@ _decoder = msgspec.msgpack.Decoder(Message)
 
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as ``2026-03-01T12:00:00.000Z``."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole, millis = divmod(round(seconds * 1000), 1000)
+    return f"{_second(whole)}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=1024)  # messages of a batch are nearly of one second
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat().removesuffix("+00:00")
 
 
 def _seconds(text: str | None) -> float:

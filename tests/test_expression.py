@@ -3,6 +3,8 @@
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from esb.errors import ExpressionError
 from esb.expression import Data, Expression
@@ -123,7 +125,7 @@ def test_long_literal():
 @pytest.mark.parametrize("bad", [{"a": 2**70}, {"a": "\ud800"}, {1: 2}])
 def test_document_that_is_not_json(bad):
     """A document that JSON cannot say is an error of this message, not a crash."""
-    assert "JSON cannot say" in failure("a", bad)
+    assert "JSON cannot say" in failure("$exists(a)", bad)
 
 
 def test_threads_share_an_expression():
@@ -149,7 +151,7 @@ def test_a_panic_of_the_engine_is_an_error():
     def explode(*_):
         raise panic("boom")
 
-    expression = Expression("a")
+    expression = Expression("(a)")
     expression._local.run = explode
     with pytest.raises(ExpressionError, match="engine broke down: boom"):
         expression.evaluate(Data({}))
@@ -161,7 +163,7 @@ def test_interrupts_pass():
     def stop():
         raise KeyboardInterrupt
 
-    expression = Expression("a")
+    expression = Expression("(a)")
     expression._local.run = lambda *_: stop()
     with pytest.raises(KeyboardInterrupt):
         expression.evaluate(Data({}))
@@ -244,3 +246,26 @@ def test_syntax_error(text, offset):
     """The place of a syntax error lies within the text."""
     assert syntax_error(text).offset == offset
     assert syntax_error("a") is None
+
+
+_SCALARS = st.none() | st.booleans() | st.integers(-(10**15) + 1, 10**15 - 1) | st.text(max_size=5)
+_DOCUMENTS = st.recursive(
+    _SCALARS | st.floats(-1e6, 1e6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+)
+
+
+@given(_DOCUMENTS, st.sampled_from(["a", "a.b", "a . b.c", " b.c", "c.c.c"]))
+def test_a_followed_path_gives_what_the_engine_gives(document, text):
+    """Whatever lies on the way: a path that is followed without the engine has the engine's value."""
+    followed = value(text, document)
+    computed = value(f"({text})", document)
+    assert (followed, type(followed)) == (computed, type(computed))
+
+
+@pytest.mark.parametrize("text", ["and", "a.or", "in", "true", "null", "a.`b`", "ä", "a..b", "a[0]", "$a", "function"])
+def test_words_of_the_language_are_left_to_the_engine(text):
+    """Only what certainly is a field's name is looked up without asking the engine."""
+    from esb.expression import _path
+
+    assert _path(text) == ()

@@ -83,6 +83,25 @@ class Topology(msgspec.Struct, frozen=True):
     stale: tuple[tuple[str, str], ...] = ()  # (queue, routing key)
 
 
+class Transfer(Protocol):
+    """Results of a batch on their way to the broker; see :meth:`Consumer.begin`."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether :meth:`conclude` will not have to wait: the broker has said what became of each result."""
+        ...
+
+    def conclude(self, commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+        """Wait for the outcomes, let ``commit`` record them, then settle what ``commit`` returns.
+
+        Results are durable before ``commit`` runs, and nothing is settled before it returned. The embedded broker
+        writes results and settlements in one transaction *after* ``commit`` (which is told the outcomes beforehand).
+        Either way a crash leaves the inputs unsettled or everything done, and a repeat gives the same ids. If
+        ``commit`` raises, nothing is settled. Raises ``BrokerDown`` when the outcomes cannot be known.
+        """
+        ...
+
+
 class Publisher(Protocol):
     """Publishes batches, each confirmed."""
 
@@ -108,14 +127,15 @@ class Consumer(Protocol):
         """
         ...
 
-    def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
-        """Publish the results of a batch, let ``commit`` record them, then settle what ``commit`` returns.
+    def begin(self, batch: Iterable[Outgoing]) -> Transfer:
+        """Publish the results of a batch, and do not wait for what the broker says of them.
 
-        The order is fixed: results are durable before ``commit`` runs, and nothing is settled before it returned.
-        The embedded broker writes results and settlements in one transaction *after* ``commit`` (which is told the
-        outcomes beforehand). Either way a crash leaves the inputs unsettled or everything done, and a repeat gives
-        the same ids. If ``commit`` raises, nothing is settled.
+        So the next batch can be computed meanwhile; transfers of one consumer are concluded in the order they began.
         """
+        ...
+
+    def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+        """:meth:`begin` a transfer and conclude it at once."""
         ...
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:

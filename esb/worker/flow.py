@@ -1,18 +1,20 @@
 """The flow worker: takes a batch, runs the pure engine over it, publishes, tracks, settles.
 
-The order is what makes it safe. Results are confirmed by the broker, then tracked in one commit, then the inputs are
-settled. A crash at any point leads to a redelivery, and since ids of descendants are derived, a repeat produces the
-same messages, which the endpoints' inboxes recognise.
+The order is what makes it safe, for each batch by itself. Results are confirmed by the broker, then tracked in one
+commit, then the inputs are settled. A crash at any point leads to a redelivery, and since ids of descendants are
+derived, a repeat produces the same messages, which the endpoints' inboxes recognise.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import msgspec
 
-from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, endpoint_queue, event_key, flow_queue
+from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, Transfer, endpoint_queue, event_key, flow_queue
 from esb.errors import RoutingError, RowRefused
 from esb.flow import PART, Flow, Result
 from esb.message import Message
@@ -96,6 +98,13 @@ class Run(msgspec.Struct):
         return [e.message for e, o in zip(self.result.events, outcomes, strict=False) if o is Outcome.RETURNED]
 
 
+class Begun(msgspec.Struct):
+    """A batch whose results are on their way to the broker."""
+
+    transfer: Transfer
+    runs: Sequence[Run]
+
+
 class FlowWorker(Worker):
     """Serves the queues of all flows on one thread: the engine holds the interpreter, so more would not be faster."""
 
@@ -106,12 +115,17 @@ class FlowWorker(Worker):
         self._settings = context.definition.config.worker
         self._journal = context.journal()
         self._marks = suspects.Marks(context, self.stopping)
+        self._begun: deque[Begun] = deque()  # in their order; between two rounds one at most
         self._consumer = self._connect()
 
     def cycle(self) -> None:
-        fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, TAKE))
+        """A batch is computed and published while the broker confirms the one before, which is concluded then."""
+        fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, 0.0 if self._begun else TAKE))
         if fresh:
-            self._handle(fresh)
+            self._begun.append(self._begin(fresh))
+        one_may_wait = bool(fresh) and not redelivered
+        while self._begun and not (one_may_wait and len(self._begun) == 1 and not self._begun[0].transfer.answered):
+            self._conclude(self._begun.popleft())
         for delivery in redelivered:
             if not self.stopping.is_set():
                 self._handle_alone(delivery)
@@ -121,6 +135,7 @@ class FlowWorker(Worker):
 
     def recover(self) -> None:
         """What was taken and not settled goes back, by letting the consumer go."""
+        self._begun.clear()
         try:
             self._consumer.close()
         finally:
@@ -131,12 +146,21 @@ class FlowWorker(Worker):
         return self._context.broker.consumer(tuple(self._flows), self._settings.prefetch, self.name)
 
     def finish(self) -> None:
+        while self._begun:
+            self._quietly(partial(self._conclude, self._begun.popleft()))
         self._quietly(self._consumer.close)
         self._quietly(self._marks.forgive)
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        self._conclude(self._begin(deliveries))
+
+    def _begin(self, deliveries: Sequence[Delivery]) -> Begun:
         runs: list[Run] = []
-        self._consumer.transfer(self._results(deliveries, runs), lambda outcomes: self._record(runs, outcomes))
+        return Begun(self._consumer.begin(self._results(deliveries, runs)), runs)
+
+    def _conclude(self, begun: Begun) -> None:
+        runs = begun.runs
+        begun.transfer.conclude(lambda outcomes: self._record(runs, outcomes))
         self._context.point("flow: settled")
         held = [run for run in runs if run.refused]
         if held:

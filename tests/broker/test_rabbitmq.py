@@ -102,6 +102,24 @@ def test_connections_cut_under_load_lose_nothing(broker: RabbitMqBroker, url: st
     assert set(drain(broker, "b", 500)) == set(range(500))
 
 
+def test_batches_pending_on_a_lost_connection_stay_unknown(broker: RabbitMqBroker, url: str) -> None:
+    """Each is told so when it asks, also when the next batch has a new connection already."""
+    with Proxy(port_of(url)) as proxy:
+        cut = through(proxy, url)
+        publisher = cut.publisher()
+        publisher.publish(commands(1))
+        proxy.silence()
+        before = [publisher.begin(commands(2)) for _ in range(2)]
+        proxy.cut()
+        proxy.resume()
+        assert persistently(lambda: publisher.publish(commands(3))) == [CONFIRMED] * 3
+        for pending in before:
+            with pytest.raises(BrokerDown, match="connection was lost"):
+                pending.outcomes()
+        publisher.close()
+        cut.close()
+
+
 def test_what_a_lost_connection_held_cannot_be_settled(broker: RabbitMqBroker, url: str) -> None:
     """Settling says that the lease is lost, and the message comes again, to the same consumer."""
     publish(broker, commands(2))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from esb.adapters.memory import Box, MemoryAdapter
-from esb.broker.port import Outgoing, endpoint_queue, flow_queue
+from esb.broker.port import Outgoing, Transfer, endpoint_queue, flow_queue
 from esb.bus import Bus
 from esb.config import Components, load
 from esb.errors import BrokerDown, StoreDown
@@ -311,12 +311,12 @@ def store_down(bus: Bus, failures: int = 10**9) -> Iterator[list[int]]:
 def broken_transfer(worker: Any, when: Callable[[Sequence[Outgoing]], bool] = lambda batch: True) -> None:
     """The next transfer (of a batch that ``when`` picks) finds no broker: nothing of it happens."""
     consumer = worker._consumer
-    real = consumer.transfer
+    real = consumer.begin
 
-    def transfer(batch: Sequence[Outgoing], commit: Any) -> None:
+    def begin(batch: Sequence[Outgoing]) -> Transfer:
         if when(batch):
-            consumer.transfer = real
+            consumer.begin = real
             raise BrokerDown("the broker is gone, says the test")
-        real(batch, commit)
+        return real(batch)
 
-    consumer.transfer = transfer
+    consumer.begin = begin

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from esb.broker.embedded import tables
 from esb.broker.embedded.database import Database
 from esb.broker.embedded.owners import Owner
-from esb.broker.embedded.routing import Router, properties
+from esb.broker.embedded.routing import Plan, Router, properties
 from esb.broker.embedded.watch import Bells, Watch
 from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.errors import BrokerError, LeaseLost
@@ -18,6 +18,20 @@ from esb.message import unpack
 
 _MOST_OCTETS = 64 * 1024**2  # of one queue's messages in one take, so that large ones do not fill the memory
 _LONGEST_WAIT = 0.5  # seconds between two looks, should a bell be missed
+
+
+class EmbeddedTransfer:
+    """See :class:`esb.broker.port.Transfer`. Publishes and settles in one transaction, once all is recorded."""
+
+    answered = True
+
+    def __init__(self, plan: Plan, write: Callable[[Plan, Sequence[Delivery]], None]) -> None:
+        self._plan = plan
+        self._write = write
+
+    def conclude(self, commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+        """See the port. Raises ``LeaseLost`` when one of the settled is no longer ours; then nothing was published."""
+        self._write(self._plan, commit(self._plan.outcomes))
 
 
 class EmbeddedConsumer:
@@ -57,27 +71,16 @@ class EmbeddedConsumer:
                 return deliveries
             self._signal.wait(max(0.0, min(left, due, _LONGEST_WAIT)))
 
-    def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
-        """Decide the outcomes, let ``commit`` record them, then publish and settle in one transaction.
-
-        Raises ``LeaseLost`` when one of the settled is no longer ours; then nothing was published or settled.
-        """
+    def begin(self, batch: Iterable[Outgoing]) -> EmbeddedTransfer:
+        """Decide the outcomes; everything is written when the transfer is concluded."""
         self._check_open()
         outgoing = list(batch)  # whatever it takes to compute them, no read transaction is open meanwhile
         with self._database.reading("route a batch") as sql:
-            plan = self._router.plan(sql, outgoing)
-        ids = [delivery.token for delivery in commit(plan.outcomes)]
-        if not (plan.rows or ids):
-            return
-        try:
-            with self._database.transaction("transfer a batch") as sql:
-                tables.insert(sql, plan.rows)
-                self._demand(tables.settle(sql, self._owner.id, ids), len(ids), "settled, nor their results published")
-        except LeaseLost:
-            self._recount()
-            raise
-        self._held.difference_update(ids)
-        self._bells.ring(plan.queues)
+            return EmbeddedTransfer(self._router.plan(sql, outgoing), self._conclude)
+
+    def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+        """See the port."""
+        self.begin(batch).conclude(commit)
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """These are done with. Raises ``LeaseLost`` if some were no longer ours; the others are settled."""
@@ -120,6 +123,20 @@ class EmbeddedConsumer:
         """In a forked child: let go of the owner's file, so that the lock ends with the parent."""
         self._closed = True
         self._owner.drop()
+
+    def _conclude(self, plan: Plan, settled: Sequence[Delivery]) -> None:
+        ids = [delivery.token for delivery in settled]
+        if not (plan.rows or ids):
+            return
+        try:
+            with self._database.transaction("transfer a batch") as sql:
+                tables.insert(sql, plan.rows)
+                self._demand(tables.settle(sql, self._owner.id, ids), len(ids), "settled, nor their results published")
+        except LeaseLost:
+            self._recount()
+            raise
+        self._held.difference_update(ids)
+        self._bells.ring(plan.queues)
 
     def _look(self, limit: int) -> tuple[list[Delivery], float]:
         self._check_open()

@@ -12,12 +12,28 @@ from amqp.exceptions import ConsumerCancelled
 from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.broker.rabbitmq import topology, wire
 from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link, Wake
-from esb.broker.rabbitmq.publisher import RabbitMqPublisher
+from esb.broker.rabbitmq.publisher import Pending, RabbitMqPublisher
 from esb.broker.rabbitmq.settings import Settings
 from esb.errors import LeaseLost
 
 _LEAST_SHARE = 50  # prefetch of one queue among many
 _GENERATION = 48  # bits of a token below the channel's generation
+
+
+class RabbitMqTransfer:
+    """See :class:`esb.broker.port.Transfer`."""
+
+    def __init__(self, pending: Pending, settle: Callable[[Sequence[Delivery]], None]) -> None:
+        self._pending = pending
+        self._settle = settle
+
+    @property
+    def answered(self) -> bool:
+        return self._pending.answered
+
+    def conclude(self, commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
+        """See the port."""
+        self._settle(commit(self._pending.outcomes()))
 
 
 class RabbitMqConsumer:
@@ -64,9 +80,13 @@ class RabbitMqConsumer:
                     break
         return self._hand_out(self._room(limit))
 
+    def begin(self, batch: Iterable[Outgoing]) -> RabbitMqTransfer:
+        """See the port."""
+        return RabbitMqTransfer(self._publisher.begin(batch), self.settle)
+
     def transfer(self, batch: Iterable[Outgoing], commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
         """See the port."""
-        self.settle(commit(self._publisher.publish(batch)))
+        self.begin(batch).conclude(commit)
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """See the port. A prefix goes in one frame, the rest in one write."""

@@ -29,8 +29,9 @@ _MANDATORY = b"\x01"
 _FLAGS = 0x8000 | 0x2000 | 0x1000 | 0x0080
 _PERSISTENT = b"\x02"
 _CONTENT = struct.Struct(">HHQH")
+_FIELD = struct.Struct(">BI")  # what stands between a name and its value
 _LONG_STRING = ord("S")
-_SIZES = tuple(size.to_bytes(4, "big") for size in range(256))
+_SIZES = tuple(size.to_bytes(4, "big").decode("latin-1") for size in range(256))
 _CACHED = 4096  # names kept by an encoder or decoder: a stranger may send ever new ones
 # What a broker writes into headers of messages that it moved. Sent back, it takes part in cycle detection and routing.
 _BROKERS_OWN = frozenset(
@@ -59,7 +60,7 @@ class Encoder:
         self._channel = channel
         self._room = frame_max - 8
         self._methods: dict[tuple[str, str], bytes] = {}
-        self._names: dict[str, bytes] = {}
+        self._names: dict[str, str] = {}
 
     def publish(self, exchange: str, key: str, message: Message, properties: Mapping[str, str]) -> bytes:
         """Method, header and body frames of one persistent, mandatory publish.
@@ -101,23 +102,27 @@ class Encoder:
         )
 
     def _table(self, headers: Mapping[str, str]) -> bytes:
-        """A field table (4.2.5.5) of long strings. The innermost loop of publishing, hence no calls in it."""
+        """A field table (4.2.5.5) of long strings. The innermost loop of publishing, hence no calls in it.
+
+        It is put together as text in Latin-1, in which each byte is one character: nearly all values are ASCII and
+        go in as they are, so that the whole table is encoded once.
+        """
         names = self._names
-        parts: list[bytes] = []
+        parts: list[str] = []
         for name, value in headers.items():
-            text = value.encode("utf-8", "replace")
+            text = value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
             size = len(text)
             parts += (
                 names.get(name) or self._name(name),
-                _SIZES[size] if size < 256 else size.to_bytes(4, "big"),
+                _SIZES[size] if size < 256 else size.to_bytes(4, "big").decode("latin-1"),
                 text,
             )
-        return b"".join(parts)
+        return "".join(parts).encode("latin-1")
 
-    def _name(self, name: str) -> bytes:
+    def _name(self, name: str) -> str:
         if len(self._names) >= _CACHED:
             self._names.clear()
-        encoded = self._names[name] = _short(name) + b"S"
+        encoded = self._names[name] = (_short(name) + b"S").decode("latin-1")
         return encoded
 
     def _body(self, body: bytes) -> list[bytes]:
@@ -171,7 +176,7 @@ class Decoder:
     """Makes messages of deliveries; what a header's name means is kept, since names repeat."""
 
     def __init__(self) -> None:
-        self._names: dict[bytes, tuple[int, str]] = {}
+        self._names: dict[str, tuple[int, str]] = {}
 
     def decode(self, raw: Raw) -> tuple[Message, dict[str, str]]:
         """The message of a delivery, and the bus's own properties beside it.
@@ -203,27 +208,33 @@ class Decoder:
     def _table(self, data: bytes, at: int) -> _Sorted | None:
         """A field table in which every value is a long string; None when another kind is among them.
 
-        The innermost loop of taking: each value goes straight to where it belongs.
+        The innermost loop of taking: each value goes straight to where it belongs. Names and values are cut out of
+        the table as Latin-1 text, in which each byte is one character: nearly all are ASCII, and right as they are.
         """
         found: _Sorted = ({}, {}, {}, {})
         names = self._names
+        read = _FIELD.unpack_from
+        text = data.decode("latin-1")
         end = at + 4 + int.from_bytes(data[at : at + 4], "big")
         at += 4
         while at < end:
             start = at + 1
             at = start + data[at]
-            if data[at] != _LONG_STRING:
+            kind, size = read(data, at)
+            if kind != _LONG_STRING:
                 return None
-            place, name = names.get(data[start:at]) or self._name(data[start:at])
+            name = text[start:at]
+            place, name = names.get(name) or self._name(name)
             start = at + 5
-            at = start + int.from_bytes(data[at + 1 : start], "big")
-            found[place][name] = data[start:at].decode("utf-8", "replace")
+            at = start + size
+            value = text[start:at]
+            found[place][name] = value if value.isascii() else _unicode(value)
         return found
 
-    def _name(self, data: bytes) -> tuple[int, str]:
+    def _name(self, name: str) -> tuple[int, str]:
         if len(self._names) >= _CACHED:
             self._names.clear()
-        found = self._names[data] = _placed(data.decode("utf-8", "replace"))
+        found = self._names[name] = _placed(_unicode(name))
         return found
 
     def _foreign(self, header: bytes) -> tuple[dict[str, Any], dict[str, str], str]:
@@ -242,6 +253,11 @@ def _placed(name: str) -> tuple[int, str]:
     if name in RESERVED:
         return 0, name
     return (3 if name in _BROKERS_OWN else 1), name
+
+
+def _unicode(text: str) -> str:
+    """UTF-8 that was read as Latin-1."""
+    return text.encode("latin-1").decode("utf-8", "replace")
 
 
 def _read(header: bytes) -> tuple[dict[str, Any], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -101,6 +101,38 @@ class TransferScenarios(Scenarios):
         consumer.close()
         assert set(numbers(drain(broker, "b", 1))) == {10}
         assert nothing_in(broker, "a")
+
+    def test_a_batch_may_begin_before_the_last_is_concluded(self, broker: Broker) -> None:
+        """Each commit sees the outcomes of its own batch, also where both send the same message nowhere."""
+        publish(broker, *(command(order(n)) for n in range(2)))
+        consumer, seen = broker.consumer(["a"], 10), []
+        first, second = take(consumer, 2)
+
+        def commit_of(delivery: Delivery) -> Callable[[list[Outcome]], Sequence[Delivery]]:
+            def commit(outcomes: list[Outcome]) -> Sequence[Delivery]:
+                seen.append(outcomes)
+                return [delivery]
+
+            return commit
+
+        lost = Outgoing(order(9), "nowhere")
+        one = consumer.begin([command(order(10), "b"), lost])
+        two = consumer.begin([lost, command(order(11), "b"), command(order(12), "b")])
+        one.conclude(commit_of(first))
+        two.conclude(commit_of(second))
+        consumer.close()
+        assert seen == [[CONFIRMED, RETURNED], [RETURNED, CONFIRMED, CONFIRMED]]
+        assert numbers(drain(broker, "b", 3)) == [10, 11, 12]
+        assert nothing_in(broker, "a")
+
+    def test_what_is_begun_and_not_concluded_is_not_settled(self, broker: Broker) -> None:
+        """The inputs of a batch that nobody concluded come again."""
+        publish(broker, command(order(1)))
+        consumer = broker.consumer(["a"], 10)
+        take(consumer, 1)
+        consumer.begin([command(order(10), "b")])
+        consumer.close()
+        assert [(number(d), d.redelivered) for d in drain(broker, "a", 1)] == [(1, True)]
 
     def test_killed_inside_commit_the_inputs_come_again(self, broker: Broker, address: tuple[str, str]) -> None:
         """A process that dies before commit returned leaves its inputs, marked as redelivered."""
