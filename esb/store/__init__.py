@@ -4,6 +4,7 @@ from esb.store.audit import AuditEntry
 from esb.store.breakers import BreakerRow
 from esb.store.claims import ClaimState
 from esb.store.definitions import StoredDefinition
+from esb.store.figures import Trouble
 from esb.store.inbox import InboxEntry
 from esb.store.leases import ROLE
 from esb.store.ledger import Ledger
@@ -43,6 +44,7 @@ __all__ = [
     "StoredDefinition",
     "Timer",
     "Transaction",
+    "Trouble",
     "User",
     "open_store",
 ]

@@ -18,6 +18,7 @@ from esb.store.breakers import Breakers
 from esb.store.claims import Claims
 from esb.store.connection import Connection
 from esb.store.definitions import Definitions
+from esb.store.figures import Figures
 from esb.store.gate import Gate
 from esb.store.inbox import Inbox
 from esb.store.leases import Leases
@@ -95,6 +96,10 @@ class Transaction:
     @cached_property
     def audit(self) -> Audit:
         return Audit(self.connection)
+
+    @cached_property
+    def figures(self) -> Figures:
+        return Figures(self.connection)
 
     @cached_property
     def users(self) -> Users:
