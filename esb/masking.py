@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from esb.errors import ContractError
 from esb.message import Message
 from esb.quoting import quote
 
@@ -78,6 +79,14 @@ class Mask:
                     return value
                 tree = tree[part]
         return _covered(value, tree)
+
+    def restored(self, edited: Any, original: Any) -> Any:
+        """An edited document in which ``***`` at a hidden field stands for what is there in the original.
+
+        Raises ``ContractError`` where nothing is: lists are told apart by position, so one that lost an element has to
+        lose what is hidden in it, too.
+        """
+        return _restored(edited, original, self._tree, ())
 
     def body(self, body: bytes) -> bytes:
         """A JSON body, covered. One that cannot be read is hidden as a whole: nobody knows what lies where."""
@@ -199,6 +208,22 @@ def _covered(value: Any, tree: _Tree | None) -> Any:
     if isinstance(value, Mapping):
         return {name: _covered(item, tree[name]) if name in tree else item for name, item in value.items()}
     return value
+
+
+def _restored(edited: Any, original: Any, tree: _Tree | None, at: Path) -> Any:
+    if tree is None:
+        return edited
+    if not tree and edited == HIDDEN:
+        if original is None:
+            raise ContractError(f"{'.'.join(at)}: nothing is hidden here that {HIDDEN} could stand for; give a value")
+        return original
+    if isinstance(edited, list):
+        alike = isinstance(original, list) and len(original) == len(edited)
+        return [_restored(e, original[n] if alike else None, tree, at) for n, e in enumerate(edited)]
+    if isinstance(edited, dict):
+        known: dict[str, Any] = original if isinstance(original, dict) else {}
+        return {k: _restored(v, known.get(k), tree[k], (*at, k)) if k in tree else v for k, v in edited.items()}
+    return edited
 
 
 def _scalars(value: Any, tree: _Tree | None) -> Iterator[str]:

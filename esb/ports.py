@@ -213,14 +213,6 @@ class Adapter:
     def done(self, claim: Claim) -> None:
         """All its records are safe: remove or archive it. Called again after a crash, so never fail on "gone"."""
 
-    def done_all(self, claims: Sequence[Claim]) -> None:
-        """Several at once; override it where one transaction for all is cheaper than one for each.
-
-        When it raises, having done any of them or none, the bus calls :meth:`done` for each.
-        """
-        for claim in claims:
-            self.done(claim)
-
     def reject(self, claim: Claim, reason: str) -> None:
         """It cannot be read at all: move it aside where a person finds it, with the reason."""
 

@@ -86,11 +86,7 @@ class SqlAdapter(Adapter):
 
     def done(self, claim: Claim) -> None:
         """Mark, delete or remember the row."""
-        self.done_all([claim])
-
-    def done_all(self, claims: Sequence[Claim]) -> None:
-        """All of them in one transaction."""
-        self._ready().source.done(claims)
+        self._ready().source.done(claim)
 
     def reject(self, claim: Claim, reason: str) -> None:
         """Set the row aside with its reason."""

@@ -68,17 +68,16 @@ class Notes:
         """Records up to ``position`` are safe."""
         self._do(lambda c: c.execute("UPDATE open SET position = ? WHERE key = ?", (position, key)))
 
-    def drop(self, keys: Iterable[str]) -> None:
-        """They are no longer being read."""
-        self._do(lambda c: c.executemany("DELETE FROM open WHERE key = ?", [(key,) for key in keys]))
+    def drop(self, key: str) -> None:
+        """It is no longer being read."""
+        self._do(lambda c: c.execute("DELETE FROM open WHERE key = ?", (key,)))
 
-    def see(self, rows: Sequence[tuple[str, float | None]], reason: str = "") -> None:
-        """These (key, time) are finished, and must not come again."""
+    def see(self, key: str, at: float | None, reason: str = "") -> None:
+        """It is finished, and must not come again."""
 
         def write(connection: sqlite3.Connection) -> None:
-            seen = [(key, at, reason) for key, at in rows]
-            connection.executemany("INSERT INTO seen VALUES (?, ?, ?) ON CONFLICT DO NOTHING", seen)
-            connection.executemany("DELETE FROM open WHERE key = ?", [(key,) for key, _ in rows])
+            connection.execute("INSERT INTO seen VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, at, reason))
+            connection.execute("DELETE FROM open WHERE key = ?", (key,))
 
         self._do(write)
 

@@ -1,15 +1,17 @@
-"""`esb failed`: parked messages; look, retry, discard. Every act is audited with who and why."""
+"""`esb failed`: parked messages; look, change, keep, retry, discard. Every act is audited with who and why."""
 
 from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
+from msgspec.structs import replace
 
 from esb.cli.common import (
     FAILED,
@@ -17,6 +19,7 @@ from esb.cli.common import (
     counted,
     directory,
     json_output,
+    load,
     moment,
     not_found,
     opened_store,
@@ -27,14 +30,14 @@ from esb.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from esb.store import Group, Parked
+    from esb.store import Chosen, Group, Parked, Store, Transaction
 
 MOST = 100_000
 
 
 @click.group("failed")
 def command() -> None:
-    """List, show, retry or discard parked messages."""
+    """List, show, change, keep, retry or discard parked messages."""
 
 
 def selection(act: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,9 +110,8 @@ def show(root: str, env: str | None, message: str, as_json: bool) -> None:
 @told
 def retry(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> None:
     """Send messages on again from where they failed. Effects already done are recognised, not repeated."""
-    with _chosen(root, env, chosen, yes, "Retry") as (t, keys):
-        done = t.parked.retry(keys, who=getpass.getuser(), why=why)
-    click.echo(f"{len(done)} sent on again; a running bus takes them up within seconds", err=True)
+    done = _act("retry", root, env, chosen, why, yes)
+    click.echo(f"{done} sent on again; a running bus takes them up within seconds", err=True)
 
 
 @command.command("discard")
@@ -118,33 +120,98 @@ def retry(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> Non
 @told
 def discard(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> None:
     """Give messages up for good. They stay readable until retention removes them."""
-    with _chosen(root, env, chosen, yes, "Discard") as (t, keys):
-        done = t.parked.discard(keys, who=getpass.getuser(), why=why)
-    click.echo(f"{len(done)} discarded", err=True)
+    done = _act("discard", root, env, chosen, why, yes)
+    click.echo(f"{done} discarded", err=True)
 
 
-@contextmanager
-def _chosen(root: str, env: str | None, chosen: dict[str, Any], yes: bool, act: str) -> Iterator[tuple[Any, Any]]:
-    """The keys of a selection, confirmed, and a transaction to act in."""
+@command.command("edit")
+@directory
+@click.argument("message")
+@click.option("--body", "file", type=click.File("rb"), help="The new body (- is standard input); default: an editor.")
+@click.option("--at", "place", help="The place, where the message is parked at several.")
+@click.option("--why", default="", help="The reason, for the audit.")
+@told
+def edit(root: str, env: str | None, message: str, file: IO[bytes] | None, place: str | None, why: str) -> None:
+    """Change the body of a parked message. It stays parked: `esb failed retry` sends it on."""
+    from esb.flow import build_parts
+    from esb.worker import repair
+
+    definition, _ = load(root, env)
+    with opened_store(root, env) as store:
+        row = _one(store, message, place)
+        body = file.read() if file else _in_editor(row)
+        repair.edit(store, build_parts(definition).contracts, row.key, body, getpass.getuser(), why)
+    click.echo(f"changed; `esb failed retry {row.message.id}` sends it on", err=True)
+
+
+@command.command("save")
+@directory
+@click.argument("message")
+@click.option("--at", "place", help="The place, where the message is parked at several.")
+@told
+def save(root: str, env: str | None, message: str, place: str | None) -> None:
+    """Keep a parked message as a test case of its flow, in flows/FLOW.test.yaml."""
+    from esb.worker import repair
+
+    definition, _ = load(root, env)
+    with opened_store(root, env) as store:
+        row = _one(store, message, place)
+        with store.reading() as t:
+            name, text = repair.case_of(t, definition, row)
+    path = Path(definition.root, name)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    path.write_text(f"{before.rstrip()}\n---\n{text}" if before.strip() else text, encoding="utf-8")
+    click.echo(f"added to {name}; `esb test` fails there until the message goes through", err=True)
+
+
+def _one(store: Store, message: str, place: str | None) -> Parked:
+    """The one parked message that is meant."""
+    with store.reading() as t:
+        found = t.parked.list(id=message, place=place or "") or t.parked.list(subject=message, place=place or "")
+    if not found:
+        not_found(f"no parked message with the id or business key {message!r}")
+    if len(found) > 1:
+        places = ", ".join(f"{row.message.id} at {row.place}" for row in found[:5])
+        raise click.UsageError(f"{len(found)} messages match ({places}): give an id, and --at PLACE")
+    return found[0]
+
+
+def _in_editor(row: Parked) -> bytes:
+    from esb.worker.journey import pretty
+
+    text = click.edit(pretty(row.message.body), extension=".json")
+    if text is None:
+        complain("nothing was changed")
+        sys.exit(FAILED)
+    return text.encode()
+
+
+def _act(act: Literal["retry", "discard"], root: str, env: str | None, chosen: Any, why: str, yes: bool) -> int:
+    """Act on a selection, once it is confirmed; how many messages it were."""
+    from esb.worker import repair
+
     with opened_store(root, env) as store:
         with store.reading() as t:
-            rows = _select(t, **chosen)
-        if not rows:
+            meant = _meant(t, **chosen)
+            count = t.parked.count(meant) if not isinstance(meant, list) else len(meant)
+        if not count:
             not_found("nothing parked matches")
-        _confirm(f"{act} {counted(len(rows), 'message')}?", yes or len(chosen["ids"]) > 0)
-        with store.transaction() as t:
-            yield t, [row.key for row in rows]
+        _confirm(f"{act.capitalize()} {counted(count, 'message')}?", yes or len(chosen["ids"]) > 0)
+        return repair.act_on(store, act, meant, getpass.getuser(), why)
 
 
-def _select(
-    t: Any, ids: tuple[str, ...], kind: str | None, place: str | None, type_: str | None, every: bool
-) -> list[Any]:
+def _meant(
+    t: Transaction, ids: tuple[str, ...], kind: str | None, place: str | None, type_: str | None, every: bool
+) -> Chosen | list[tuple[str, str]]:
+    from esb.store import Chosen
+
     if not (ids or kind or place or type_ or every):
         raise click.UsageError("say which: message ids, --kind, --at, --type, or --all")
+    common = Chosen(kind=kind or "", place=place or "", type=type_ or "", until=time.time())
     if not ids:
-        return list(t.parked.list(kind=kind or "", place=place or "", type=type_ or "", limit=MOST))
-    found = [row for id in ids for row in (t.parked.list(id=id) or t.parked.list(subject=id))]
-    return [row for row in found if (not kind or row.kind == kind) and (not place or row.place == place)]
+        return common
+    tries = [(replace(common, id=id), replace(common, subject=id)) for id in ids]
+    return [row.key for by_id, by_key in tries for row in t.parked.find(by_id) or t.parked.find(by_key)]
 
 
 def _confirm(question: str, yes: bool) -> None:
@@ -168,7 +235,7 @@ def _groups(groups: Sequence[Group], as_json: bool) -> None:
 
 
 def _show(row: Parked) -> None:
-    from esb.cli.journey import pretty
+    from esb.worker.journey import pretty
 
     m = row.message
     click.secho(f"{m.subject or m.id}", bold=True)

@@ -30,7 +30,7 @@ def command(
     root: str, env: str | None, search: str | None, type_: str | None, place: str | None, status: tuple[str, ...],
     since: str | None, limit: int, as_json: bool,
 ) -> None:  # fmt: skip
-    """List messages. SEARCH is a business key, a message id or its beginning, or a correlation id."""
+    """List messages. SEARCH is a business key or an id, or the beginning of one, or a correlation id."""
     wanted = [_status(word) for word in status]
     after = time.time() - _seconds(since) if since else None
     with opened_store(root, env) as store, store.reading() as t:
@@ -41,9 +41,7 @@ def command(
             "since": after,
             "limit": limit,
         }
-        hops = t.tracking.find(subject=search or "", **filters)
-        if search and not hops:
-            hops = t.tracking.find(id=search, **filters) or t.tracking.find(correlation_id=search, **filters)
+        hops = t.tracking.find(**t.tracking.meaning(search or ""), **filters)
     if as_json:
         print_json([_plain(hop) for hop in hops])
         return

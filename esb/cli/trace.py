@@ -54,7 +54,8 @@ def _find(t: Transaction, message: str) -> tuple[list[str], int]:
 
 def show(hops: Sequence[Hop], wanted: Sequence[str] = (), bodies: bool = False, ids: bool = False) -> None:
     """A tree: steps below their flow, below each step what came of it."""
-    from esb.cli.journey import rows, tree
+    from esb.cli.journey import rows
+    from esb.worker.journey import tree
 
     first = next((hop for hop in hops if hop.message_id in wanted), hops[0])
     lines = list(rows(tree(hops, wanted, bodies, ids)))
@@ -84,7 +85,7 @@ def _line(row: Row, width: int) -> str:
 
 def plain(hop: Hop) -> dict[str, Any]:
     """A hop for programs: bodies as text where they are text."""
-    from esb.cli.journey import headers_of, steps_of
+    from esb.worker.journey import headers_of, steps_of
 
     value = {name: getattr(hop, name) for name in hop.__struct_fields__}
     value["status"] = hop.status.label

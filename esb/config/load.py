@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -91,6 +92,26 @@ def load_bus_config(
     if config is None or errors:
         raise ConfigError(format_findings(errors, sources.texts), errors)
     return sources.root, config
+
+
+def restored(files: Mapping[str, str], components: Components, environ: Mapping[str, str] = os.environ) -> Definition:
+    """The definition that the store keeps as files, to look at what it did; secrets that are gone do not matter.
+
+    Raises ``ConfigError`` when the files make none any more.
+    """
+    with TemporaryDirectory(prefix="esb-") as directory:
+        place = Path(directory).resolve()
+        for name, text in files.items():
+            path = (place / name).resolve()
+            if not path.is_relative_to(place):
+                raise ConfigError(f"a stored definition names the file {name!r}, which lies outside of it")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        report = Report()
+        definition = _Loader(read_directory(place, None, report), components, environ, report).definition()
+    if definition is None:
+        raise ConfigError("the stored definition cannot be read by this version")
+    return definition
 
 
 def inspect(

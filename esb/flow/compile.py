@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from esb.config.components import Step
@@ -38,9 +40,11 @@ def compile_mapping(loaded: LoadedMapping, definition: Definition) -> CompiledMa
     )
 
 
-def compile_flow(loaded: LoadedFlow, definition: Definition, parts: Parts) -> Flow:
+def compile_flow(
+    loaded: LoadedFlow, definition: Definition, parts: Parts, compiling: Callable[..., Context] = Context
+) -> Flow:
     """One flow, from its steps and the contracts and mappings of ``parts``. Raises as :func:`build_parts`."""
-    context = Context(loaded.name, definition, parts, STEPS)
+    context = compiling(loaded.name, definition, parts, STEPS)
     entry = Step("entry", None, "entry", loaded.file, loaded.line)
     source = _entry_contract(loaded, definition)
     return Flow(

@@ -49,10 +49,14 @@ class Context:
         for number, step in enumerate(steps):
             kind = self._kinds[step.kind]
             whole = kind.absorb(step, steps[number + 1 :])
-            actions.append(kind.compile(whole or step, self))
+            actions.append(self.action(whole or step))
             if whole:
                 break
         return actions[0] if len(actions) == 1 else _in_a_row(tuple(actions))
+
+    def action(self, step: Step) -> Action:
+        """One step as a function."""
+        return self._kinds[step.kind].compile(step, self)
 
     def part(self, step: Step, steps: Sequence[Step]) -> Action:
         """The body of a split: a block that a parked part can enter again, by the step's name."""

@@ -9,7 +9,7 @@ from esb.store.inbox import InboxEntry
 from esb.store.leases import ROLE
 from esb.store.ledger import Ledger
 from esb.store.outbox import Dispatch
-from esb.store.parked import IN_DOUBT, RETRY, Group, Parked
+from esb.store.parked import IN_DOUBT, RETRY, Chosen, Group, Parked, Waiting
 from esb.store.probes import Probe
 from esb.store.replays import Replay
 from esb.store.schedules import ScheduleRow
@@ -27,6 +27,7 @@ __all__ = [
     "ROLES",
     "AuditEntry",
     "BreakerRow",
+    "Chosen",
     "ClaimState",
     "Dispatch",
     "Group",
@@ -46,5 +47,6 @@ __all__ = [
     "Transaction",
     "Trouble",
     "User",
+    "Waiting",
     "open_store",
 ]

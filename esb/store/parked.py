@@ -54,6 +54,51 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
         return cut(self.message.id, 500), self.place
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """A parked message as a line of a list: without its document, which may be large."""
+
+    message_id: str
+    place: str
+    kind: str
+    error: str
+    shape: str
+    step: str
+    operation: str
+    type: str
+    subject: str | None
+    attempts: int
+    first_failed: float
+    parked_at: float
+    status: State
+
+    @property
+    def key(self) -> Key:
+        """What an act goes by."""
+        return self.message_id, self.place
+
+    @property
+    def cursor(self) -> tuple[float, str, str]:
+        """Where a listing goes on behind this one."""
+        return self.parked_at, self.message_id, self.place
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Which parked messages are meant: those that agree with everything that is given.
+
+    ``id`` is a message id or its beginning, ``error`` what a group's errors share, ``until`` the latest time of parking
+    (epoch seconds): what is parked again after that was not meant.
+    """
+
+    id: str = ""
+    place: str = ""
+    kind: str = ""
+    type: str = ""
+    subject: str = ""
+    error: str = ""
+    until: float | None = None
+    status: State | None = "parked"
+
+
 class Group(msgspec.Struct, frozen=True):
     """Parked messages with one cause: same kind, same place, errors alike. Times of parking, epoch seconds."""
 
@@ -113,6 +158,23 @@ class ParkedMessages:
             query = query.where(_at.message_id >= id, _at.message_id < id + "\U0010ffff")
         return self._select(query.order_by(_at.parked_at, _at.message_id, _at.place).limit(limit))
 
+    def find(
+        self, chosen: Chosen, *, after: tuple[float, str, str] | None = None, limit: int = 100
+    ) -> Sequence[Waiting]:
+        """Those that are meant, the longest waiting first, without their documents.
+
+        ``after`` is the ``cursor`` of the last one of the page before.
+        """
+        query = sa.select(*(_at[name] for name in Waiting.__struct_fields__)).where(*_meant(chosen))
+        if after is not None:
+            query = query.where(sa.tuple_(_at.parked_at, _at.message_id, _at.place) > after)
+        query = query.order_by(_at.parked_at, _at.message_id, _at.place).limit(limit)
+        return [Waiting(*row) for row in self._db.select(query)]
+
+    def count(self, chosen: Chosen) -> int:
+        """How many are meant."""
+        return int(self._db.select(sa.select(sa.func.count()).select_from(tables.parked).where(*_meant(chosen)))[0][0])
+
     def groups(self) -> Sequence[Group]:
         """What waits for a person, by cause; the most frequent first."""
         rows = self._db.rows(
@@ -120,6 +182,27 @@ class ParkedMessages:
             "WHERE status = 'parked' GROUP BY kind, place, shape ORDER BY 4 DESC, 1, 2, 3"
         )
         return [Group(*row) for row in rows]
+
+    def original(self, key: Key) -> Message | None:
+        """The message as it came, for whoever sends it on or changes it; nobody else may read it. None: not parked."""
+        row = self._db.row(
+            "SELECT message, sealed FROM parked WHERE message_id = ? AND place = ? AND status = 'parked'", key
+        )
+        return None if row is None else unpack(row[0] if row[1] is None else self._db.seal.open(row[1]))
+
+    def edit(self, key: Key, shown: Message, original: Message | None, who: str, why: str = "") -> bool:
+        """Put another document in the place of a parked one; False when it is not parked any more.
+
+        Args:
+            shown, original: as in :class:`Parked`.
+        """
+        changed = self._db.run(
+            "UPDATE parked SET message = ?, sealed = ? WHERE message_id = ? AND place = ? AND status = 'parked'",
+            (pack(shown), None if original is None else self._db.seal.close(pack(original)), *key),
+        )
+        if changed:
+            Audit(self._db).append(who, "edit", f"{key[0]} {key[1]}", why)
+        return bool(changed)
 
     def retry(self, keys: Sequence[Key], who: str, why: str = "") -> Sequence[Key]:
         """Send messages on again, from where they failed; those that were parked, and are now under way.
@@ -167,6 +250,14 @@ class ParkedMessages:
 
 
 _at = tables.parked.c
+
+
+def _meant(chosen: Chosen) -> list[Any]:
+    equal = {name: getattr(chosen, name) for name in ("place", "kind", "type", "subject", "status")}
+    found = [_at[name] == value for name, value in (equal | {"shape": chosen.error}).items() if value]
+    if chosen.id:
+        found += [_at.message_id >= chosen.id, _at.message_id < chosen.id + "\U0010ffff"]
+    return found if chosen.until is None else [*found, _at.parked_at <= chosen.until]
 
 
 def _columns() -> list[sa.Column[Any]]:

@@ -164,12 +164,29 @@ class Tracking:
         )
         return [_hop(row) for row in rows]
 
+    def meaning(self, text: str) -> dict[str, Any]:
+        """What a text that somebody looks for stands for, as arguments of :meth:`find`.
+
+        A business key goes before the beginning of an id, that before a correlation, that before the beginning of a
+        business key; with ``*`` behind it, it is the last for certain.
+        """
+        if not text or text.endswith("*"):
+            return {"subject_prefix": text[:-1]} if text else {}
+        tries: list[dict[str, Any]] = [
+            {"subject": text},
+            {"id": text},
+            {"correlation_id": text},
+            {"subject_prefix": text},
+        ]
+        return next((one for one in tries if self.find(limit=1, **one)), tries[0])
+
     def find(
         self,
         *,
         id: str = "",
         correlation_id: str = "",
         subject: str = "",
+        subject_prefix: str = "",
         type: str = "",
         place: str = "",
         status: Collection[int] = (),
@@ -182,6 +199,7 @@ class Tracking:
 
         Args:
             id: the first characters of a message id, or all.
+            subject, subject_prefix: a business key, or its first characters.
             place: a place, or with a colon at the end all of its sort (``out:``).
             status: any of these.
             since, until: bounds of ``received_at``, epoch seconds.
@@ -191,7 +209,8 @@ class Tracking:
         query = sa.select(*(at[name] for name in _SMALL))
         equal = {"correlation_id": correlation_id, "subject": subject, "type": type}
         query = query.where(*(at[name] == value for name, value in equal.items() if value))
-        query = query.where(*_prefixed(at.message_id, id), *_placed(at.place, place), *_status(at.status, status))
+        query = query.where(*_prefixed(at.message_id, id), *_prefixed(at.subject, subject_prefix))
+        query = query.where(*_placed(at.place, place), *_status(at.status, status))
         if since is not None:
             query = query.where(at.received_at >= since)
         if until is not None:

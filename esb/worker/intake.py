@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from esb.broker.port import Outcome, Outgoing, flow_queue, inbound_queue
+from esb.broker.port import Outcome, Outgoing, Publisher, flow_queue, inbound_queue
 from esb.config.definition import LoadedEndpoint
 from esb.contract import Contract
-from esb.errors import DecodeError, MessageError, RoutingError, RowRefused, without_frames
+from esb.errors import DecodeError, MessageError, QueueFull, RoutingError, RowRefused, without_frames
 from esb.formats.numbers import decode_json
 from esb.formats.records import group
 from esb.message import JSON, Message, create, derive_id
@@ -141,6 +141,18 @@ class Door:
     def outgoing(self, batch: Sequence[Admitted]) -> list[Outgoing]:
         """What is to be published: a copy for each flow."""
         return [Outgoing(a.message, flow_queue(flow)) for a in batch if not a.error for flow in self._flows]
+
+    def enter(
+        self, batch: Sequence[Admitted], publisher: Publisher, then: Callable[[Transaction], None] | None = None
+    ) -> None:
+        """Publish, confirmed, then track, together with whatever ``then`` writes. Safe to repeat.
+
+        Raises ``QueueFull`` when a flow's queue takes no more now: nothing is tracked, so ask again later.
+        """
+        fates = self.fates(batch, publisher.publish(self.outgoing(batch)))
+        if Outcome.REFUSED in fates:
+            raise QueueFull(f"the queue of a flow of endpoint {self._endpoint.name} takes no more messages now")
+        self.record(batch, fates, then)
 
     def fates(self, batch: Sequence[Admitted], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """What became of each message: its worst outcome; confirmed when every flow has its copy."""

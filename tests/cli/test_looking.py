@@ -152,6 +152,37 @@ def test_failed_that_is_none(esb: Run, ran: Path) -> None:
     assert [esb("failed", act, "-C", ran, "nobody").exit_code for act in ("show", "retry", "discard")] == [3, 3, 3]
 
 
+def test_a_failed_message_is_changed(esb: Run, ran: Path, tmp_path: Path) -> None:
+    """What breaks the contract is refused and changes nothing; what meets it is kept, parked, and audited."""
+    id = parked_id(esb, ran)
+    before = data(esb("failed", "show", "-C", ran, id, "--json"))[0]
+    for body in ("{", before["body"]):
+        result = esb("failed", "edit", "-C", ran, id, "--body", "-", input=body)
+        assert (result.exit_code, "Traceback" in result.stderr) == (1, False)
+    good = json.loads(data(esb("trace", "-C", ran, "O-1001", "--json"))[0]["body"])
+    result = esb("failed", "edit", "-C", ran, id, "--body", "-", "--why", "a slip", input=json.dumps(good))
+    assert (result.exit_code, "esb failed retry" in result.stderr) == (0, True)
+    assert json.loads(data(esb("failed", "show", "-C", ran, id, "--json"))[0]["body"]) == good
+    with store_of(ran).reading() as t:
+        assert [(entry.act, entry.reason) for entry in t.audit.list()] == [("edit", "a slip")]
+
+
+def test_a_failed_message_is_kept_as_a_test_case(esb: Run, ran: Path) -> None:
+    """It stands behind what is in the file already, and fails until what is wrong is mended."""
+    file = ran / "flows" / "orders.test.yaml"
+    before = file.read_text() if file.exists() else ""
+    assert esb("failed", "save", "-C", ran, parked_id(esb, ran)).exit_code == 0
+    assert file.read_text().startswith(before.rstrip())
+    result = esb("test", "-C", ran)
+    assert result.exit_code == 1
+    assert "goes through" in result.stdout + result.stderr
+
+
+def test_changing_and_keeping_what_is_not_there(esb: Run, ran: Path) -> None:
+    """Exit code 3."""
+    assert [esb("failed", act, "-C", ran, "nobody").exit_code for act in ("edit", "save")] == [3, 3]
+
+
 @pytest.mark.parametrize("act", ["retry", "discard"])
 def test_acting_on_failed_needs_a_selection_and_a_yes(esb: Run, ran: Path, act: str) -> None:
     """Without a selection it is wrong usage; where nobody can be asked, a group needs --yes."""

@@ -11,10 +11,7 @@ import pytest
 from esb.adapters.memory import MemoryClaim
 from esb.broker.port import Queue, Topology, flow_queue
 from esb.errors import Unreachable
-from esb.message import create
 from esb.worker import poller as module
-from esb.worker.intake import Admitted
-from esb.worker.pieces import OCTETS, Piece, gathered
 from tests.worker.rig import Point, Rig, dies, drive, poller, store_down, until
 
 QUEUE = flow_queue("main")
@@ -65,51 +62,6 @@ def test_a_death_before_done_is_no_repeat(rig: Rig, point: str) -> None:
     assert (ledger.accepted, ledger.duplicate, ledger.repeats) == (2, 0, 0)
 
 
-def test_small_things_enter_together(rig: Rig) -> None:
-    """One publish and one commit for all of them; who dies behind it leaves nothing to be read again."""
-    source = rig.outside("source")
-    for number in range(1, 6):
-        source.offer(lines(number))
-    dies(poller(rig.bus(Point("in: before done"))))
-    assert (rig.depth(QUEUE), len(source.claimed)) == (5, 5)
-    bus = rig.bus(Point("in: published"))
-    _lapse(bus)
-    drive(poller(bus), lambda: len(source.done) == 5, "all are done")
-    assert (rig.depth(QUEUE), rig.ledger().accepted) == (5, 5)
-
-
-def test_what_cannot_be_let_go_does_not_hold_up_the_others(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes again until the source lets it go, and is not read again for that."""
-    source, bus = rig.outside("source"), rig.bus()
-    adapter = bus.adapters["source"]
-    real, stuck = adapter.done, [True]
-
-    def done(claim: Any) -> None:
-        if claim.name == "2" and stuck:
-            raise Unreachable("its directory is gone, says the test")
-        real(claim)
-
-    monkeypatch.setattr(adapter, "done", done)
-    for number in range(1, 4):
-        source.offer(lines(number))
-    worker = poller(bus)
-    drive(worker, lambda: len(source.done) == 2, "the others are done")
-    worker.cycle()
-    assert [claim.name for claim in source.claimed.values()] == ["2"]
-    stuck.clear()
-    drive(worker, lambda: len(source.done) == 3, "all are done")
-    assert (rig.depth(QUEUE), rig.ledger().accepted) == (3, 3)
-
-
-def test_large_things_enter_one_by_one() -> None:
-    """What is gathered from several stays within what memory takes."""
-    claim = MemoryClaim(b"", "a")
-    body = create(b"x" * (OCTETS // 2), type="order", source="test")
-    pieces = [Piece(claim, [(number, Admitted(body))]) for number in range(1, 6)]
-    assert [len(batch) for batch in gathered(pieces, 500)] == [2, 2, 1]
-    assert [len(batch) for batch in gathered([*pieces[:1], Piece(claim, ended=True)], 1)] == [2]
-
-
 def test_the_same_dropped_again_is_counted_and_set_aside(rig: Rig) -> None:
     """Each of its records ends as a duplicate; the thing itself counts once, whatever dies."""
     source = rig.outside("source")
@@ -131,7 +83,7 @@ def test_a_claim_that_another_began_and_lost_is_no_repeat(rig: Rig) -> None:
     """Somebody moved the file out and in again: its records keep their ids, and a death before done changes nothing."""
     source = rig.outside("source")
     source.offer(lines(1, 2))
-    dies(poller(rig.bus(Point("in: published"))))
+    dies(poller(rig.bus(Point("in: tracked"))))
     (first,) = source.claimed.values()
     source.claimed.clear()
     source.offer(lines(1, 2))
@@ -294,8 +246,8 @@ def test_stopping_in_the_middle_leaves_the_rest_for_the_next(rig: Rig, monkeypat
     source, bus = rig.outside("source"), rig.bus()
     worker = poller(bus)
     source.offer(lines(1, 2, 3, 4, 5))
-    record = worker._door.record
-    worker._door.record = lambda *a, **m: (record(*a, **m), worker.stopping.set())[0]  # type: ignore[method-assign]
+    enter = worker._door.enter
+    worker._door.enter = lambda *a, **m: (enter(*a, **m), worker.stopping.set())[0]  # type: ignore[method-assign]
     worker.cycle()
     worker.finish()
     assert ([claim.position for claim in source.claimed.values()], rig.depth(QUEUE)) == ([2], 2)
@@ -322,15 +274,15 @@ def test_a_poller_that_lost_its_lease_stops_at_once(rig: Rig, monkeypatch: pytes
     source, bus, other = rig.outside("source"), rig.bus(), rig.bus()
     worker = poller(bus)
     source.offer(lines(1, 2, 3))
-    record = worker._door.record
+    enter = worker._door.enter
 
     def robbed(*arguments: Any, **more: Any) -> None:
-        record(*arguments, **more)
+        enter(*arguments, **more)
         _lapse(bus)
         with other.store.transaction() as t:
             t.leases.acquire(worker.name, other.context.owner, 60)
 
-    worker._door.record = robbed  # type: ignore[method-assign]
+    worker._door.enter = robbed  # type: ignore[method-assign]
     worker.cycle()
     assert source.done == []
     drive(poller(other), lambda: source.done, "done")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
-from esb.store import IN_DOUBT, RETRY, InboxEntry, Parked, Status, Store
-from esb.testing._store.given import hop, parked, race
+from esb.store import IN_DOUBT, RETRY, Chosen, InboxEntry, Parked, Status, Store
+from esb.testing._store.given import hop, message, parked, race
 
 _KEY = ("m1", "flow:sales")
 
@@ -72,6 +73,39 @@ class ParkedScenarios:
         with store.transaction() as t:
             t.parked.discard([("gone", "flow:sales")], "eve")
             assert [p.message.id for p in t.parked.list(**filters)] == found
+
+    def test_lists_go_on_where_the_page_before_ended(self, store: Store) -> None:
+        """Page by page, each message once; what is counted is what is listed."""
+        _park(store, *(parked(f"m{n}", parked_at=float(n // 2)) for n in range(5)), parked("x", kind="refused"))
+        with store.reading() as t:
+            meant, after, found = Chosen(kind="contract"), None, []
+            while rows := t.parked.find(meant, after=after, limit=2):
+                after = rows[-1].cursor
+                found += [row.key[0] for row in rows]
+            assert found == ["m0", "m1", "m2", "m3", "m4"]
+            assert (t.parked.count(meant), t.parked.count(Chosen(until=0.5))) == (5, 2)
+
+    def test_an_edited_message_is_what_a_retry_sends(self, store: Store) -> None:
+        """It stays parked, and the audit says who changed it."""
+        _park(store, parked())
+        with store.transaction() as t:
+            assert t.parked.edit(_KEY, replace(message(), body=b"{}"), None, "eve", "a slip")
+            assert [(entry.act, entry.who, entry.reason) for entry in t.audit.list("m1")] == [("edit", "eve", "a slip")]
+            t.parked.retry([_KEY], "eve")
+            assert [one.message.body for one in t.outbox.take(10, "a")] == [b"{}"]
+            assert not t.parked.edit(_KEY, message(), None, "bob")
+            assert t.parked.original(_KEY) is None
+
+    def test_a_hidden_original_is_what_a_retry_sends(self, store: Store) -> None:
+        """What is shown is the other one, also after both were changed."""
+        shown, original = replace(message(), body=b"***"), message()
+        _park(store, replace(parked(), message=shown, original=original))
+        with store.transaction() as t:
+            assert [one.message.body for one in t.parked.list()] == [b"***"]
+            assert t.parked.original(_KEY) == original
+            assert t.parked.edit(_KEY, shown, replace(original, body=b"{}"), "eve")
+            t.parked.retry([_KEY], "eve")
+            assert [one.message.body for one in t.outbox.take(10, "a")] == [b"{}"]
 
     def test_errors_alike_are_one_group(self, store: Store) -> None:
         """Numbers, ids and quoted values do not part them; kind and place do."""

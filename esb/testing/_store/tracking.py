@@ -243,6 +243,29 @@ class LedgerScenarios:
         assert counts.parked_by == (("contract", "flow:sales", 2), ("refused", "out:w", 1))
         assert counts.repeats == 1
 
+    @pytest.mark.parametrize(
+        ("text", "meaning"),
+        [
+            ("4711", {"subject": "4711"}),
+            ("m-1", {"id": "m-1"}),
+            ("m-", {"id": "m-"}),
+            ("c-1", {"correlation_id": "c-1"}),
+            ("47", {"subject_prefix": "47"}),
+            ("4711*", {"subject_prefix": "4711"}),
+            ("nobody", {"subject": "nobody"}),
+            ("", {}),
+        ],
+    )
+    def test_what_somebody_looks_for_is_understood(self, store: Store, text: str, meaning: dict) -> None:
+        """A business key, an id or its beginning, a correlation, or the beginning of a business key."""
+        with store.transaction() as t:
+            t.tracking.record([hop("m-1", subject="4711", correlation_id="c-1"), hop("m-2", subject="47110")])
+            assert t.tracking.meaning(text) == meaning
+            found = {one.message_id for one in t.tracking.find(**t.tracking.meaning(text))}
+        assert found == {"nobody": set(), "": {"m-1", "m-2"}, "m-": {"m-1", "m-2"}, "47": {"m-1", "m-2"}}.get(
+            text, {"m-1", "m-2"} if text.endswith("*") else {"m-1"}
+        )
+
     def test_an_empty_store_has_settled(self, store: Store) -> None:
         """All numbers are nought."""
         assert _ledger(store) == Ledger()

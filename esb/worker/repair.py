@@ -1,0 +1,147 @@
+"""What a person does with parked messages: send them on, give them up, change one, keep one as a test case.
+
+The command line and the pages call the same functions. Large selections are acted on in pieces, each a transaction of
+its own: what is done is done when the next piece fails, and nobody else waits for long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from textwrap import indent
+from typing import Literal
+
+import msgspec
+
+from esb.config import Definition
+from esb.contract import Contract
+from esb.errors import EsbError
+from esb.flow import PART
+from esb.flow.run import read
+from esb.masking import Mask, Masks
+from esb.message import JSON, Message
+from esb.store import Chosen, Hop, Parked, Store, Transaction
+
+Act = Literal["retry", "discard"]
+Key = tuple[str, str]  # message id, place
+PIECE = 500  # messages acted on in one transaction
+_encode = msgspec.json.Encoder().encode
+
+
+class NotParked(EsbError):  # noqa: N818 - says what is so
+    """Somebody else was quicker, or it never was."""
+
+    kind = "not parked"
+
+
+def act_on(
+    store: Store, act: Act, meant: Chosen | Sequence[Key], who: str, why: str, piece: int = PIECE
+) -> int:  # fmt: skip
+    """Send parked messages on again from where they failed, or give them up; how many it were.
+
+    Args:
+        store: where they are.
+        act: what to do.
+        meant: their keys, or what they have in common. In the latter case give ``until``: what fails again while this
+            goes on would otherwise be taken again.
+        who, why: for the audit, which gets an entry a message.
+        piece: messages a transaction.
+    """
+    done = 0
+    for keys in _pieces(store, meant, piece):
+        with store.transaction() as t:
+            done += len(getattr(t.parked, act)(keys, who=who, why=why))
+    return done
+
+
+def _pieces(store: Store, meant: Chosen | Sequence[Key], piece: int) -> Iterator[Sequence[Key]]:
+    if not isinstance(meant, Chosen):
+        keys = iter(meant)
+        while part := list(islice(keys, piece)):
+            yield part
+        return
+    after: tuple[float, str, str] | None = None
+    while True:
+        with store.reading() as t:
+            rows = t.parked.find(meant, after=after, limit=piece)
+        if not rows:
+            return
+        after = rows[-1].cursor
+        yield [row.key for row in rows]
+
+
+def edit(
+    store: Store, contracts: Mapping[str, Contract], key: Key, body: bytes, who: str, why: str
+) -> Message:  # fmt: skip
+    """Put another body into a parked message; it stays parked, and a retry sends this one on, under the same id.
+
+    Where a hidden field still reads ``***``, its value stays as it is. Returns the message as it may be shown.
+
+    Raises:
+        NotParked: it is not there any more.
+        MessageError: the body is no JSON, or breaks the message's contract. Nothing is changed then.
+    """
+    mask = Masks({ref: contract.mask for ref, contract in contracts.items()})
+    with store.transaction() as t:
+        original = t.parked.original(key)
+        if original is None:
+            raise NotParked(f"{key[0]} is not parked at {key[1]} any more")
+        hidden = mask.of(original.type)
+        message = _edited(original, body, hidden, contracts.get(original.contract))
+        shown = message if hidden is None else hidden.message(message)
+        t.parked.edit(key, shown, None if hidden is None else message, who, why)
+    return shown
+
+
+def _edited(original: Message, body: bytes, hidden: Mask | None, contract: Contract | None) -> Message:
+    if original.content_type != JSON:
+        return msgspec.structs.replace(original, body=body)
+    document = read(msgspec.structs.replace(original, body=body))
+    if hidden is not None:
+        document = hidden.restored(document, read(original))
+    if contract is None:
+        return msgspec.structs.replace(original, body=_encode(document))
+    contract.check(document)
+    subject = contract.subject(document) or original.subject
+    return msgspec.structs.replace(original, body=_encode(document), subject=subject)
+
+
+def case_of(t: Transaction, definition: Definition, parked: Parked) -> tuple[str, str]:
+    """A parked message as a test case of its flow: the name of the file it belongs in, and the YAML to add to it.
+
+    The case says that the message goes through: it fails until what is wrong is mended, and stays as a guard. Hidden
+    fields read ``***``. Raises ``EsbError`` where no flow or no document is known.
+    """
+    flow, message = _of_flow(t, definition, parked)
+    if message.body is None or message.content_type != JSON:
+        raise EsbError("only a JSON document that is stored can become a case: `journey: full` stores them")
+    document = msgspec.json.format(message.body, indent=2).decode()
+    said = " ".join(parked.error.split())
+    lines = [
+        f"flow: {flow}",
+        "cases:",
+        f"  - name: {_encode(f'{parked.message.subject or parked.message.id} goes through').decode()}",
+        f"    # parked at {parked.place}: {parked.kind}: {said[:300]}",
+        "    given:",
+        "      document:",
+        indent(document, " " * 8),
+        "    expect:",
+        "      status: completed",
+    ]
+    return f"flows/{flow}.test.yaml", "\n".join(lines) + "\n"
+
+
+def _of_flow(t: Transaction, definition: Definition, parked: Parked) -> tuple[str, Message | Hop]:
+    """The flow in which it failed, or from which it came, and what that flow was given."""
+    sort, _, name = parked.place.partition(":")
+    if sort == "flow" and PART not in parked.properties:
+        return name, parked.message
+    if sort == "in":
+        flows = sorted(flow.name for flow in definition.flows.values() if flow.source == name)
+        if not flows:
+            raise EsbError(f"no flow starts at {name}, so there is none to test")
+        return flows[0], parked.message
+    for hop in t.tracking.journey(parked.message.id):
+        if hop.message_id == parked.message.causation_id and hop.place.startswith("flow:"):
+            return hop.place.partition(":")[2], hop
+    raise EsbError(f"the flow that {parked.message.id} came from is not in the journey any more")

@@ -1,0 +1,146 @@
+"""Journeys computed again: what was before and after each step, with the definition that was in force."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from esb.config import Components
+from esb.flow import STEPS
+from esb.formats import FORMATS
+from esb.store import Status
+from esb.worker.differences import changes, lines
+from esb.worker.recompute import Recomputer
+from tests.worker.rig import ORDER, Rig, Scripted, drive, feed, flow_worker, order
+
+FLOW = """\
+    flow: main
+    from: source
+    steps:
+      - set: {region: {const: EU}}
+      - choose:
+          - {when: number > 1, do: [{set: {big: {const: true}}}]}
+          - {otherwise: [{set: {big: {const: false}}}]}
+      - split: items
+      - map: {set: {code: sku}}
+      - send: target.put
+    """
+
+
+@pytest.fixture
+def rig(tmp_path: Path):
+    """A bus whose flow has a choice and parts."""
+    rig = Rig(tmp_path)
+    rig.write("flows/main.yaml", FLOW)
+    yield rig
+    rig.close()
+
+
+def through(rig: Rig, **more):
+    """An order through the flow, and what is computed again of it by a process of its own."""
+    bus = rig.bus()
+    feed(bus, order(2, **{"items": [{"sku": "A"}, {"sku": "B"}], **more}))
+    drive(flow_worker(bus), lambda: rig.hop("order-2", "flow:main"), "the flow is through")
+    return rig.hop("order-2", "flow:main")
+
+
+def again(rig: Rig):
+    """Somebody who looks later."""
+    bus = rig.last
+    components = Components(adapters={"scripted": Scripted}, formats=FORMATS, steps=STEPS)
+    return Recomputer(bus.definition, bus.parts, components, bus.store)
+
+
+def words(found):
+    """Of each step what it changed."""
+    return [(view.trace.step, {change.path: change.after for change in view.changes}) for view in found.steps]
+
+
+def test_each_step_has_its_documents(rig: Rig):
+    """Inner steps and parts, too; a step that changes nothing says so by having no change."""
+    hop = through(rig)
+    found = again(rig).steps(hop)
+    assert found.why == ""
+    assert all(view.known for view in found.steps)
+    first, *_ = found.steps
+    assert (first.before["number"], "region" in first.before, first.after["region"]) == (2, False, "EU")
+    assert ("big", "true") in [pair for _, changed in words(found) for pair in changed.items()]
+    assert [view.after for view in found.steps if view.trace.kind == "map"] == [{"code": "A"}, {"code": "B"}]
+    assert [view.changes for view in found.steps if view.trace.kind in ("send", "split")] == [[], [], []]
+
+
+def test_a_changed_definition_does_not_change_what_was(rig: Rig):
+    """The one that was in force is in the store, and is used."""
+    hop = through(rig)
+    rig.write("flows/main.yaml", FLOW.replace("const: EU", "const: US"))
+    rig.bus()
+    assert again(rig).steps(hop).steps[0].after["region"] == "EU"
+
+
+def test_a_message_that_failed_shows_how_far_it_came(rig: Rig):
+    """The step that failed is there, with what it was given."""
+    rig.write("flows/main.yaml", FLOW.replace("number > 1", "number"))
+    hop = through(rig)
+    assert hop.status == Status.PARKED
+    found = again(rig).steps(hop)
+    assert [(view.trace.step, view.failed) for view in found.steps] == [("set", False), ("choose", True)]
+    assert found.steps[-1].before["region"] == "EU"
+
+
+@pytest.mark.parametrize("level", ["headers", "errors"])
+def test_where_no_document_is_stored_it_says_so(rig: Rig, level):
+    """And shows what the flow noted, as far as it did."""
+    rig.write("esb.yaml", f"bus: rig\nbroker: embedded\njourney: {level}\n")
+    hop = through(rig)
+    found = again(rig).steps(hop)
+    assert "journey: full" in found.why
+    assert [view.known for view in found.steps] == [False] * len(found.steps)
+    assert found.steps
+
+
+def test_what_is_masked_stays_masked(rig: Rig):
+    """The steps are computed from what may be seen; a contract that *** would break does not stand in the way."""
+    hidden = {"type": "integer", "minimum": 1}
+    rig.write(
+        "contracts/order/v1.json",
+        json.dumps({**ORDER, "x-mask": ["pin"], "properties": {**ORDER["properties"], "pin": hidden}}),
+    )
+    hop = through(rig, pin=4711)
+    found = again(rig).steps(hop)
+    assert found.steps[0].after["pin"] == "***"
+    assert "4711" not in repr(found)
+    assert "read ***" in found.why
+
+
+def test_a_definition_that_is_gone_is_said(rig: Rig):
+    """The steps are listed without their documents."""
+    hop = through(rig)
+    with rig.last.store.transaction() as t:
+        t.connection.run("DELETE FROM definitions")
+    other = Rig(rig.root / "other")
+    other.bus()
+    found = Recomputer(other.last.definition, other.last.parts, again(rig)._components, rig.last.store).steps(hop)
+    other.close()
+    assert "not stored any more" in found.why
+
+
+def test_leaves_are_compared():
+    """Added, removed, changed; 1 and true differ, and an empty list is a leaf."""
+    before = {"a": 1, "b": {"c": [1, {"d": "x"}]}, "e": [], "same": None}
+    after = {"a": True, "b": {"c": [1]}, "e": [2], "same": None}
+    assert [(change.path, change.sort, change.before, change.after) for change in changes(before, after)] == [
+        ("a", "changed", "1", "true"),
+        ("b.c[1].d", "removed", '"x"', ""),
+        ("e", "removed", "[]", ""),
+        ("e[0]", "added", "", "2"),
+    ]
+    assert changes({"a": [1]}, {"a": [1]}) == []
+
+
+def test_a_document_is_lines_with_marks():
+    """As JSON is written, so that it can be copied."""
+    found = lines({"a": 1, "b": [{"c": "<x>"}, {}]}, {"b[0].c": "changed"})
+    assert json.loads("\n".join(line.text for line in found)) == {"a": 1, "b": [{"c": "<x>"}, {}]}
+    assert [line.text for line in found if line.sort] == ['"c": "<x>"']

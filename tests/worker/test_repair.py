@@ -1,0 +1,119 @@
+"""What a person does with parked messages: in pieces, with what is hidden left hidden, and kept as a case."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from esb.errors import ContractError, DecodeError, EsbError, Refused
+from esb.store import Chosen
+from esb.worker import repair
+from tests.worker.rig import ORDER, Rig, drive, endpoint_worker, feed, flow_worker, order, send
+
+CARD = "4111-1111-1111-1111"
+MASKED = {**ORDER, "x-mask": ["card", "items[].pin"], "properties": {**ORDER["properties"], "card": {"minLength": 4}}}
+MASKED["properties"]["items"] = {"type": "array", "items": {"properties": {"pin": {}}}}
+
+
+@pytest.fixture
+def rig(tmp_path: Path):
+    """A bus whose orders hide a card, and an endpoint that refuses everything."""
+    rig = Rig(tmp_path)
+    rig.write("contracts/order/v1.json", json.dumps(MASKED))
+
+    def script(request):
+        raise Refused("no")
+
+    rig.outside("target").script = script
+    yield rig
+    rig.close()
+
+
+def parked(rig: Rig, count: int = 1, **more):
+    """Orders parked at the endpoint, and the bus."""
+    bus = rig.bus()
+    send(bus, *(order(n, card=CARD, **more) for n in range(count)))
+    drive(endpoint_worker(bus), lambda: len(rig.parked()) == count, "all are parked")
+    return bus
+
+
+@pytest.mark.parametrize("act", ["retry", "discard"])
+def test_a_group_is_acted_on_in_pieces(rig: Rig, act):
+    """All of them, each audited; what was parked after the choice is left alone."""
+    bus = parked(rig, 5)
+    until = sorted(row.parked_at for row in rig.parked())[3]
+    count = sum(row.parked_at <= until for row in rig.parked())
+    assert repair.act_on(bus.store, act, Chosen(kind="refused", until=until), "eve", "mended", piece=2) == count
+    with bus.store.reading() as t:
+        assert [entry.reason for entry in t.audit.list()] == ["mended"] * count
+        assert t.parked.count(Chosen()) == 5 - count
+
+
+def test_what_somebody_else_took_is_not_counted(rig: Rig):
+    """Of two who choose the same, each message is acted on once."""
+    bus = parked(rig, 2)
+    keys = [row.key for row in rig.parked()]
+    assert repair.act_on(bus.store, "discard", keys[:1], "eve", "") == 1
+    assert repair.act_on(bus.store, "retry", keys, "bob", "") == 1
+
+
+def test_an_edit_leaves_hidden_what_is_hidden(rig: Rig):
+    """Where *** still stands, the value is the one that came; a retry sends it with the rest of the edit."""
+    bus = parked(rig, items=[{"pin": 1}, {"pin": 2}])
+    (row,) = rig.parked()
+    document = json.loads(row.message.body)
+    assert (document["card"], document["items"]) == ("***", [{"pin": "***"}, {"pin": "***"}])
+    document |= {"number": 7, "items": [{"pin": "***"}, {"pin": 3}], "key": "another"}
+    shown = repair.edit(bus.store, bus.parts.contracts, row.key, json.dumps(document).encode(), "eve", "")
+    assert (json.loads(shown.body)["card"], shown.subject) == ("***", "another")
+    with bus.store.transaction() as t:
+        found = json.loads(t.parked.original(row.key).body)
+    assert found == {"number": 7, "key": "another", "card": CARD, "items": [{"pin": 1}, {"pin": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"{", DecodeError),
+        (b'{"number": "x"}', ContractError),
+        (b'{"number": 1, "items": [{"pin": "***"}, {"pin": "***"}]}', ContractError),
+    ],
+)
+def test_an_edit_that_cannot_pass_changes_nothing(rig: Rig, body, error):
+    """No JSON, a broken contract, or *** where nothing is hidden."""
+    bus = parked(rig, items=[{"pin": 1}])
+    (row,) = rig.parked()
+    with pytest.raises(error):
+        repair.edit(bus.store, bus.parts.contracts, row.key, body, "eve", "")
+    assert rig.parked() == [row]
+
+
+def test_an_edit_comes_too_late(rig: Rig):
+    """Somebody has sent it on meanwhile."""
+    bus = parked(rig)
+    (row,) = rig.parked()
+    rig.retry()
+    with pytest.raises(repair.NotParked, match="not parked at out:target any more"):
+        repair.edit(bus.store, bus.parts.contracts, row.key, row.message.body, "eve", "")
+
+
+def test_the_case_of_a_command_is_its_flows(rig: Rig):
+    """What an endpoint refused is kept as what the flow was given, with what is hidden hidden."""
+    bus = rig.bus()
+    feed(bus, order(1, card=CARD))
+    drive(flow_worker(bus), lambda: rig.depth("esb.endpoint.target"), "the flow sends it")
+    drive(endpoint_worker(bus), rig.parked, "it is parked")
+    with bus.store.reading() as t:
+        name, text = repair.case_of(t, bus.definition, rig.parked()[0])
+    assert name == "flows/main.test.yaml"
+    assert '"card": "***"' in text
+    assert CARD not in text
+
+
+def test_there_is_no_case_without_a_document(rig: Rig):
+    """What the journey does not hold cannot be kept."""
+    bus = parked(rig)
+    with bus.store.reading() as t, pytest.raises(EsbError, match="not in the journey"):
+        repair.case_of(t, bus.definition, rig.parked()[0])
