@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,32 +14,36 @@ from typing import TYPE_CHECKING
 import click
 
 from esb.cli.common import FAILED, told
+from esb.cli.demo_bus import DemoBus
 
 if TYPE_CHECKING:
+    from esb.examples.retail.compare import Expected
     from esb.examples.retail.demo import Systems
     from esb.store import Ledger, Store
 
 PATIENCE = 120.0  # seconds for everything to settle
-START = 60.0  # seconds for the bus to come up
-STOP = 45.0  # seconds for the bus to finish what is under way: its own drain time and some more
 
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Exit when the ledger has settled: 0 if it equals what the systems saw.")
+@click.option("--crash", is_flag=True, help="Kill the bus halfway (SIGKILL, every process), and start it again.")
 @click.option(
     "--dir", "workdir", default=".demo", show_default=True, type=click.Path(file_okay=False), help="Where it all lies."
 )
 @click.option(
     "--tickets", default=300, show_default=True, type=click.IntRange(20, 100_000), help="How many the tills write."
 )
-@click.option("--seed", default=1, show_default=True, help="Another seed, other tickets.")
+@click.option(
+    "--orders", default=100, show_default=True, type=click.IntRange(20, 100_000), help="How many the web shop posts."
+)
+@click.option("--seed", default=1, show_default=True, help="Another seed, another day.")
 @told
-def command(once: bool, workdir: str, tickets: int, seed: int) -> None:
-    """Run a retailer's bus: tills drop CSV files, orders go to a warehouse, a search service and an archive.
+def command(once: bool, crash: bool, workdir: str, tickets: int, orders: int, seed: int) -> None:
+    """Run a retailer's bus: tills, a web shop and an ERP on one side; a warehouse, finance and others behind it.
 
-    Everything runs on this machine: the bus, and stand-ins for the systems around it. Among the tickets are broken
-    ones, a file that comes twice, and a warehouse that goes down for some seconds. With ESB_BROKER and ESB_DATABASE
-    it runs on RabbitMQ and PostgreSQL; what an earlier demo left there is cleared, anything else is left alone.
+    Everything runs on this machine: the bus, and stand-ins for the systems around it, which fail in all the ways that
+    such systems do. With ESB_BROKER and ESB_DATABASE it runs on RabbitMQ and PostgreSQL; what an earlier demo left
+    there is cleared, anything else is left alone.
     """
     from esb.examples.retail.demo import start_systems
 
@@ -48,12 +51,13 @@ def command(once: bool, workdir: str, tickets: int, seed: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Ctrl-C does: everything is stopped in order
     began = time.monotonic()
     _say(f"Starting a retailer's bus in {place}, and the systems around it …")
-    with start_systems(place) as systems, _store(place, systems) as store, _bus(place, systems) as process:
-        _wait_for(store, process, place)
-        _say(f"The tills drop {tickets} tickets. The warehouse will lose its power on the way.\n")
-        agreed = _deliver(systems, store, process, (tickets, seed), began)
-        if not once and process.poll() is None:
-            _explore(place, process)
+    with start_systems(place) as systems, _store(place, systems) as store, DemoBus(place, systems.env) as bus:
+        bus.await_ready()
+        _say(f"The tills drop {tickets} tickets, the ERP its stock, and the web shop posts {orders} orders.\n")
+        day = _Day(systems, store, bus, systems.work(tickets, orders, seed))
+        agreed = day.follow(crash, began)
+        if not once and not bus.ended:
+            _explore(place, bus)
     if not agreed:
         sys.exit(FAILED)
 
@@ -71,82 +75,56 @@ def _store(place: Path, systems: Systems) -> Iterator[Store]:
         yield store
 
 
-@contextmanager
-def _bus(place: Path, systems: Systems) -> Iterator[subprocess.Popen[bytes]]:
-    """`esb run` on the demo's directory; stopped in every case. What it logs is in bus.log."""
-    from esb.cli.supervisor import command_of, launch
+class _Day:
+    """What the systems have begun, followed to its end."""
 
-    with (place / "bus.log").open("wb") as log:
-        process = launch(command_of("run", "-C", str(place)), {**os.environ, **systems.env}, stderr=log)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    def __init__(self, systems: Systems, store: Store, bus: DemoBus, expected: Expected) -> None:
+        self._systems, self._store, self._bus, self._expected = systems, store, bus, expected
 
+    def follow(self, crash: bool, began: float) -> bool:
+        """Until all has settled; print the ledger; whether it equals what the systems saw."""
+        from esb.cli.ledger import show
+        from esb.examples.retail.compare import compare
 
-def _wait_for(store: Store, process: subprocess.Popen[bytes], place: Path) -> None:
-    """Until the bus has come up; what it said otherwise."""
-    deadline = time.monotonic() + START
-    while not _active(store):
-        if process.poll() is not None or time.monotonic() > deadline:
-            log = (place / "bus.log").read_text(errors="replace")
-            raise click.ClickException(f"the bus did not come up; it said:\n{log[-3000:]}")
-        time.sleep(0.1)
+        ledger = self._settled(crash)
+        _say(f"\nThe ledger, {time.monotonic() - began:.0f} s after the start:\n")
+        show(ledger)
+        differences = compare(ledger, self._systems.recorded(), self._expected)
+        _compared(differences, self._bus.log)
+        return not differences
 
+    def _settled(self, crash: bool) -> Ledger:
+        """Follow the ledger until nothing is under way any more."""
+        from esb.examples.retail.compare import settled
 
-def _active(store: Store) -> bool:
-    """Has the bus come up? Then the definition in force is in the store."""
-    from esb.errors import StoreError
+        deadline, total = time.monotonic() + PATIENCE, self._expected.messages
+        with _progress(total) as advance:
+            while True:
+                ledger = self._read()
+                advance(min(_ended(ledger), total))
+                if crash and _ended(ledger) >= total // 2:
+                    crash = False
+                    self._crash()
+                if settled(ledger, self._expected) and not self._systems.working:
+                    return self._read()
+                if time.monotonic() > deadline or self._bus.ended:
+                    return ledger
+                time.sleep(0.2)
 
-    try:
-        if store.current() != store.head():
-            return False
-        with store.reading() as t:
-            return bool(t.definitions.active_hash())
-    except StoreError:
-        return False
+    def _read(self) -> Ledger:
+        with self._store.reading() as t:
+            return t.tracking.ledger()
 
-
-def _deliver(
-    systems: Systems, store: Store, process: subprocess.Popen[bytes], load: tuple[int, int], began: float
-) -> bool:
-    """Drop the tickets, follow them to their end, print the ledger; whether it equals what the systems saw."""
-    from esb.cli.ledger import show
-    from esb.examples.retail.demo import compare, drop_tickets
-
-    expected = drop_tickets(systems.workdir, *load)
-    ledger = _settled(store, expected.accepted, process)
-    _say(f"\nThe ledger, {time.monotonic() - began:.0f} s after the start:\n")
-    show(ledger)
-    differences = compare(ledger, systems.recorded(), expected)
-    _compared(differences, systems.workdir)
-    return not differences
-
-
-def _settled(store: Store, accepted: int, process: subprocess.Popen[bytes]) -> Ledger:
-    """Follow the ledger until nothing is under way any more."""
-    deadline = time.monotonic() + PATIENCE
-    with _progress(accepted) as advance:
-        while True:
-            with store.reading() as t:
-                ledger = t.tracking.ledger()
-            advance(min(_ended(ledger), accepted))
-            if ledger.accepted >= accepted and ledger.settled and _delivered(ledger):
-                return ledger
-            if time.monotonic() > deadline or process.poll() is not None:
-                return ledger
-            time.sleep(0.2)
+    def _crash(self) -> None:
+        _say("Killing every process of the bus (SIGKILL), and starting it again.")
+        self._bus.crash()
 
 
 @contextmanager
 def _progress(length: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, elsewhere a line at each quarter; called with how far it is."""
     if sys.stderr.isatty():
-        with click.progressbar(length=length, label="tickets", file=sys.stderr, show_pos=True) as bar:
+        with click.progressbar(length=length, label="messages", file=sys.stderr, show_pos=True) as bar:
             yield lambda position: bar.update(max(position - bar.pos, 0))
         return
     quarters = [length * n // 4 for n in (1, 2, 3, 4)]
@@ -154,7 +132,7 @@ def _progress(length: int) -> Iterator[Callable[[int], None]]:
     def tell(position: int) -> None:
         passed = [quarter for quarter in quarters if quarter <= position]
         if passed:
-            _say(f"tickets: {position} of {length}")
+            _say(f"messages: {position} of {length}")
             del quarters[: len(passed)]
 
     yield tell
@@ -164,13 +142,7 @@ def _ended(ledger: Ledger) -> int:
     return max(ledger.accepted - ledger.in_progress - ledger.in_flight - ledger.retrying, 0)
 
 
-def _delivered(ledger: Ledger) -> bool:
-    """Has each event reached each of its subscribers? Their copies are rows of their own."""
-    copies = [sum(counts.values()) for place, counts in ledger.flows.items() if place != "flow:sales"]
-    return len(copies) == 2 and all(count >= ledger.published for count in copies)
-
-
-def _compared(differences: list[str], place: Path) -> None:
+def _compared(differences: list[str], log: Path) -> None:
     if not differences:
         click.secho(
             "\nThe ledger equals what the systems recorded: nothing lost, nothing doubled.", fg="green", err=True
@@ -179,10 +151,10 @@ def _compared(differences: list[str], place: Path) -> None:
     click.secho("\nThe ledger differs from what the systems recorded:", fg="red", err=True)
     for difference in differences:
         _say(f"  {difference}")
-    _say(f"{place / 'bus.log'} has what the bus said")
+    _say(f"{log} has what the bus said")
 
 
-def _explore(place: Path, process: subprocess.Popen[bytes]) -> None:
+def _explore(place: Path, bus: DemoBus) -> None:
     looks = {
         "failed list --groups": "what is parked, and why",
         "messages": "what went through",
@@ -199,8 +171,8 @@ def _explore(place: Path, process: subprocess.Popen[bytes]) -> None:
         f"\nDrop CSV files into {place / 'inbox/pos'}, such as {place / 'samples/ticket.csv'}. Ctrl-C stops everything."
     )
     try:
-        process.wait()
-        _say(f"the bus has ended; {place / 'bus.log'} has what it said")
+        bus.wait()
+        _say(f"the bus has ended; {bus.log} has what it said")
     except KeyboardInterrupt:
         _say("\nstopping: what is under way is finished first")
 

@@ -1,10 +1,10 @@
-"""The demo without the bus: lays out the bus directory, starts the stand-in systems, drops tickets, compares ledgers.
+"""The demo without the bus: lays out the bus directory, starts the stand-in systems, lets them work.
 
 Whoever runs the bus does, in this order::
 
     with start_systems(Path(".demo")) as systems:
         ...                                        # run the bus on .demo, with systems.env in its environment
-        expected = drop_tickets(Path(".demo"))
+        expected = systems.work()
         ...                                        # wait until the bus has settled, read its ledger
         differences = compare(ledger, systems.recorded(), expected)
 """
@@ -23,19 +23,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from esb.errors import EsbError
-from esb.examples.retail.systems import search, warehouse
-from esb.examples.retail.systems.tills import Expected
-
-if TYPE_CHECKING:
-    from esb.store import Ledger
+from esb.examples.retail.compare import Expected, Recorded
+from esb.examples.retail.systems import books, documents, erp, finance, shoppers, tills
 
 BUS = ("esb.yaml", "README.md", "endpoints", "flows", "mappings", "contracts", "lookups", "samples")
-PORTS = {"warehouse": 8101, "search": 8102}  # those that the endpoints' files fall back to
+PORTS = {"warehouse": 8101, "search": 8102, "webshop": 8105, "ingress": 8480}  # those that the files fall back to
+TROUBLES = {"warehouse": ("--down-after=100", "--down-for=3")}  # it is booked, its answer lost, and then the power gone
+TOKENS = ("warehouse", "webshop")
 MARKER = ".esb-demo"
 PATIENCE = 30.0  # seconds for a stand-in to start, or to stop
 _SYSTEMS = "esb.examples.retail.systems"
@@ -47,40 +46,22 @@ class DemoError(EsbError):
     kind = "demo"
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What the systems saw.
-
-    Attributes:
-        warehouse: operation -> order number -> ``{"effects": …, "repeats": …}``.
-        search: order number -> how often it was put.
-        archive: order number -> files that hold it.
-    """
-
-    warehouse: Mapping[str, Mapping[str, Mapping[str, int]]]
-    search: Mapping[str, int]
-    archive: Mapping[str, int]
-
-    @property
-    def repeats(self) -> int:
-        """Requests that the warehouse recognised by their key as repeats, and did not carry out again."""
-        return sum(order["repeats"] for orders in self.warehouse.values() for order in orders.values())
-
-
 class Systems:
     """The running stand-ins. A context manager; should this process die instead, they stop by themselves.
 
     Attributes:
         workdir: the bus directory.
-        urls: name -> where it listens.
+        urls: name -> where it listens; ``ingress`` is the bus's own door.
         env: what the bus needs in its environment to reach them.
     """
 
     def __init__(self, workdir: Path, urls: Mapping[str, str], cleanup: ExitStack) -> None:
         self.workdir = workdir
         self.urls = urls
-        self.env = {f"{name.upper()}_URL": url for name, url in urls.items()}
+        self.env = {f"{name.upper()}_URL": url for name, url in urls.items() if name != "ingress"}
+        self.env["INGRESS_PORT"] = urls["ingress"].rpartition(":")[2]
         self._cleanup = cleanup
+        self._shoppers: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Systems:
         return self
@@ -92,104 +73,88 @@ class Systems:
         """Stop all of them and give the directory free; may be called again."""
         self._cleanup.close()
 
+    def work(self, tickets: int = 300, orders: int = 100, seed: int = 1) -> Expected:
+        """Let tills and ERP drop their files and the shoppers order; what must become of it all.
+
+        Raises:
+            DemoError: a program failed; the text is its own.
+        """
+        sold = tills.Expected(**_run("tills", self.workdir / "inbox/pos", f"--tickets={tickets}", f"--seed={seed}"))
+        counted = erp.Expected(**_run("erp", self.workdir / "inbox/erp", f"--seed={seed}"))
+        _, ordered = shoppers.plan(orders, seed)
+        self._shoppers = self._let_shop(orders, seed)
+        return Expected(sold, counted, ordered)
+
+    @property
+    def working(self) -> bool:
+        """Whether the shoppers still have orders that were not answered."""
+        return self._shoppers is not None and self._shoppers.poll() is None
+
     def recorded(self) -> Recorded:
         """What they saw up to now, or up to their end."""
+        stock = {name: documents.recorded(_record(self.workdir, name), "/stock/") for name in ("search", "webshop")}
         return Recorded(
-            warehouse=warehouse.recorded(_record(self.workdir, "warehouse")),
-            search=search.recorded(_record(self.workdir, "search")),
+            warehouse=books.recorded(_record(self.workdir, "warehouse")),
+            search=sorted(documents.recorded(_record(self.workdir, "search"), "/orders/")),
+            stock={name: {place: one["pieces"] for place, one in found.items()} for name, found in stock.items()},
             archive=_archived(self.workdir / "archive"),
+            finance=finance.recorded(_record(self.workdir, "finance")),
+            answers=_json(self.workdir / "systems" / "shoppers.json") or {},
         )
 
+    def _let_shop(self, orders: int, seed: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"{_SYSTEMS}.shoppers", f"{self.urls['ingress']}/shop/orders"]
+        command += [f"--orders={orders}", f"--seed={seed}"]
+        token = _token(self.workdir, "webshop").read_text().strip()
+        with (self.workdir / "systems" / "shoppers.json").open("wb") as said:
+            process = subprocess.Popen(command, stdout=said, env={**os.environ, "WEBSHOP_TOKEN": token})
+        self._cleanup.callback(_end, process)
+        return process
 
-def start_systems(
-    workdir: Path, *, down_after: int = 100, down_for: float = 3.0, ports: Mapping[str, int] = PORTS
-) -> Systems:
-    """Lay out a fresh copy of the bus in ``workdir`` and start the warehouse and the search service beside it.
+
+def start_systems(workdir: Path, *, troubles: bool = True, ports: Mapping[str, int] = PORTS) -> Systems:
+    """Lay out a fresh copy of the bus in ``workdir`` and start the systems beside it.
 
     Args:
         workdir: empty, missing, or left over from an earlier demo (then it is cleared).
-        down_after: the warehouse goes down with this booking, whose answer is lost; 0: never.
-        down_for: seconds until it is back.
+        troubles: let them fail as :data:`TROUBLES` says.
         ports: wished for; one that is taken, or 0, becomes any free one.
 
     Raises:
-        DemoError: the directory holds something else, a demo runs in it, or a stand-in does not come up.
+        DemoError: the directory holds something else, a demo runs in it, a stand-in does not come up, or lxml is
+            missing.
     """
+    if not find_spec("lxml"):
+        raise DemoError("The warehouse of this example speaks XML, which needs lxml: pip install 'esb[xml]'")
+    options = TROUBLES if troubles else {}
     with ExitStack() as cleanup:
-        cleanup.callback(_lay_out(workdir).close)
-        token = _write_token(workdir / "secrets" / "warehouse-token")
-        outage = (f"--down-after={down_after}", f"--down-for={down_for}")
-        urls = {
-            "warehouse": _start(workdir, "warehouse", ports, cleanup, outage, {"WAREHOUSE_TOKEN": token}),
-            "search": _start(workdir, "search", ports, cleanup),
-        }
+        cleanup.callback(lay_out(workdir).close)
+        finance.create(_record(workdir, "finance"))
+        tokens = {f"{name.upper()}_TOKEN": _token(workdir, name).read_text().strip() for name in TOKENS}
+        names = [name for name in PORTS if name != "ingress"]
+        started = [_start(workdir, name, ports, cleanup, options.get(name, ()), tokens) for name in names]
+        urls = {name: _await_ready(process, workdir, name) for name, process in zip(names, started, strict=True)}
+        urls["ingress"] = f"http://127.0.0.1:{_free(ports.get('ingress', 0)) or _any_port()}"
         return Systems(workdir, urls, cleanup.pop_all())
 
 
-def drop_tickets(workdir: Path, tickets: int = 300, seed: int = 1) -> Expected:
-    """Let the tills drop their files into the bus's inbox; what must become of them.
-
-    Raises:
-        DemoError: the tills failed; the text is theirs.
-    """
-    command = [sys.executable, "-m", f"{_SYSTEMS}.tills", str(workdir / "inbox" / "pos")]
-    command += [f"--tickets={tickets}", f"--seed={seed}"]
+def _run(program: str, *arguments: object) -> Any:
+    """What a program printed, which ends by itself."""
+    command = [sys.executable, "-m", f"{_SYSTEMS}.{program}", *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     if ended.returncode:
-        raise DemoError(f"The tills could not drop their files into {workdir}: {ended.stderr.strip()}")
-    return Expected(**json.loads(ended.stdout))
+        raise DemoError(f"The {program} could not do their work: {ended.stderr.strip()}")
+    return json.loads(ended.stdout)
 
 
-def compare(ledger: Ledger, recorded: Recorded, expected: Expected) -> list[str]:
-    """Every difference between what the bus says, what the systems saw, and what must be; empty: they agree."""
-    return [*_compare_ledger(ledger, expected), *_compare_systems(recorded, expected)]
+def lay_out(workdir: Path) -> IO[str]:
+    """A fresh copy of the bus, with secrets; the returned file is locked as long as it is open.
 
+    So no other demo clears the directory meanwhile.
 
-def _compare_ledger(ledger: Ledger, expected: Expected) -> list[str]:
-    orders = len(expected.orders)
-    counts = {
-        "accepted": expected.accepted,
-        "completed": expected.completed,
-        "filtered": expected.filtered,
-        "parked": sum(expected.parked.values()),
-        "duplicate": expected.duplicate,
-        "unsubscribed": 0,
-        "published": orders,
-        "sent": 3 * orders,  # to the warehouse, the search service and the archive
-        "done": 3 * orders,
-        "in_doubt": 0,
-    }
-    pairs = [(f"ledger: {name}", wanted, getattr(ledger, name)) for name, wanted in counts.items()]
-    parked: Counter[str] = Counter()
-    for kind, _, count in ledger.parked_by:
-        parked[kind] += count
-    kinds = sorted({*parked, *expected.parked})
-    pairs += [(f"ledger: parked as {kind}", expected.parked.get(kind, 0), parked[kind]) for kind in kinds]
-    return [f"{what}: {wanted} expected, {found} found" for what, wanted, found in pairs if wanted != found]
-
-
-def _compare_systems(recorded: Recorded, expected: Expected) -> list[str]:
-    effects = {
-        operation: {order: seen["effects"] for order, seen in orders.items()}
-        for operation, orders in recorded.warehouse.items()
-    }
-    return [
-        *_compare_effects("warehouse.order", effects.get("order", {}), expected.ship),
-        *_compare_effects("warehouse.collect", effects.get("collect", {}), expected.collect),
-        *_compare_effects("search.index", dict.fromkeys(recorded.search, 1), expected.orders),
-        *_compare_effects("archive.keep", recorded.archive, expected.orders),
-    ]
-
-
-def _compare_effects(place: str, effects: Mapping[str, int], orders: Iterable[str]) -> list[str]:
-    wanted = set(orders)
-    found = [f"{place}: {order} is missing" for order in sorted(wanted - set(effects))]
-    found += [f"{place}: {order} should not be there" for order in sorted(set(effects) - wanted)]
-    return found + [f"{place}: {order} took effect {n} times" for order, n in sorted(effects.items()) if n > 1]
-
-
-def _lay_out(workdir: Path) -> IO[str]:
-    """A fresh copy of the bus; the returned file is locked as long as it is open, so that no other demo clears it."""
+    Raises:
+        DemoError: the directory holds something else, or a demo runs in it.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
     marker = workdir / MARKER
     if not marker.exists() and any(workdir.iterdir()):
@@ -204,6 +169,8 @@ def _lay_out(workdir: Path) -> IO[str]:
     for name in BUS:
         source = Path(__file__).parent / name
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, workdir / name)
+    for name in TOKENS:
+        _write_token(_token(workdir, name))
     return lock
 
 
@@ -215,11 +182,13 @@ def _clear(workdir: Path) -> None:
             path.unlink()
 
 
-def _write_token(path: Path) -> str:
-    path.parent.mkdir(mode=0o700)
-    token = secrets.token_urlsafe(16)
-    path.write_text(token + "\n", encoding="ascii")
-    return token
+def _token(workdir: Path, name: str) -> Path:
+    return workdir / "secrets" / f"{name}-token"
+
+
+def _write_token(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_text(secrets.token_urlsafe(16) + "\n", encoding="ascii")
 
 
 def _record(workdir: Path, name: str) -> Path:
@@ -231,6 +200,12 @@ def _archived(directory: Path) -> dict[str, int]:
     return dict(Counter(str(json.loads(path.read_bytes())["orderId"]) for path in names))
 
 
+def _json(path: Path) -> Any:
+    """What a program printed, None while it has not."""
+    text = path.read_bytes() if path.exists() else b""
+    return json.loads(text) if text else None
+
+
 def _start(
     workdir: Path,
     name: str,
@@ -238,7 +213,7 @@ def _start(
     cleanup: ExitStack,
     options: Iterable[str] = (),
     env: Mapping[str, str] | None = None,
-) -> str:
+) -> subprocess.Popen[bytes]:
     record = _record(workdir, name)
     record.parent.mkdir(exist_ok=True)
     command = [sys.executable, "-m", f"{_SYSTEMS}.{name}", f"--record={record}", "--with-parent"]
@@ -254,7 +229,7 @@ def _start(
             start_new_session=True,
         )
     cleanup.callback(_stop, process)
-    return _await_ready(process, record.with_suffix(".log"))
+    return process
 
 
 def _free(port: int) -> int:
@@ -268,7 +243,14 @@ def _free(port: int) -> int:
     return port
 
 
-def _await_ready(process: subprocess.Popen[bytes], log: Path) -> str:
+def _any_port() -> int:
+    """One that is free now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_ready(process: subprocess.Popen[bytes], workdir: Path, name: str) -> str:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -276,6 +258,7 @@ def _await_ready(process: subprocess.Popen[bytes], log: Path) -> str:
     try:
         ready: dict[str, Any] = json.loads(line)
     except ValueError as error:
+        log = _record(workdir, name).with_suffix(".log")
         raise DemoError(f"A stand-in did not come up; {log} has what it said.") from error
     return str(ready["ready"])
 
@@ -284,9 +267,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.close()  # with --with-parent that is the word to stop
+    _end(process, PATIENCE)
+    process.stdout.close()
+
+
+def _end(process: subprocess.Popen[bytes], patience: float = 0.0) -> None:
+    """Until it has ended; killed when it does not end by itself."""
     try:
-        process.wait(PATIENCE)
+        process.wait(patience)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    process.stdout.close()

@@ -14,7 +14,7 @@ from processes import Esb, alive
 
 from esb.cli.fresh import definition_of, make_fresh
 from esb.errors import EsbError
-from esb.examples.retail.demo import start_systems
+from esb.examples.retail.demo import lay_out
 from esb.message import create
 from esb.store import Hop, Status, Store, open_store
 
@@ -22,18 +22,37 @@ Run = Callable[..., Result]
 Start = Callable[..., Esb]
 
 
-def test_demo_settles_and_can_be_run_again(tmp_path: Path, start: Start) -> None:
-    """Once: exit code 0, the ledger on stdout, progress and verdict on stderr. Then again, until Ctrl-C."""
-    place = tmp_path / "demo"
-    first = start("demo", "--once", "--tickets", 20, "--dir", place)
-    assert first.process.wait(60) == 0, first.said
-    assert "The ledger equals what the systems recorded" in first.said
-    assert "contract at in:pos" in first.said
-    assert "tickets: " in first.said
-    second = start("demo", "--tickets", 20, "--dir", place)
-    second.wait_for("Ctrl-C stops everything.")
-    [bus] = [pid for pid in second.children() if b"run" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
-    assert second.stop(signal.SIGINT) == 0
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Esb]:
+    """A demo that was killed halfway, went on and has ended."""
+    place = tmp_path_factory.mktemp("crashed") / "demo"
+    with Esb("demo", "--once", "--crash", "--tickets", 60, "--orders", 30, "--dir", place) as demo:
+        demo.process.wait(120)
+        yield demo
+
+
+def test_demo_ends_in_the_same_ledger_when_everything_is_killed(crashed: Esb) -> None:
+    """SIGKILL to every process of the bus halfway, and another start: the systems' records are as they would be."""
+    assert crashed.process.returncode == 0, crashed.said
+    assert "Killing every process of the bus" in crashed.said
+    assert "The ledger equals what the systems recorded" in crashed.said
+
+
+def test_demo_shows_ledger_and_progress(crashed: Esb) -> None:
+    """What is parked and why, and on the way how far it is."""
+    assert "contract at in:pos" in crashed.said
+    assert "refused at out:warehouse" in crashed.said
+    assert "messages: " in crashed.said
+
+
+def test_demo_goes_on_until_it_is_interrupted(tmp_path: Path, start: Start) -> None:
+    """In a directory that was a demo's before; Ctrl-C stops the bus too."""
+    lay_out(tmp_path / "demo").close()
+    demo = start("demo", "--tickets", 20, "--orders", 20, "--dir", tmp_path / "demo")
+    demo.wait_for("Ctrl-C stops everything.")
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in demo.children()}
+    [bus] = [pid for pid, command in commands.items() if b"run" in command]
+    assert demo.stop(signal.SIGINT) == 0
     assert not alive(bus)
 
 
@@ -48,8 +67,8 @@ def test_demo_leaves_other_directories_alone(tmp_path: Path, esb: Run) -> None:
 def database(postgresql: Any, tmp_path: Path) -> Iterator[tuple[Any, Store]]:
     """The demo's definition on an empty PostgreSQL database, and its store."""
     url = postgresql.database()
-    with start_systems(tmp_path / "demo", ports={}) as systems:
-        definition = definition_of(tmp_path / "demo", {**systems.env, "ESB_DATABASE": url})
+    with lay_out(tmp_path / "demo"):
+        definition = definition_of(tmp_path / "demo", {"ESB_DATABASE": url})
         with closing(open_store(url, tmp_path)) as store:
             yield definition, store
 
@@ -105,8 +124,8 @@ def test_messages_of_others_in_the_queues_are_left_alone(rabbitmq: Any, tmp_path
     from esb.broker.port import Outgoing, Queue, Topology
 
     url = rabbitmq.vhost()
-    with closing(open_broker(url, tmp_path)) as broker, start_systems(tmp_path / "demo", ports={}) as systems:
-        definition = definition_of(tmp_path / "demo", {**systems.env, "ESB_BROKER": url})
+    with closing(open_broker(url, tmp_path)) as broker, lay_out(tmp_path / "demo"):
+        definition = definition_of(tmp_path / "demo", {"ESB_BROKER": url})
         make_fresh(definition)
         broker.declare(Topology((Queue("esb.endpoint.archive"),)))
         with closing(broker.publisher()) as publisher:

@@ -6,11 +6,27 @@ from pathlib import Path
 import pytest
 from standins import ANY_PORT
 
-from esb.examples.retail.demo import Systems, start_systems
+from esb.bus import discover
+from esb.config import Definition, load
+from esb.examples.retail.demo import Systems, lay_out, start_systems
 
 
-@pytest.fixture
-def systems(tmp_path: Path) -> Iterator[Systems]:
-    """The stand-ins in a fresh directory; the warehouse never goes down by itself."""
-    with start_systems(tmp_path / "demo", down_after=0, ports=ANY_PORT) as running:
+@pytest.fixture(scope="session")
+def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
+    """All stand-ins as the demo starts them; none fails."""
+    place = tmp_path_factory.mktemp("systems") / "demo"
+    with start_systems(place, troubles=False, ports=ANY_PORT) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bus as the demo lays it out."""
+    directory = tmp_path_factory.mktemp("retail") / "demo"
+    lay_out(directory).close()
+    return directory
+
+
+@pytest.fixture(scope="session")
+def definition(directory: Path) -> Definition:
+    return load(directory, discover(), environ={})

@@ -6,29 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from esb.bus import discover
 from esb.cases.run import run_cases
-from esb.config import Definition, check, load
-from esb.examples.retail import demo
+from esb.config import Definition, check
 from esb.examples.retail.systems import tills
 from esb.flow import Result, build_parts, compile_flow
 from esb.formats.records import group
 from esb.message import Message, create
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bus as the demo lays it out."""
-    directory = tmp_path_factory.mktemp("retail") / "demo"
-    demo.start_systems(directory, ports={}).stop()
-    return directory
-
-
-@pytest.fixture(scope="module")
-def definition(directory: Path) -> Definition:
-    return load(directory, discover(), environ={})
 
 
 def arrivals(definition: Definition) -> Iterator[tuple[str, Message | None]]:

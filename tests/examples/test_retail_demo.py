@@ -7,118 +7,167 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from standins import ANY_PORT, call
+from standins import ANY_PORT, exchange
 
 from esb.examples.retail import demo
-from esb.examples.retail.systems import tills
+from esb.examples.retail.compare import Expected, Recorded, compare, settled
+from esb.examples.retail.systems import erp, shoppers, tills
 from esb.store import Ledger
 
-EXPECTED = tills.plan(60).expected
+EXPECTED = Expected(tills.plan(100).expected, erp.plan()[1], shoppers.plan(30)[1])
+COUNTS = [
+    *("accepted", "completed", "filtered", "parked", "duplicate", "unsubscribed"),
+    *("published", "sent", "done", "out_parked", "in_doubt"),
+]
 
 
-def settled() -> Ledger:
+def ledger() -> Ledger:
     """The ledger of a bus that did everything right."""
-    orders = len(EXPECTED.orders)
+    sent, refused = sum(EXPECTED.sends.values()), len(EXPECTED.tills.refused)
     return Ledger(
-        accepted=EXPECTED.accepted,
-        completed=orders,
-        filtered=EXPECTED.filtered,
-        duplicate=EXPECTED.duplicate,
-        parked=sum(EXPECTED.parked.values()),
-        published=orders,
-        sent=3 * orders,
-        done=3 * orders,
-        parked_by=tuple((kind, "flow:sales", count) for kind, count in EXPECTED.parked.items()),
+        accepted=EXPECTED.messages,
+        completed=EXPECTED.tills.completed + len(EXPECTED.erp.levels) + len(EXPECTED.web.accepted),
+        filtered=EXPECTED.tills.filtered,
+        duplicate=EXPECTED.tills.duplicate,
+        parked=sum(EXPECTED.tills.parked.values()) + 1,
+        published=len(EXPECTED.orders) + len(EXPECTED.erp.levels),
+        sent=sent,
+        done=sent - refused,
+        out_parked=refused,
+        flows={place: {34: count} for place, count in EXPECTED.copies.items()},
+        parked_by=tuple((kind, "somewhere", count) for kind, count in EXPECTED.parked.items()),
     )
 
 
-def recorded() -> demo.Recorded:
+def recorded() -> Recorded:
     """What the systems saw of a bus that did everything right."""
-    once = {"effects": 1, "repeats": 0}
-    booked = {"order": dict.fromkeys(EXPECTED.ship, once), "collect": dict.fromkeys(EXPECTED.collect, once)}
-    return demo.Recorded(booked, dict.fromkeys(EXPECTED.orders, 1), dict.fromkeys(EXPECTED.orders, 1))
+    once, levels = {"effects": 1, "repeats": 0}, {p: max(n, 0) for p, n in EXPECTED.erp.levels.items()}
+    refused = set(EXPECTED.tills.refused)
+    answers = {order.removeprefix("WO-"): ["accepted"] for order in EXPECTED.web.accepted}
+    answers |= {order.removeprefix("WO-"): ["accepted", "duplicate"] for order in EXPECTED.web.fates[shoppers.TWICE]}
+    return Recorded(
+        warehouse={
+            "order": dict.fromkeys(set(EXPECTED.tills.ship) - refused, once),
+            "collect": dict.fromkeys(set(EXPECTED.tills.collect) - refused, once),
+        },
+        search=EXPECTED.orders,
+        stock={"search": levels, "webshop": levels},
+        archive=dict.fromkeys(EXPECTED.orders, 1),
+        finance={order: [amount] for order, amount in EXPECTED.amounts.items()},
+        answers=answers | {key: ["422"] for key in EXPECTED.web.refused},
+    )
 
 
 def test_agreement_has_no_differences() -> None:
     """Bus, systems and plan say the same; a repeat that the warehouse recognised does no harm."""
     seen = recorded()
-    booked = {**seen.warehouse, "order": {key: {"effects": 1, "repeats": 2} for key in EXPECTED.ship}}
-    assert demo.compare(settled(), seen, EXPECTED) == []
-    assert demo.compare(settled(), dataclasses.replace(seen, warehouse=booked), EXPECTED) == []
+    booked = {**seen.warehouse, "order": {key: {"effects": 1, "repeats": 2} for key in seen.warehouse["order"]}}
+    assert compare(ledger(), seen, EXPECTED) == []
+    assert compare(ledger(), dataclasses.replace(seen, warehouse=booked), EXPECTED) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "accepted",
-        "completed",
-        "filtered",
-        "parked",
-        "duplicate",
-        "unsubscribed",
-        "published",
-        "sent",
-        "done",
-        "in_doubt",
-    ],
-)
+@pytest.mark.parametrize("name", COUNTS)
 def test_each_count_of_the_ledger_matters(name: str) -> None:
     """One too many in any count is named, with what was expected and what was found."""
-    count = getattr(settled(), name)
-    ledger = replace(settled(), **{name: count + 1})
-    assert demo.compare(ledger, recorded(), EXPECTED) == [f"ledger: {name}: {count} expected, {count + 1} found"]
+    count = getattr(ledger(), name)
+    wrong = replace(ledger(), **{name: count + 1})
+    assert compare(wrong, recorded(), EXPECTED) == [f"ledger: {name}: {count} expected, {count + 1} found"]
 
 
 def test_a_message_parked_for_another_reason_is_named() -> None:
     """The sum alone would hide that a healthy ticket was parked in place of a broken one."""
-    ledger = replace(
-        settled(), parked_by=(("decode", "in:pos", 1), ("refused", "out:warehouse", 1), ("mapping", "x", 2))
-    )
-    assert demo.compare(ledger, recorded(), EXPECTED) == [
-        "ledger: parked as contract: 1 expected, 0 found",
-        "ledger: parked as refused: 0 expected, 1 found",
+    kinds = {**EXPECTED.parked, "contract": EXPECTED.parked["contract"] - 1, "in doubt": 1}
+    wrong = replace(ledger(), parked_by=tuple((kind, "x", count) for kind, count in kinds.items()))
+    assert compare(wrong, recorded(), EXPECTED) == [
+        f"ledger: parked as contract: {EXPECTED.parked['contract']} expected, {kinds['contract']} found",
+        "ledger: parked as in doubt: 0 expected, 1 found",
     ]
 
 
 def test_lost_doubled_and_invented_orders_are_named() -> None:
     """Each system is compared order by order."""
     seen = recorded()
-    lost, doubled = EXPECTED.ship[0], EXPECTED.ship[1]
+    lost, doubled = sorted(seen.warehouse["order"])[:2]
     order = {**seen.warehouse["order"], doubled: {"effects": 2, "repeats": 0}}
     archive = {key: count for key, count in seen.archive.items() if key != lost}
-    wrong = demo.Recorded({**seen.warehouse, "order": order}, {**seen.search, "SO-X": 1}, archive)
-    assert demo.compare(settled(), wrong, EXPECTED) == [
+    changes: dict[str, Any] = {"warehouse": {**seen.warehouse, "order": order}, "archive": archive}
+    wrong = dataclasses.replace(seen, search=[*seen.search, "SO-X"], **changes)
+    assert compare(ledger(), wrong, EXPECTED) == [
         f"warehouse.order: {doubled} took effect 2 times",
         "search.index: SO-X should not be there",
         f"archive.keep: {lost} is missing",
     ]
 
 
-def test_the_tills_are_a_program(tmp_path: Path) -> None:
-    """Dropping tickets fills the inbox and returns what the plan says."""
-    assert demo.drop_tickets(tmp_path, tickets=60) == EXPECTED
-    assert {path.name for path in (tmp_path / "inbox" / "pos").iterdir()} == set(EXPECTED.files)
+def test_every_system_is_compared() -> None:
+    """Another level in one system, an amount that differs or stands twice, an answer that never came."""
+    seen = recorded()
+    place, pieces = next(iter(seen.stock["search"].items()))
+    first, second = sorted(seen.finance)[:2]
+    number = EXPECTED.web.accepted[0].removeprefix("WO-")
+    bad = EXPECTED.web.refused[0]
+    wrong = dataclasses.replace(
+        seen,
+        stock={**seen.stock, "webshop": {**seen.stock["webshop"], place: pieces + 1}},
+        finance={**seen.finance, first: [0.5], second: seen.finance[second] * 2},
+        answers={**seen.answers, number: ["no answer (503)"], bad: ["accepted"]},
+    )
+    assert compare(ledger(), wrong, EXPECTED) == [
+        f"webshop: pieces of {place}: {pieces} expected, {pieces + 1} found",
+        f"finance.book: {second} took effect 2 times",
+        f"finance.book: amount of {first}: {EXPECTED.amounts[first]} expected, 0.5 found",
+        f"webshop: answer to {bad}: ['422'] expected, ['accepted'] found",
+        f"webshop: WO-{number} was answered no answer (503)",
+    ]
 
 
-def test_tills_that_fail_say_why(tmp_path: Path) -> None:
+def test_settled_waits_for_every_subscriber() -> None:
+    """An event between its publisher and a subscriber is in no count yet; nor is a message that has not come in."""
+    assert settled(ledger(), EXPECTED)
+    flows = ledger().flows
+    assert not settled(replace(ledger(), flows={**flows, "flow:search": {34: len(EXPECTED.orders) - 1}}), EXPECTED)
+    assert not settled(replace(ledger(), accepted=EXPECTED.messages - 1), EXPECTED)
+    assert not settled(replace(ledger(), in_progress=1), EXPECTED)
+
+
+def test_programs_do_the_work(systems: demo.Systems) -> None:
+    """Tills and ERP fill their inboxes, each whole file as planned; the shoppers wait for a bus to answer."""
+    expected = systems.work(tickets=20, orders=20)
+    assert (expected.tills, expected.erp) == (tills.plan(20).expected, erp.plan()[1])
+    for name, files in (("pos", expected.tills.files), ("erp", expected.erp.files)):
+        assert {path.name for path in (systems.workdir / "inbox" / name).iterdir()} == set(files)
+    assert systems.working
+    assert systems.recorded().answers == {}
+
+
+def test_a_program_that_fails_says_why(systems: demo.Systems) -> None:
     """The text of the program is the text of the error."""
     with pytest.raises(demo.DemoError, match="at least 20 tickets"):
-        demo.drop_tickets(tmp_path, tickets=1)
+        systems.work(tickets=1)
+
+
+def test_the_bus_is_told_where_they_are(systems: demo.Systems) -> None:
+    """Each stand-in answers at the address that the bus gets, and has recorded nothing yet."""
+    for name, url in systems.urls.items():
+        if name != "ingress":
+            assert systems.env[f"{name.upper()}_URL"] == url
+            assert exchange("GET", url + "/health")[0] == 200
+    assert systems.env["INGRESS_PORT"] == systems.urls["ingress"].rpartition(":")[2]
 
 
 def test_the_systems_stop_with_the_demo(tmp_path: Path) -> None:
-    """Leaving the block ends both programs; their records can still be read; the directory is free for the next."""
+    """Leaving the block ends all programs; their records can still be read; the directory is free for the next."""
     with demo.start_systems(tmp_path / "demo", ports=ANY_PORT) as systems:
-        assert call("GET", systems.urls["search"] + "/health")[0] == 200
-        assert set(systems.env) == {"WAREHOUSE_URL", "SEARCH_URL"}
-    with pytest.raises(ConnectionRefusedError):
-        call("GET", systems.urls["search"] + "/health")
-    assert systems.recorded().search == {}
+        taken = {name: int(url.rpartition(":")[2]) for name, url in systems.urls.items()}
+    assert all(map(_refuses, systems.urls.values()))
+    assert systems.recorded().search == []
     systems.stop()
-    demo.start_systems(tmp_path / "demo", ports=ANY_PORT).stop()
+    demo.lay_out(tmp_path / "demo").close()
+    assert set(taken) == set(demo.PORTS)
 
 
 def test_the_systems_stop_when_the_demo_is_killed(tmp_path: Path) -> None:
@@ -142,19 +191,16 @@ def _refuses(url: str) -> bool:
     """True once nobody listens; asks again while somebody does."""
     for _ in range(10_000):
         try:
-            call("GET", url + "/health")
+            exchange("GET", url + "/health")
         except ConnectionError:
             return True
     return False
 
 
-def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_in_use_is_left_alone(systems: demo.Systems) -> None:
     """A second demo in the same directory would clear it under the feet of the first."""
-    with (
-        demo.start_systems(tmp_path / "demo", ports=ANY_PORT),
-        pytest.raises(demo.DemoError, match="stop it first"),
-    ):
-        demo.start_systems(tmp_path / "demo", ports=ANY_PORT)
+    with pytest.raises(demo.DemoError, match="stop it first"):
+        demo.start_systems(systems.workdir, ports=ANY_PORT)
 
 
 def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
@@ -165,9 +211,15 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "the only copy"
 
 
-def test_a_taken_port_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_taken_port_is_no_obstacle(systems: demo.Systems, tmp_path: Path) -> None:
     """The ports are wishes: whoever has one already keeps it."""
-    with demo.start_systems(tmp_path / "one", ports=ANY_PORT) as first:
-        taken = {name: int(url.rpartition(":")[2]) for name, url in first.urls.items()}
-        with demo.start_systems(tmp_path / "two", ports=taken) as second:
-            assert set(first.urls.values()).isdisjoint(second.urls.values())
+    taken = {name: int(url.rpartition(":")[2]) for name, url in systems.urls.items() if name != "ingress"}
+    with demo.start_systems(tmp_path / "two", ports=taken) as second:
+        assert set(systems.urls.values()).isdisjoint(second.urls.values())
+
+
+def test_without_lxml_the_demo_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warehouse speaks XML, and its library is an extra."""
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    with pytest.raises(demo.DemoError, match=r"esb\[postgresql,xml\]|esb\[xml\]"):
+        demo.start_systems(tmp_path / "demo")

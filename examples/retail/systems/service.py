@@ -1,8 +1,9 @@
-"""What the HTTP stand-ins share: a server that says where it listens, and a handler that reads and answers JSON."""
+"""What the HTTP stand-ins share: a server that says where it listens, and a handler that reads and answers."""
 
 from __future__ import annotations
 
 import argparse
+import hmac
 import json
 import signal
 import socket
@@ -25,7 +26,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with kept connections, JSON in and out, nothing on standard error."""
+    """HTTP/1.1 with kept connections, JSON unless said otherwise, nothing on standard error."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -37,13 +38,28 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
         """Send a JSON document."""
-        content = json.dumps(document).encode()
+        self.answer_with(status, json.dumps(document).encode(), "application/json", headers)
+
+    def answer_with(
+        self, status: int, content: bytes, content_type: str, headers: dict[str, str] | None = None
+    ) -> None:
+        """Send a body of any kind."""
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+        for name, value in {"Content-Type": content_type, **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    @property
+    def key(self) -> str:
+        """The Idempotency-Key, without the quotes that the draft wants around it."""
+        return str(self.headers.get("Idempotency-Key", "")).strip().strip('"')
+
+    def allowed(self, token: str) -> bool:
+        """Whether the caller shows the bearer token; where there is none, everybody may."""
+        given = str(self.headers.get("Authorization", ""))
+        return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
     def hang_up(self) -> None:
         """Cut the connection without an answer, as a machine does that loses its power."""

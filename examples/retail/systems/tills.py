@@ -39,11 +39,13 @@ ARTICLES = (
     ("T-518", "Grinder", "129.00"),
     ("T-640", "Descaler", "4.35"),
 )
+DISCONTINUED = ("T-999", "Teapot, discontinued", "24.00")  # the warehouse no longer has it
 REMARKS = ("", "", "", "gift wrap", "ring twice", "5 € voucher")
 UNDEFINED = b"\x81"  # one of the five bytes that Windows-1252 gives no character
 LEAST = 20  # tickets; fewer have no room for every kind of trouble
 
 UNREADABLE, NO_ARTICLE, NO_SUCH_COUNTRY, WRONG_TOTAL = "unreadable", "no article", "no such country", "wrong total"
+OLD_ARTICLE = "old article"  # becomes an order, but the warehouse refuses it
 PARKED_AS = {UNREADABLE: "decode", NO_ARTICLE: "contract", NO_SUCH_COUNTRY: "mapping", WRONG_TOTAL: "mapping"}
 
 
@@ -56,6 +58,8 @@ class Ticket:
     training: bool
     collect: bool
     trouble: str
+    old: bool
+    total: Decimal
     rows: tuple[bytes, ...]
 
     @property
@@ -78,6 +82,8 @@ class Expected:
         parked_why: trouble -> ticket numbers.
         ship: order numbers that the warehouse sends out.
         collect: order numbers that a customer collects.
+        refused: those among both that have an article which the warehouse no longer has.
+        amounts: order number -> what was paid for it at the till.
     """
 
     files: list[str]
@@ -89,6 +95,8 @@ class Expected:
     parked_why: dict[str, list[str]]
     ship: list[str]
     collect: list[str]
+    refused: list[str]
+    amounts: dict[str, float]
 
     @property
     def orders(self) -> list[str]:
@@ -133,7 +141,7 @@ def drop(files: Sequence[tuple[str, bytes]], inbox: Path) -> None:
 def _fates(tickets: int, chance: random.Random) -> list[str]:
     """What happens to each ticket, in random order: every kind of trouble, training, collection, or nothing special."""
     share = max(1, tickets // 100)
-    fates = [trouble for trouble in PARKED_AS for _ in range(share)]
+    fates = [trouble for trouble in (*PARKED_AS, OLD_ARTICLE) for _ in range(share)]
     fates += ["training"] * (tickets // 20) + ["collect"] * (tickets // 6)
     fates += [""] * (tickets - len(fates))
     chance.shuffle(fates)
@@ -142,16 +150,20 @@ def _fates(tickets: int, chance: random.Random) -> list[str]:
 
 def _ticket(number: int, till: int, fate: str, chance: random.Random) -> Ticket:
     name = f"{till:02d}-{number:05d}"
-    trouble = fate if fate in PARKED_AS else ""
-    rows = tuple(_rows(name, till, fate, chance))
-    return Ticket(name, till, fate == "training", fate == "collect", trouble, rows)
-
-
-def _rows(number: str, till: int, fate: str, chance: random.Random) -> Iterator[bytes]:
     lines = [(*chance.choice(ARTICLES), chance.randint(1, 4)) for _ in range(chance.randint(1, 4))]
-    broken = chance.randrange(len(lines))  # one row is enough to spoil a ticket
+    if fate == OLD_ARTICLE:
+        lines.append((*DISCONTINUED, 1))
     total = sum((Decimal(price) * quantity for _, _, price, quantity in lines), Decimal(0))
-    head = {
+    trouble = fate if fate in PARKED_AS else ""
+    head = _head(name, till, fate, total, chance)
+    broken = chance.randrange(len(lines))  # one row is enough to spoil a ticket
+    rows = tuple(_rows(head, lines, fate, broken))
+    return Ticket(name, till, fate == "training", fate == "collect", trouble, fate == OLD_ARTICLE, total, rows)
+
+
+def _head(number: str, till: int, fate: str, total: Decimal, chance: random.Random) -> dict[str, str]:
+    """What all rows of a ticket share."""
+    return {
         "ticket": number,
         "store": f"S{till % 3 + 1}",
         "date": f"{chance.randint(1, 28):02d}.03.2026",
@@ -163,6 +175,9 @@ def _rows(number: str, till: int, fate: str, chance: random.Random) -> Iterator[
         "total": _comma(total + 1 if fate == WRONG_TOTAL else total),
         "remark": chance.choice(REMARKS),
     }
+
+
+def _rows(head: dict[str, str], lines: Sequence[tuple[str, str, str, int]], fate: str, broken: int) -> Iterator[bytes]:
     for place, (sku, article, price, quantity) in enumerate(lines):
         line = {"article": article, "quantity": str(quantity), "price": _comma(Decimal(price))}
         line["sku"] = "" if fate == NO_ARTICLE and place == broken else sku
@@ -199,6 +214,8 @@ def _expected(files: list[str], tickets: Sequence[Ticket], repeated: Sequence[Ti
         parked_why=why,
         ship=[ticket.order_id for ticket in sound if not ticket.collect],
         collect=[ticket.order_id for ticket in sound if ticket.collect],
+        refused=[ticket.order_id for ticket in sound if ticket.old],
+        amounts={ticket.order_id: float(ticket.total) for ticket in sound},
     )
 
 

@@ -1,127 +1,89 @@
-"""The warehouse: takes orders and collections over HTTP, each once per Idempotency-Key, and fails now and then.
+"""The warehouse: speaks XML over HTTP, does each thing once per Idempotency-Key, and fails now and then.
 
 ``python -m esb.examples.retail.systems.warehouse --record warehouse.db --port 8101``
 
-| request               | answer                                                                          |
-| --------------------- | ------------------------------------------------------------------------------- |
-| ``POST /orders``      | 201 booked; 200 the same answer again for a key seen before                      |
-| ``POST /collections`` | the same, for orders that a customer collects                                   |
-| ``GET /orders/ID``    | what is booked under an order number, 404 when nothing is                       |
-| ``GET /health``       | 200, or 503 while it is down                                                    |
+| request                    | answer                                                                       |
+| -------------------------- | ---------------------------------------------------------------------------- |
+| ``POST /orders``           | ``<booking>``: 201; 200 the same again for a key seen before                 |
+| ``POST /collections``      | the same, for orders that a customer collects                                |
+| ``POST /reservations``     | ``<reserved>``: stock is put aside for an order, until it is released        |
+| ``DELETE /reservations/N`` | ``<released>``, again and again; 404 for a number that it never gave         |
+| ``GET /orders/ID``         | what is booked under an order number, 404 when nothing is                    |
+| ``GET /health``            | 200, or 503 while it is down                                                 |
 
-Without a key: 400. A key that comes again with another body: 422 (after the IETF draft on the Idempotency-Key header).
-When WAREHOUSE_TOKEN is set in the environment, a request without it as bearer token is answered 401.
+All names are in the namespace ``urn:retail:warehouse``. What it cannot do it answers with a ``<fault>`` of code and
+text: 422 for an article that it does not have, and for a key that comes again with another body (after the IETF draft
+on the Idempotency-Key header); 400 without a key. When WAREHOUSE_TOKEN is set in the environment, a request without it
+as bearer token is answered 401.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
 import os
-import sqlite3
-import threading
-import time
-from collections.abc import Callable
-from contextlib import closing
-from hashlib import sha256
+import xml.etree.ElementTree as ET  # the standard library's, so that a stand-in needs nothing else
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from esb.examples.retail.systems import service
+from esb.examples.retail.systems.books import Books, KeyReused
+from esb.examples.retail.systems.tills import DISCONTINUED
+from esb.examples.retail.systems.troubles import Outage
 
-SCHEMA = """CREATE TABLE IF NOT EXISTS booking (
-    key TEXT NOT NULL, operation TEXT NOT NULL, order_id TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    answer TEXT NOT NULL, repeats INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (operation, key))"""
-OPERATIONS = {"/orders": "order", "/collections": "collect"}
+NAMESPACE = "urn:retail:warehouse"
+OPERATIONS = {"/orders": "order", "/collections": "collect", "/reservations": "reserve"}
+UNKNOWN = DISCONTINUED[0]  # an article that tills and shop still sell, and the warehouse no longer has
 
-
-class Outage:
-    """A failure that comes once: the booking that triggers it is made, but its answer never leaves the house.
-
-    Args:
-        after: bookings before it begins; 0 means never.
-        seconds: how long it lasts.
-        clock: seconds that only go forward.
-    """
-
-    def __init__(self, after: int = 0, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._left = after
-        self._seconds = seconds
-        self._clock = clock
-        self._until = float("-inf")
-
-    def booked(self) -> bool:
-        """Count a booking; True when the outage begins with it."""
-        self._left -= 1
-        if self._left == 0:
-            self._until = self._clock() + self._seconds
-        return self._left == 0
-
-    def remaining(self) -> float:
-        """Seconds until the warehouse is back; 0 while it works."""
-        return max(0.0, self._until - self._clock())
+Answer = tuple[int, str, Mapping[str, Any]]  # status, name of the root element, its children
 
 
 class Warehouse:
-    """The books: one effect for each key, repeats counted apart."""
+    """Takes orders, collections and reservations, and writes each down once."""
 
     def __init__(self, record: Path, outage: Outage | None = None) -> None:
-        self._books = service.open_record(record, SCHEMA)
-        self._lock = threading.Lock()
+        self._books = Books(record)
         self.outage = outage or Outage()
 
-    def book(self, operation: str, key: str, body: bytes) -> tuple[int, Any]:
-        """Book an order once. Returns the status and the answer; status 0 means: booked, but the power is gone."""
+    def book(self, operation: str, key: str, body: bytes) -> Answer:
+        """Do what is asked, once. Status 0 means: done, but the power is gone."""
         if not key:
-            return 400, {"error": "an Idempotency-Key is needed"}
+            return _fault(400, "no-key", "an Idempotency-Key is needed")
         try:
-            order_id = str(json.loads(body)["orderId"])
-        except (ValueError, KeyError, TypeError):
-            return 400, {"error": "a JSON object with an orderId is needed"}
-        with self._lock:
-            known = self._find(operation, key)
-            return self._repeat(operation, key, body, known) if known else self._new(operation, key, order_id, body)
+            order_id, articles = _read(body)
+        except ValueError as error:
+            return _fault(400, "unreadable", str(error))
+        if UNKNOWN in articles:
+            return _fault(422, "unknown-article", f"there is no article {UNKNOWN} in this warehouse")
+        return self._once(operation, key, body, order_id)
 
-    def booked(self, order_id: str) -> list[dict[str, Any]]:
+    def release(self, number: str) -> Answer:
+        """Give a reservation up; again does no harm."""
+        held = {entry["number"]: entry["orderId"] for entry in self._books.entries("reserve")}
+        if number not in held:
+            return _fault(404, "unknown-reservation", f"there is no reservation {number}")
+        _, answer = self._books.once(
+            "release", number, b"", held[number], lambda _: {"orderId": held[number], "number": number}
+        )
+        return 200, "released", answer
+
+    def booked(self, order_id: str) -> Answer:
         """What is booked under an order number."""
-        with self._lock:
-            rows = self._books.execute(
-                "SELECT operation, answer FROM booking WHERE order_id = ? ORDER BY rowid", (order_id,)
-            ).fetchall()
-        return [{"operation": operation, **json.loads(answer)} for operation, answer in rows]
+        found = self._books.of_order(order_id)
+        if not found:
+            return _fault(404, "unknown-order", f"there is no order {order_id}")
+        return 200, "bookings", {"booking": found}
 
-    def _find(self, operation: str, key: str) -> tuple[str, str] | None:
-        return self._books.execute(
-            "SELECT fingerprint, answer FROM booking WHERE operation = ? AND key = ?", (operation, key)
-        ).fetchone()
-
-    def _repeat(self, operation: str, key: str, body: bytes, known: tuple[str, str]) -> tuple[int, Any]:
-        if known[0] != sha256(body).hexdigest():
-            return 422, {"error": "this Idempotency-Key came with another body before"}
-        self._books.execute(
-            "UPDATE booking SET repeats = repeats + 1 WHERE operation = ? AND key = ?", (operation, key)
-        )
-        return 200, json.loads(known[1])
-
-    def _new(self, operation: str, key: str, order_id: str, body: bytes) -> tuple[int, Any]:
-        number = self._books.execute("SELECT count(*) FROM booking").fetchone()[0] + 1
-        answer = {"orderId": order_id, "booking": f"W{number:06d}"}
-        self._books.execute(
-            "INSERT INTO booking (key, operation, order_id, fingerprint, answer) VALUES (?, ?, ?, ?, ?)",
-            (key, operation, order_id, sha256(body).hexdigest(), json.dumps(answer)),
-        )
-        return (0 if self.outage.booked() else 201), answer
-
-
-def recorded(record: Path) -> dict[str, dict[str, dict[str, int]]]:
-    """What was booked: operation -> order number -> ``{"effects": …, "repeats": …}``."""
-    with closing(sqlite3.connect(record)) as books:
-        rows = books.execute("SELECT operation, order_id, count(*), sum(repeats) FROM booking GROUP BY 1, 2").fetchall()
-    seen: dict[str, dict[str, dict[str, int]]] = {operation: {} for operation in OPERATIONS.values()}
-    for operation, order_id, effects, repeats in rows:
-        seen[operation][order_id] = {"effects": effects, "repeats": repeats}
-    return seen
+    def _once(self, operation: str, key: str, body: bytes, order_id: str) -> Answer:
+        letter = "R" if operation == "reserve" else "W"
+        try:
+            new, answer = self._books.once(
+                operation, key, body, order_id, lambda n: {"orderId": order_id, "number": f"{letter}{n:06d}"}
+            )
+        except KeyReused as error:
+            return _fault(422, "key-reused", str(error))
+        status = (0 if self.outage.booked() else 201) if new else 200
+        return status, "reserved" if operation == "reserve" else "booking", answer
 
 
 def handler(warehouse: Warehouse, token: str = "") -> type[service.Handler]:
@@ -133,40 +95,89 @@ def handler(warehouse: Warehouse, token: str = "") -> type[service.Handler]:
             if not self._open():
                 return
             if self.path == "/health":
-                self.answer(200, {"status": "open"})
+                self._say(200, "health", {"status": "open"})
+            elif place == "/orders":
+                self._say(*warehouse.booked(order_id))
             else:
-                booked = warehouse.booked(order_id) if place == "/orders" else []
-                self.answer(200 if booked else 404, booked or {"error": f"nothing at {self.path}"})
+                self._nothing_here()
 
         def do_POST(self) -> None:  # noqa: N802 - named by http.server
             body = self.body()
-            if not self._open():
+            if not (self._open() and self._known()):
                 return
-            if not _allowed(self.headers.get("Authorization", ""), token):
-                self.answer(401, {"error": "a bearer token is needed"}, {"WWW-Authenticate": "Bearer"})
-            elif self.path not in OPERATIONS:
-                self.answer(404, {"error": f"nothing at {self.path}"})
+            if self.path in OPERATIONS:
+                self._say(*warehouse.book(OPERATIONS[self.path], self.key, body))
             else:
-                self._book(OPERATIONS[self.path], body)
+                self._nothing_here()
 
-        def _book(self, operation: str, body: bytes) -> None:
-            status, answer = warehouse.book(operation, self.headers.get("Idempotency-Key", ""), body)
-            if status:
-                self.answer(status, answer)
+        def do_DELETE(self) -> None:  # noqa: N802 - named by http.server
+            self.body()
+            place, _, number = self.path.rpartition("/")
+            if not (self._open() and self._known()):
+                return
+            if place == "/reservations":
+                self._say(*warehouse.release(number))
             else:
-                self.hang_up()
+                self._nothing_here()
 
         def _open(self) -> bool:
             remaining = warehouse.outage.remaining()
             if remaining:
-                self.answer(503, {"error": "the warehouse is down"}, {"Retry-After": str(ceil(remaining))})
+                fault = _fault(503, "down", "the warehouse is down")
+                self._say(*fault, {"Retry-After": str(ceil(remaining))})
             return not remaining
+
+        def _known(self) -> bool:
+            known = self.allowed(token)
+            if not known:
+                self._say(*_fault(401, "no-token", "a bearer token is needed"), {"WWW-Authenticate": "Bearer"})
+            return known
+
+        def _nothing_here(self) -> None:
+            self._say(*_fault(404, "not-found", f"nothing at {self.path}"))
+
+        def _say(
+            self, status: int, root: str, fields: Mapping[str, Any], headers: dict[str, str] | None = None
+        ) -> None:
+            if status:
+                self.answer_with(status, written(root, fields), "application/xml", headers)
+            else:
+                self.hang_up()
 
     return Door
 
 
-def _allowed(authorization: str, token: str) -> bool:
-    return not token or hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())
+def written(root: str, fields: Mapping[str, Any]) -> bytes:
+    """A small document: an element for each field, a list as elements of one name, an object as an element within."""
+    element = ET.Element(root, {"xmlns": NAMESPACE})
+    _fill(element, fields)
+    return bytes(ET.tostring(element, encoding="utf-8", xml_declaration=True))
+
+
+def _fill(parent: ET.Element, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        for one in value if isinstance(value, list) else [value]:
+            child = ET.SubElement(parent, name)
+            if isinstance(one, Mapping):
+                _fill(child, one)
+            else:
+                child.text = str(one)
+
+
+def _read(body: bytes) -> tuple[str, set[str]]:
+    """The order number and the articles of a request."""
+    try:
+        document = ET.fromstring(body)
+    except ET.ParseError as error:
+        raise ValueError(f"this is no XML: {error}") from error
+    order_id = document.findtext(f"{{{NAMESPACE}}}orderId")
+    if not order_id:
+        raise ValueError("an orderId is needed")
+    return order_id, {article.text or "" for article in document.iter(f"{{{NAMESPACE}}}article")}
+
+
+def _fault(status: int, code: str, text: str) -> Answer:
+    return status, "fault", {"code": code, "text": text}
 
 
 def main() -> None:

@@ -1,0 +1,173 @@
+"""What must become of a day at the retailer's, what the systems saw of it, and where the bus's ledger differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from esb.examples.retail.systems.shoppers import TWICE
+
+if TYPE_CHECKING:
+    from esb.examples.retail.systems import erp, shoppers, tills
+    from esb.examples.retail.systems.books import Recorded as Books
+    from esb.store import Ledger
+
+REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the systems saw.
+
+    Attributes:
+        warehouse: operation -> order number -> ``{"effects": …, "repeats": …}``.
+        search: order numbers that can be found.
+        stock: system -> ``warehouse/article`` -> pieces.
+        archive: order number -> files that hold it.
+        finance: order number -> the amounts booked for it.
+        answers: shop's number -> what the bus answered, in order.
+    """
+
+    warehouse: Books = field(default_factory=dict)
+    search: list[str] = field(default_factory=list)
+    stock: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    archive: Mapping[str, int] = field(default_factory=dict)
+    finance: Mapping[str, list[float]] = field(default_factory=dict)
+    answers: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What must become of everything, put together from what tills, ERP and web shop planned."""
+
+    tills: tills.Expected
+    erp: erp.Expected
+    web: shoppers.Expected
+
+    @property
+    def orders(self) -> list[str]:
+        """Every order that is placed."""
+        return sorted([*self.tills.orders, *self.web.accepted])
+
+    @property
+    def messages(self) -> int:
+        """What comes in, each once; what the shop sends again is not among them."""
+        return self.tills.accepted + len(self.erp.levels) + len(self.erp.wrong) + len(self.web.accepted)
+
+    @property
+    def copies(self) -> dict[str, int]:
+        """Place of each flow that starts from an event -> how many it gets."""
+        levels, orders = len(self.erp.levels), len(self.orders)
+        return {
+            "flow:search": orders, "flow:archive": orders, "flow:stock-search": levels, "flow:stock-shop": levels
+        }  # fmt: skip
+
+    @property
+    def sends(self) -> dict[str, int]:
+        """endpoint.operation -> how many are sent to it."""
+        return {
+            "warehouse": len(self.tills.orders),
+            "finance.book": len(self.amounts),
+            "search.index": len(self.orders),
+            "archive.keep": len(self.orders),
+            "search.stock": len(self.erp.levels),
+            "webshop.stock": len(self.erp.levels),
+        }
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """Order number -> what was paid for it."""
+        return dict(self.tills.amounts)
+
+    @property
+    def parked(self) -> dict[str, int]:
+        """Kind of failure -> messages that wait for a person."""
+        kinds = Counter(self.tills.parked)
+        kinds.update({"decode": len(self.erp.wrong), REFUSED: len(self.tills.refused)})
+        return dict(kinds)
+
+
+def compare(ledger: Ledger, recorded: Recorded, expected: Expected) -> list[str]:
+    """Every difference between what the bus says, what the systems saw, and what must be; empty: they agree."""
+    return [*_ledger(ledger, expected), *_systems(recorded, expected)]
+
+
+def settled(ledger: Ledger, expected: Expected) -> bool:
+    """Whether all has come in, nothing is under way, and each event has reached each of its subscribers."""
+    came = all(sum(ledger.flows.get(place, {}).values()) >= count for place, count in expected.copies.items())
+    return ledger.accepted >= expected.messages and ledger.settled and came
+
+
+def _ledger(ledger: Ledger, expected: Expected) -> Iterator[str]:
+    refused, sent = len(expected.tills.refused), sum(expected.sends.values())
+    levels, orders = len(expected.erp.levels), len(expected.orders)
+    counts = {
+        "accepted": expected.messages,
+        "completed": expected.tills.completed + levels + len(expected.web.accepted),
+        "filtered": expected.tills.filtered,
+        "duplicate": expected.tills.duplicate,
+        "parked": sum(expected.tills.parked.values()) + len(expected.erp.wrong),
+        "unsubscribed": 0,
+        "published": orders + levels,
+        "sent": sent,
+        "done": sent - refused,
+        "out_parked": refused,
+        "in_doubt": 0,
+    }
+    for name, wanted in counts.items():
+        yield from _differs(f"ledger: {name}", wanted, getattr(ledger, name))
+    found = Counter[str]()
+    for kind, _, count in ledger.parked_by:
+        found[kind] += count
+    for kind in sorted({*found, *expected.parked}):
+        yield from _differs(f"ledger: parked as {kind}", expected.parked.get(kind, 0), found[kind])
+
+
+def _systems(recorded: Recorded, expected: Expected) -> Iterator[str]:
+    unknown = set(expected.tills.refused)
+    effects = {op: {order: seen["effects"] for order, seen in all_.items()} for op, all_ in recorded.warehouse.items()}
+    yield from _effects("warehouse.order", effects.get("order", {}), set(expected.tills.ship) - unknown)
+    yield from _effects("warehouse.collect", effects.get("collect", {}), set(expected.tills.collect) - unknown)
+    yield from _effects("search.index", dict.fromkeys(recorded.search, 1), expected.orders)
+    yield from _effects("archive.keep", recorded.archive, expected.orders)
+    yield from _levels(recorded, expected)
+    yield from _bookings(recorded.finance, expected.amounts)
+    yield from _answers(recorded.answers, expected)
+
+
+def _levels(recorded: Recorded, expected: Expected) -> Iterator[str]:
+    wanted = {place: max(pieces, 0) for place, pieces in expected.erp.levels.items()}
+    for system, levels in recorded.stock.items():
+        for place in sorted({*wanted, *levels}):
+            yield from _differs(f"{system}: pieces of {place}", wanted.get(place), levels.get(place))
+
+
+def _bookings(booked: Mapping[str, list[float]], amounts: Mapping[str, float]) -> Iterator[str]:
+    yield from _effects("finance.book", {order: len(found) for order, found in booked.items()}, amounts)
+    for order in sorted(set(booked) & set(amounts)):
+        yield from _differs(f"finance.book: amount of {order}", amounts[order], booked[order][0])
+
+
+def _answers(answers: Mapping[str, list[str]], expected: Expected) -> Iterator[str]:
+    for number in expected.web.refused:
+        yield from _differs(f"webshop: answer to {number}", ["422"], answers.get(number))
+    for order in expected.web.accepted:
+        words = answers.get(order.removeprefix("WO-"), [])
+        if not words or set(words) - {"accepted", "duplicate"}:
+            yield f"webshop: {order} was answered {', '.join(words) or 'never'}"
+        if order in expected.web.fates[TWICE] and words[1:] != ["duplicate"]:
+            yield f"webshop: {order} was sent twice, and the second time answered {', '.join(words[1:]) or 'never'}"
+
+
+def _effects(place: str, effects: Mapping[str, int], orders: Iterable[str]) -> Iterator[str]:
+    wanted = set(orders)
+    yield from (f"{place}: {order} is missing" for order in sorted(wanted - set(effects)))
+    yield from (f"{place}: {order} should not be there" for order in sorted(set(effects) - wanted))
+    yield from (f"{place}: {order} took effect {n} times" for order, n in sorted(effects.items()) if n > 1)
+
+
+def _differs(what: str, wanted: Any, found: Any) -> Iterator[str]:
+    if wanted != found:
+        yield f"{what}: {wanted} expected, {found} found"
