@@ -97,37 +97,42 @@ class Payments:
         return 201 if new else 200, answer
 
 
-def handler(payments: Payments, token: str = "") -> type[service.Handler]:
-    """The provider's door; ``token`` is what callers must show, if any."""
+class Door(service.Handler):
+    """The provider's door; a subclass says whose, and which token callers must show, if any."""
 
-    class Door(service.Handler):
-        def do_GET(self) -> None:  # noqa: N802 - named by http.server
-            if self.path == "/health":
-                self.answer(200, {"status": "open"})
-            elif self.path == "/settlement":
-                self.answer(200, payments.settlement())
-            else:
-                self.answer(404, {"error": f"nothing at {self.path}"})
+    payments: Payments
+    token = ""
 
-        def do_POST(self) -> None:  # noqa: N802 - named by http.server
-            body = self.body()
-            act = {"/charges": payments.charge, "/refunds": payments.refund}.get(self.path)
-            if not self.allowed(token):
-                self.answer(401, {"error": "a bearer token is needed"}, {"WWW-Authenticate": "Bearer"})
-            elif act is None:
-                self.answer(404, {"error": f"nothing at {self.path}"})
-            elif payments.busy():
-                self.answer(503, {"error": "too much to do"}, {"Retry-After": "1"})
-            else:
-                self._tell(*act(self.key, body))
+    def do_GET(self) -> None:  # noqa: N802 - named by http.server
+        if self.path == "/health":
+            self.answer(200, {"status": "open"})
+        elif self.path == "/settlement":
+            self.answer(200, self.payments.settlement())
+        else:
+            self.answer(404, {"error": f"nothing at {self.path}"})
 
-        def _tell(self, status: int, document: Any) -> None:
-            if status:
-                self.answer(status, document)
-            else:
-                self.hang_up()
+    def do_POST(self) -> None:  # noqa: N802 - named by http.server
+        body = self.body()
+        act = {"/charges": self.payments.charge, "/refunds": self.payments.refund}.get(self.path)
+        if not self.allowed(self.token):
+            self.answer(401, {"error": "a bearer token is needed"}, {"WWW-Authenticate": "Bearer"})
+        elif act is None:
+            self.answer(404, {"error": f"nothing at {self.path}"})
+        elif self.payments.busy():
+            self.answer(503, {"error": "too much to do"}, {"Retry-After": "1"})
+        else:
+            self._tell(*act(self.key, body))
 
-    return Door
+    def _tell(self, status: int, document: Any) -> None:
+        if status:
+            self.answer(status, document)
+        else:
+            self.hang_up()
+
+
+def handler(payments: Payments, token: str = "") -> type[Door]:
+    """The door of this one."""
+    return type("PaymentsDoor", (Door,), {"payments": payments, "token": token})
 
 
 def main() -> None:

@@ -86,65 +86,68 @@ class Warehouse:
         return status, "reserved" if operation == "reserve" else "booking", answer
 
 
-def handler(warehouse: Warehouse, token: str = "") -> type[service.Handler]:
-    """The warehouse's door; ``token`` is what callers must show, if any."""
+class Door(service.Handler):
+    """The warehouse's door; a subclass says whose, and which token callers must show, if any."""
 
-    class Door(service.Handler):
-        def do_GET(self) -> None:  # noqa: N802 - named by http.server
-            place, _, order_id = self.path.rpartition("/")
-            if not self._open():
-                return
-            if self.path == "/health":
-                self._say(200, "health", {"status": "open"})
-            elif place == "/orders":
-                self._say(*warehouse.booked(order_id))
-            else:
-                self._nothing_here()
+    warehouse: Warehouse
+    token = ""
 
-        def do_POST(self) -> None:  # noqa: N802 - named by http.server
-            body = self.body()
-            if not (self._open() and self._known()):
-                return
-            if self.path in OPERATIONS:
-                self._say(*warehouse.book(OPERATIONS[self.path], self.key, body))
-            else:
-                self._nothing_here()
+    def do_GET(self) -> None:  # noqa: N802 - named by http.server
+        place, _, order_id = self.path.rpartition("/")
+        if not self._open():
+            return
+        if self.path == "/health":
+            self._say(200, "health", {"status": "open"})
+        elif place == "/orders":
+            self._say(*self.warehouse.booked(order_id))
+        else:
+            self._nothing_here()
 
-        def do_DELETE(self) -> None:  # noqa: N802 - named by http.server
-            self.body()
-            place, _, number = self.path.rpartition("/")
-            if not (self._open() and self._known()):
-                return
-            if place == "/reservations":
-                self._say(*warehouse.release(number))
-            else:
-                self._nothing_here()
+    def do_POST(self) -> None:  # noqa: N802 - named by http.server
+        body = self.body()
+        if not (self._open() and self._known()):
+            return
+        if self.path in OPERATIONS:
+            self._say(*self.warehouse.book(OPERATIONS[self.path], self.key, body))
+        else:
+            self._nothing_here()
 
-        def _open(self) -> bool:
-            remaining = warehouse.outage.remaining()
-            if remaining:
-                fault = _fault(503, "down", "the warehouse is down")
-                self._say(*fault, {"Retry-After": str(ceil(remaining))})
-            return not remaining
+    def do_DELETE(self) -> None:  # noqa: N802 - named by http.server
+        self.body()
+        place, _, number = self.path.rpartition("/")
+        if not (self._open() and self._known()):
+            return
+        if place == "/reservations":
+            self._say(*self.warehouse.release(number))
+        else:
+            self._nothing_here()
 
-        def _known(self) -> bool:
-            known = self.allowed(token)
-            if not known:
-                self._say(*_fault(401, "no-token", "a bearer token is needed"), {"WWW-Authenticate": "Bearer"})
-            return known
+    def _open(self) -> bool:
+        remaining = self.warehouse.outage.remaining()
+        if remaining:
+            fault = _fault(503, "down", "the warehouse is down")
+            self._say(*fault, {"Retry-After": str(ceil(remaining))})
+        return not remaining
 
-        def _nothing_here(self) -> None:
-            self._say(*_fault(404, "not-found", f"nothing at {self.path}"))
+    def _known(self) -> bool:
+        known = self.allowed(self.token)
+        if not known:
+            self._say(*_fault(401, "no-token", "a bearer token is needed"), {"WWW-Authenticate": "Bearer"})
+        return known
 
-        def _say(
-            self, status: int, root: str, fields: Mapping[str, Any], headers: dict[str, str] | None = None
-        ) -> None:
-            if status:
-                self.answer_with(status, written(root, fields), "application/xml", headers)
-            else:
-                self.hang_up()
+    def _nothing_here(self) -> None:
+        self._say(*_fault(404, "not-found", f"nothing at {self.path}"))
 
-    return Door
+    def _say(self, status: int, root: str, fields: Mapping[str, Any], headers: dict[str, str] | None = None) -> None:
+        if status:
+            self.answer_with(status, written(root, fields), "application/xml", headers)
+        else:
+            self.hang_up()
+
+
+def handler(warehouse: Warehouse, token: str = "") -> type[Door]:
+    """The door of this one."""
+    return type("WarehouseDoor", (Door,), {"warehouse": warehouse, "token": token})
 
 
 def written(root: str, fields: Mapping[str, Any]) -> bytes:
