@@ -23,7 +23,7 @@ from esb.bus import discover
 from esb.cases.files import FlowCases, MappingCases
 from esb.cli import COMMANDS, main
 from esb.config import models
-from esb.flow.step import Shorthand
+from esb.config.shorthand import Shorthand
 from esb.ports import Adapter, Features, Format
 
 HERE = Path(__file__).parent

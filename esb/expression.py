@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from threading import get_ident
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from jsonatapy import _jsonatapy as engine
 
 from esb.errors import ExpressionError
 from esb.expression_paths import names, syntax_error
+from esb.message import Message, rfc3339
 from esb.quoting import quote
 
 TIMEOUT = 1000  # milliseconds for one evaluation
@@ -74,6 +75,45 @@ class Data:
             return engine.JsonataData(self.document)
         except (TypeError, ValueError, OverflowError) as error:
             raise ExpressionError(f"the document holds a value that JSON cannot say: {error}") from error
+
+
+class Bindings(Mapping[str, Any]):
+    """``$message`` in expressions, made when first asked for."""
+
+    __slots__ = ("_message", "_table")
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._table: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        if name != "message":
+            raise KeyError(name)
+        if self._table is None:
+            self._table = _table(self._message)
+        return self._table
+
+    def __contains__(self, name: object) -> bool:
+        return name == "message"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("message",))
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _table(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "type": message.type,
+        "version": message.version,
+        "source": message.source,
+        "subject": message.subject,
+        "time": rfc3339(message.time),
+        "correlation_id": message.correlation_id,
+        "headers": message.headers,
+    }
 
 
 class Expression:

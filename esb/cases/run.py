@@ -16,9 +16,8 @@ from esb.config.definition import Definition
 from esb.config.findings import Kind, Report, nearest
 from esb.config.mappings import plain
 from esb.errors import MessageError
-from esb.expression import Data
+from esb.expression import Bindings, Data
 from esb.flow import Flow, Parts, Result
-from esb.flow.work import Bindings
 from esb.formats import FORMATS
 from esb.formats.numbers import decode_json
 from esb.message import Message, content_id, create

@@ -8,7 +8,19 @@ from typing import Any
 import msgspec
 from pydantic import SecretStr
 
-from esb.config.models import BusConfig, ContractRef, Effect, Operation, Receive, Records, Recovery, Schedule
+from esb.config.models import (
+    BusConfig,
+    ContractRef,
+    Effect,
+    Operation,
+    Receive,
+    Records,
+    Recovery,
+    SagaEvent,
+    SagaRecovery,
+    SagaStep,
+    Schedule,
+)
 from esb.ports import Settings
 
 
@@ -68,6 +80,27 @@ class LoadedFlow(msgspec.Struct, frozen=True):
         return self.schedule.timetable().text if self.schedule else self.source
 
 
+class LoadedSaga(msgspec.Struct, frozen=True):
+    """A saga. ``source`` as a flow's; ``lines`` tells where each step stands."""
+
+    name: str
+    title: str
+    source: str
+    key: str
+    steps: tuple[SagaStep, ...]
+    timeout: float | None
+    recovery: SagaRecovery
+    completed: SagaEvent | None
+    compensated: SagaEvent | None
+    file: str = ""
+    line: int = 0
+    lines: tuple[int, ...] = ()
+
+    @property
+    def is_event(self) -> bool:
+        return "/" in self.source
+
+
 class LoadedMapping(msgspec.Struct, frozen=True):
     """A mapping. ``lines`` tells where each leaf stands: ``("lines", "set", "sku")`` -> line number."""
 
@@ -92,4 +125,5 @@ class Definition(msgspec.Struct, frozen=True):
     contracts: Mapping[ContractRef, Mapping[str, Any]]  # "order/v1" -> JSON Schema
     lookups: Mapping[str, Mapping[str, Any]]  # file -> key -> value (a text, or a row as a mapping)
     files: Mapping[str, str]  # relative name -> text as on disk, for the definitions table
+    sagas: Mapping[str, LoadedSaga] = {}
     secrets: tuple[SecretStr, ...] = ()  # every resolved secret, for redact(); never stored

@@ -7,10 +7,11 @@ Components` while loading, and land here already validated (``Endpoint.settings`
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
 
+from esb.config.shorthand import Shorthand
 from esb.ports import Effect, Settings
 from esb.schedule import Timetable, cron, every
 from esb.units import Duration, Size, duration_text
@@ -147,6 +148,72 @@ class InlineMapping(Settings):
         None, alias="to", description="Contract of what it makes; every result must meet it."
     )
     set: dict[str, Any] = Field(min_length=1, description="The shape of the result: fields by name, a leaf at each.")
+
+
+MappingRef = str | InlineMapping  # a mapping's name, or one written in place
+
+
+class SagaRecovery(Settings):
+    """What becomes of a call that must succeed, once its endpoint's own recovery is used up."""
+
+    delays: tuple[Duration, ...] = Field(
+        (), description="Waits before it is tried again, in order; behind the last a person is asked."
+    )
+
+
+class Compensation(Shorthand):
+    """``endpoint.operation``, or ``{call: endpoint.operation, with: mapping}``."""
+
+    short: ClassVar[str] = "call"
+    call: str = Field(description="endpoint.operation that undoes the step.")
+    mapping: MappingRef | None = Field(
+        None,
+        alias="with",
+        description="Makes what is sent from the saga's document; default: what the step sent, its answer laid on top.",
+    )
+    recovery: SagaRecovery | None = Field(None, description="Instead of the saga's.")
+
+
+class SagaStep(Settings):
+    """One step of a saga: an action, and what undoes it."""
+
+    name: Name = Field(description="Its name, unique in the saga.")
+    call: str = Field(description="endpoint.operation, or an endpoint that has just one operation.")
+    mapping: MappingRef | None = Field(
+        None, alias="with", description="Makes what is sent from the saga's document; default: the document itself."
+    )
+    answer: str | None = Field(
+        None, alias="as", pattern=r"^[A-Za-z_]\w*$", description="Where the answer goes in the saga's document."
+    )
+    compensate: Compensation | None = Field(None, description="What undoes the step.")
+    pivot: bool = Field(False, description="The step behind which there is no way back.")
+    timeout: Duration | None = Field(None, description="Longest wait for the answer; then the saga turns back.")
+
+
+class SagaEvent(Shorthand):
+    """An event such as ``order.confirmed/v1``, or ``{publish: order.confirmed/v1, with: mapping}``."""
+
+    short: ClassVar[str] = "publish"
+    publish: ContractRef = Field(description="The event's type and version.")
+    mapping: MappingRef | None = Field(
+        None, alias="with", description="Makes the event from the saga's document; default: the document itself."
+    )
+
+
+class Saga(Settings):
+    """Steps at several systems that all take place, or are undone in reverse."""
+
+    saga: Name = Field(description="Its name, unique in the bus.")
+    title: str = Field("", description="For people.")
+    source: str = Field(alias="from", description="What starts it: an event such as order.placed/v1, or an endpoint.")
+    key: str = Field(description="Expression for the business key: one saga of a key runs at a time.")
+    steps: tuple[SagaStep, ...] = Field(min_length=1, description="The steps, in order.")
+    timeout: Duration | None = Field(None, description="Longest time up to the pivot; then the saga turns back.")
+    recovery: SagaRecovery = Field(
+        SagaRecovery(), description="Of calls that must succeed: compensations, and steps behind the pivot."
+    )
+    completed: SagaEvent | None = Field(None, description="Published when all steps took place.")
+    compensated: SagaEvent | None = Field(None, description="Published when what took place is undone.")
 
 
 class Http(Settings):

@@ -13,10 +13,11 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 
 from esb.config.components import Scope, Step
 from esb.config.models import ContractRef
+from esb.config.shorthand import Shorthand
 from esb.flow.result import Event
 from esb.flow.result import Send as Command
 from esb.flow.run import located
-from esb.flow.step import Kind, Shorthand
+from esb.flow.step import Kind
 from esb.flow.transformation import MappingRef
 from esb.flow.work import Action, Work
 from esb.message import derive_id

@@ -10,10 +10,11 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 
 from esb import ports
 from esb.config.components import Scope, Step, Steps
+from esb.config.shorthand import Shorthand
 from esb.errors import MessageError
 from esb.flow.result import ChildFailure
 from esb.flow.run import located
-from esb.flow.step import Kind, Shorthand
+from esb.flow.step import Kind
 from esb.flow.work import Action, Document, Work
 from esb.message import child_of, derive_id
 from esb.quoting import quote

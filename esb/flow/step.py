@@ -6,11 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BaseModel
 
-from esb import ports
 from esb.config.components import Scope, Step
 from esb.flow.work import Action
 
@@ -44,19 +41,3 @@ class Kind(ABC):
     def absorb(cls, step: Step, rest: Sequence[Step]) -> Step | None:
         """The step with the ones behind it as its body, where it takes them; else None."""
         return None
-
-
-class Shorthand(ports.Settings):
-    """Settings that may be written as the value of one field alone: ``filter: x`` is ``filter: {when: x}``."""
-
-    short: ClassVar[str]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: Any) -> Any:
-        return value if isinstance(value, dict | cls) else {cls.short: value}
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        full = handler(core)
-        return {"anyOf": [handler.resolve_ref_schema(full)["properties"][cls.short], full]}

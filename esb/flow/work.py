@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,9 +10,9 @@ import msgspec
 from esb.config.components import Step
 from esb.contract import Contract
 from esb.errors import MessageError
-from esb.expression import Data
+from esb.expression import Bindings, Data
 from esb.flow.result import ChildFailure, Event, Send, StepTrace
-from esb.message import Message, child_of, rfc3339
+from esb.message import Message, child_of
 
 Action = Callable[["Work"], bool]  # a compiled step; False: the message ends here
 
@@ -65,45 +65,6 @@ class Document:
         self.meet(contract)
         subject = contract.subject(self.data) or parent.subject
         return child_of(parent, id, contract.type, contract.version, subject, self.body)
-
-
-class Bindings(Mapping[str, Any]):
-    """``$message`` in expressions, made when first asked for."""
-
-    __slots__ = ("_message", "_table")
-
-    def __init__(self, message: Message) -> None:
-        self._message = message
-        self._table: dict[str, Any] | None = None
-
-    def __getitem__(self, name: str) -> Any:
-        if name != "message":
-            raise KeyError(name)
-        if self._table is None:
-            self._table = _table(self._message)
-        return self._table
-
-    def __contains__(self, name: object) -> bool:
-        return name == "message"
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("message",))
-
-    def __len__(self) -> int:
-        return 1
-
-
-def _table(message: Message) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "type": message.type,
-        "version": message.version,
-        "source": message.source,
-        "subject": message.subject,
-        "time": rfc3339(message.time),
-        "correlation_id": message.correlation_id,
-        "headers": message.headers,
-    }
 
 
 class Work:

@@ -1,0 +1,27 @@
+"""Settings with a short form: ``filter: x`` stands for ``filter: {when: x}``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from esb import ports
+
+
+class Shorthand(ports.Settings):
+    """Settings that may be written as the value of one field alone: ``filter: x`` is ``filter: {when: x}``."""
+
+    short: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | cls) else {cls.short: value}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        full = handler(core)
+        return {"anyOf": [handler.resolve_ref_schema(full)["properties"][cls.short], full]}
