@@ -55,7 +55,7 @@ def _page(title: str, *parts: str) -> str:
 def _index() -> str:
     rows = {
         "cli.md": "every command with its options",
-        "configuration.md": "`esb.yaml`, endpoints, flows, mappings, test cases: every key",
+        "configuration.md": "`esb.yaml`, endpoints, flows, sagas, mappings, test cases: every key",
         "adapters.md": "what each adapter kind can do, and its settings",
         "formats.md": "what each format reads and writes, and its settings",
         "steps.md": "the steps of flows",
@@ -112,6 +112,7 @@ def _configuration() -> str:
         _model("receive", models.Receive, "They are [on the adapter's page](adapters.md)."),
         _model("operations", models.Operation, "They are [on the adapter's page](adapters.md)."),
         _model("flows/*.yaml", models.Flow, "The steps are [a page of their own](steps.md)."),
+        _model("sagas/*.yaml", models.Saga, "The guide [explains them](../guide/sagas.md)."),
         _model("mappings/*.yaml", models.Mapping, "See the guide for [what a leaf can be](../guide/mappings.md)."),
         _model("Mappings in place", models.InlineMapping),
         _model("mappings/*.test.yaml", MappingCases),

@@ -3,7 +3,7 @@
 from esb.config.components import Components, Scope, Step, StepKind, Steps
 from esb.config.definition import Definition
 from esb.config.findings import Finding, format_findings, to_json
-from esb.config.load import Checked, check, inspect, load, load_bus_config, sources_of_flows
+from esb.config.load import Checked, check, inspect, load, load_bus_config, sources_of_flows, sources_of_sagas
 from esb.config.secrets import redact
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "load_bus_config",
     "redact",
     "sources_of_flows",
+    "sources_of_sagas",
     "to_json",
 ]

@@ -16,7 +16,7 @@ from esb.config.yaml import documents
 MAX_YAML = 1024 * 1024
 MAX_CONTRACT = 4 * 1024 * 1024
 MAX_LOOKUP = 32 * 1024 * 1024
-KINDS = {"endpoints": "endpoint", "flows": "flow", "mappings": "mapping"}
+KINDS = {"endpoints": "endpoint", "flows": "flow", "sagas": "saga", "mappings": "mapping"}
 
 
 class Sources(msgspec.Struct):

@@ -14,7 +14,7 @@ import msgspec
 
 from esb.config.components import Components
 from esb.config.contracts import load_contracts
-from esb.config.definition import Definition, LoadedEndpoint, LoadedMapping
+from esb.config.definition import Definition, LoadedEndpoint, LoadedMapping, LoadedSaga
 from esb.config.endpoints import EndpointLoader, apply_overlay
 from esb.config.expressions import ExpressionChecker
 from esb.config.files import Sources, merged, read_directory
@@ -32,6 +32,7 @@ from esb.config.rules import (
     check_retention,
     check_unused,
 )
+from esb.config.sagas import check_sagas, load_saga
 from esb.config.scope import World
 from esb.config.secrets import Outside, password_of, redact
 from esb.config.steps import ParsedFlow, parse_flow
@@ -148,6 +149,7 @@ class _Loader:
         self.bus_document: Map | None = None
         self.endpoint_documents: list[Map] = []
         self.mapping_documents: list[Map] = []
+        self.saga_documents: list[Map] = []
 
     def definition(self) -> Definition | None:
         """The definition, or None where not even a provisional one can be made."""
@@ -156,8 +158,8 @@ class _Loader:
         lookups = load_lookups(self.sources.lookups, self.report)
         mappings = self._mappings()
         endpoints = self._endpoints(config or BusConfig())
-        flows = self._flows()
-        self._check(self._world(schemas, lookups, endpoints), flows, config)
+        flows, sagas = self._flows(), self._sagas()
+        self._check(self._world(schemas, lookups, endpoints), flows, sagas, config)
         if config is None:
             return None
         return Definition(
@@ -166,6 +168,7 @@ class _Loader:
             config=config,
             endpoints={e.name: e for e in endpoints},
             flows={p.flow.name: p.flow for p in flows if p.flow},
+            sagas={s.name: s for s in sagas},
             mappings={m.name: m for m in mappings},
             contracts=schemas,
             lookups=lookups,
@@ -192,15 +195,16 @@ class _Loader:
             leaves=LeafChecker(self.report, expressions),
         )
 
-    def _check(self, world: World, flows: list[ParsedFlow], config: BusConfig | None) -> None:
+    def _check(self, world: World, flows: list[ParsedFlow], sagas: list[LoadedSaga], config: BusConfig | None) -> None:
         check_endpoints(self.endpoint_documents, world)
         check_mappings(self.mapping_documents, world)
         check_flows(flows, world)
-        check_loops(flows, world)
+        parsed = [*flows, *check_sagas(self.saga_documents, sagas, world)]
+        check_loops(parsed, world)
         if config is not None:
             check_retention(config, self.bus_document, world.endpoints.values(), self.report)
         if not self.report.has_errors:  # what is broken may be what refers to the rest
-            check_reach(flows, world)
+            check_reach(parsed, world)
             check_unused(world, self.sources.contracts)
 
     def config(self) -> BusConfig | None:
@@ -237,6 +241,10 @@ class _Loader:
     def _flows(self) -> list[ParsedFlow]:
         documents = self._unique("flow", self.sources.documents["flow"])
         return [parse_flow(document, self.components, self.report) for document in documents]
+
+    def _sagas(self) -> list[LoadedSaga]:
+        self.saga_documents = self._unique("saga", self.sources.documents["saga"])
+        return [s for document in self.saga_documents if (s := load_saga(document, self.report))]
 
     def _unique(self, kind: str, documents: Iterable[Map]) -> list[Map]:
         """The documents without those whose name another one has already."""
@@ -275,10 +283,19 @@ def content_hash(files: Mapping[str, str]) -> str:
 
 def sources_of_flows(files: Mapping[str, str]) -> list[tuple[str, str]]:
     """(flow, where it starts) for each flow in the files of a stored definition."""
+    return _sources_of("flow", files)
+
+
+def sources_of_sagas(files: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The same for sagas."""
+    return _sources_of("saga", files)
+
+
+def _sources_of(kind: str, files: Mapping[str, str]) -> list[tuple[str, str]]:
     found = []
     for name, text in files.items():
-        if name.startswith("flows/") and name.endswith(".yaml"):
+        if name.startswith(f"{kind}s/") and name.endswith(".yaml"):
             trees = documents(text, name, [])
-            flows = [t for t in trees if isinstance(t, Map) and "flow" in t]
-            found += [(t["flow"], t["from"]) for t in flows if isinstance(t.get("from"), str)]
+            named = [t for t in trees if isinstance(t, Map) and kind in t]
+            found += [(t[kind], t["from"]) for t in named if isinstance(t.get("from"), str)]
     return found

@@ -53,11 +53,12 @@ def check_endpoints(documents: Iterable[Map], world: World) -> None:
 def check_flows(flows: Iterable[ParsedFlow], world: World) -> None:
     """Every flow: where it starts, then its steps with the contract in force."""
     for parsed in flows:
-        view = _source(parsed, world)
+        view = source_view(parsed, world)
         FlowScope(world, parsed, parsed.spot, view).run(parsed.sequence)
 
 
-def _source(parsed: ParsedFlow, world: World) -> View | None:
+def source_view(parsed: ParsedFlow, world: World) -> View | None:
+    """What a flow or saga starts from, which must exist; the shape of what comes from there."""
     name = parsed.spot.value.get("from")
     spot = parsed.spot.at("from")
     if isinstance(name, Map):
@@ -75,7 +76,8 @@ def _source(parsed: ParsedFlow, world: World) -> View | None:
             world.report.at(spot, "unknown-endpoint", text, hint=nearest(name, world.endpoints))
         return None
     if endpoint.receive is None:
-        text = f"The endpoint {name!r} has no 'receive', so this flow never starts: add 'receive' to the endpoint."
+        never = f"so this {parsed.kind} never starts"
+        text = f"The endpoint {name!r} has no 'receive', {never}: add 'receive' to the endpoint."
         world.report.at(spot, "unreachable-flow", text)
         return None
     return view_of(endpoint.receive.common.contract, world.schemas)
@@ -83,7 +85,7 @@ def _source(parsed: ParsedFlow, world: World) -> View | None:
 
 def check_loops(flows: Iterable[ParsedFlow], world: World) -> None:
     """A flow that starts itself through its own events never ends: one finding a cycle."""
-    starts = {str(p.spot.value.get("flow")): p.spot.value.get("from") for p in flows}
+    starts = {p.title: p.spot.value.get("from") for p in flows}
     told: set[frozenset[str]] = set()
     for use in sorted(world.published, key=lambda use: use.spot.place):
         cycle = _way(use.ref, starts.get(use.flow), world, starts)
@@ -91,9 +93,9 @@ def check_loops(flows: Iterable[ParsedFlow], world: World) -> None:
         if cycle is not None and members is not None and members not in told:
             told.add(members)
             way = " → ".join((use.ref, *cycle))
-            text = (
-                f"This event starts its own flow again, without end: {way}. Publish another event, or remove the step."
-            )
+            what = "flow" if not use.flow.startswith("saga ") else "saga"
+            advice = "Publish another event, or remove the step."
+            text = f"This event starts its own {what} again, without end: {way}. {advice}"
             world.report.at(use.spot, "loop", text)
 
 

@@ -33,7 +33,9 @@ _STEPS = {"$ref": "#/$defs/steps"}
 
 
 def schemas(components: Components, more: Mapping[str, type[BaseModel]] | None = None) -> dict[str, Schema]:
-    """A JSON Schema for one document of each kind of file: ``bus``, ``overlay``, ``endpoint``, ``flow``, ``mapping``.
+    """A JSON Schema for one document of each kind of file.
+
+    They are ``bus``, ``overlay``, ``endpoint``, ``flow``, ``saga`` and ``mapping``.
 
     Args:
         components: the adapters, formats and steps to write out.
@@ -44,6 +46,7 @@ def schemas(components: Components, more: Mapping[str, type[BaseModel]] | None =
         "overlay": _overlay(),
         "endpoint": _endpoint(components),
         "flow": _flow(components),
+        "saga": _saga(),
         "mapping": _mapping(),
     }
     found |= {name: _finished({"$ref": ref}, defs) for name, (ref, defs) in _further(more or {}).items()}
@@ -235,6 +238,11 @@ def _mapping() -> Schema:
     fields = {**schema["properties"]["set"], "additionalProperties": _LEAF}
     schema["properties"] = {**schema["properties"], "set": fields}
     return _finished(schema, {**defs, "leaf": _leaf()}, "mappings/*.yaml")
+
+
+def _saga() -> Schema:
+    refs, defs = _exported([models.Saga])
+    return _finished(dict(_resolved(refs[0], defs)), _with_leaves(defs), "sagas/*.yaml")
 
 
 def _leaf() -> Schema:

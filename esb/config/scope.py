@@ -75,7 +75,7 @@ class FlowScope:
 
     @property
     def _flow(self) -> str:
-        return str(self.parsed.spot.value.get("flow"))
+        return self.parsed.title
 
     def expression(self, text: Any, at: Path, *, boolean: bool = False) -> None:
         """Check an expression or a constant."""

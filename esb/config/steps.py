@@ -30,6 +30,17 @@ class ParsedFlow(msgspec.Struct):
     nested: dict[int, list[Step | None]] = {}  # id of a nested tuple -> all its steps
     spots: dict[int, Spot] = {}  # id of a step -> where its settings stand
 
+    @property
+    def kind(self) -> str:
+        """A saga has no steps of a flow, but starts and publishes as one."""
+        return "saga" if "saga" in self.spot.value else "flow"
+
+    @property
+    def title(self) -> str:
+        """What it goes by among all that starts at events."""
+        name = str(self.spot.value.get(self.kind))
+        return f"saga {name}" if self.kind == "saga" else name
+
 
 def parse_flow(document: Map, components: Components, report: Report) -> ParsedFlow:
     """Read one flow document; ``flow`` stays None when it has findings.

@@ -43,6 +43,13 @@ class Web(Adapter):
         post: str
 
 
+class Hearing(Web):
+    """Goes out, and hears the answers."""
+
+    kind = "hearing"
+    features = Features(sends=True, keyed=True, replies=True)
+
+
 class Table(Format):
     """CSV by another name."""
 
@@ -72,7 +79,7 @@ class Json(Table):
 def components() -> Components:
     """Adapters and formats of the tests, and the steps that there are."""
     return Components(
-        adapters={"files": Files, "web": Web},
+        adapters={"files": Files, "web": Web, "hearing": Hearing},
         formats={"table": Table, "json": Json},
         steps=STEPS,
     )

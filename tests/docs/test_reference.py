@@ -22,7 +22,8 @@ REFERENCE = DOCS / "reference"
 COMPONENTS = discover()
 MODELS: list[tuple[str, Any]] = [
     *((m.__name__, m) for m in (models.BusConfig, models.Endpoint, models.Receive, models.Operation)),
-    *((m.__name__, m) for m in (models.Flow, models.Mapping, models.InlineMapping, FlowCases, MappingCases)),
+    *((m.__name__, m) for m in (models.Flow, models.Saga, models.Mapping, models.InlineMapping)),
+    *((m.__name__, m) for m in (FlowCases, MappingCases)),
     *((f"{name} {part}", getattr(kind, part)) for name, kind in COMPONENTS.adapters.items()
       for part in ("Settings", "Operation", "Receive")),
     *((name, kind.Settings) for name, kind in (*COMPONENTS.formats.items(), *COMPONENTS.steps.items())),

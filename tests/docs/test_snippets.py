@@ -16,7 +16,7 @@ from esb.config import inspect
 from esb.flow import build_parts
 
 PAGES = sorted(page.name for page in GUIDE.glob("*.md"))
-BUS = re.compile(r"(esb(\.\w+)?\.yaml|(endpoints|flows|mappings|contracts|lookups|samples|secrets)/.+)")
+BUS = re.compile(r"(esb(\.\w+)?\.yaml|(endpoints|flows|sagas|mappings|contracts|lookups|samples|secrets)/.+)")
 HARMLESS = {"unused", "unreachable-flow"}  # warnings: a page shows one part, not what refers to it
 
 
