@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import structlog
 
 from esb.broker import open_broker
-from esb.broker.port import Broker, Queue, Topology, endpoint_queue, event_key, flow_queue, inbound_queue
-from esb.config import Components, Definition, sources_of_flows
+from esb.broker.port import Broker, Queue, Topology, endpoint_queue, event_key, flow_queue, inbound_queue, saga_queue
+from esb.config import Components, Definition, sources_of_flows, sources_of_sagas
+from esb.config.definition import LoadedFlow, LoadedSaga
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
@@ -35,9 +36,11 @@ from esb.worker.ingress import Ingress
 from esb.worker.intake import Intake
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
+from esb.worker.saga import SagaWorker, saga_names
 from esb.worker.sweeper import Heartbeat, Sweeper
 from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker
 from esb.worker.verdict import LONGEST_DELAY_QUEUE
+from esb.worker.versions import Versions
 
 log = structlog.get_logger("esb.bus")
 
@@ -79,6 +82,7 @@ class Bus:
         self.context = Context(
             definition=definition,
             flows=self.parts.flows,
+            versions=Versions(definition, self.parts, components),
             contracts=self.parts.contracts,
             adapters=self.adapters,
             formats=self.formats,
@@ -96,9 +100,9 @@ class Bus:
         else:
             self.store.require_current()
         with self.store.reading() as t:
-            previous = t.definitions.active()
+            previous, sagas = t.definitions.active(), t.sagas.open_names()
         # Declared before it is active: whoever dies in between still finds what the last one had bound.
-        self.broker.declare(topology(self.definition, bindings_of(previous.files) if previous else ()))
+        self.broker.declare(topology(self.definition, bindings_of(previous.files) if previous else (), sagas))
         with self.store.transaction() as t:
             t.definitions.activate(self.definition.hash, self.definition.files)
 
@@ -126,6 +130,9 @@ class Bus:
         workers += [EndpointWorker(context, e) for e in self.definition.endpoints.values() if e.operations]
         if context.flows:
             workers.append(FlowWorker(context))
+        sagas = saga_names(context)
+        if sagas:
+            workers.append(SagaWorker(context, sagas))
         if intakes:
             workers.append(InboundWorker(context, intakes))
         polling = (name for name in intakes if self.adapters[name].features.polls)
@@ -290,11 +297,17 @@ def make_format(name: str, definition: Definition, components: Components) -> Fo
     return components.formats[endpoint.format](endpoint.format_settings)
 
 
-def topology(definition: Definition, previous: Iterable[tuple[str, str]] = ()) -> Topology:
-    """All queues, bindings and delays of a definition; what ``previous`` bound beyond that is stale."""
-    queues = [
-        Queue(flow_queue(f.name), (event_binding(f.source),) if f.is_event else ()) for f in definition.flows.values()
-    ]
+def topology(definition: Definition, previous: Iterable[tuple[str, str]] = (), sagas: Iterable[str] = ()) -> Topology:
+    """All queues, bindings and delays of a definition.
+
+    Args:
+        definition: what comes into force.
+        previous: what was bound before; beyond the definition it is stale.
+        sagas: names of sagas that have not ended, whether they are in the definition or not.
+    """
+    queues = [Queue(flow_queue(f.name), _wanted_by(f)) for f in definition.flows.values()]
+    queues += [Queue(saga_queue(s.name), _wanted_by(s)) for s in definition.sagas.values()]
+    queues += [Queue(saga_queue(name)) for name in sagas if name not in definition.sagas]
     queues += [Queue(endpoint_queue(e.name)) for e in definition.endpoints.values() if e.operations]
     queues += [Queue(inbound_queue(e.name)) for e in definition.endpoints.values() if e.receive]
     waits = {FULL, definition.config.worker.lease}
@@ -307,6 +320,10 @@ def topology(definition: Definition, previous: Iterable[tuple[str, str]] = ()) -
     )
 
 
+def _wanted_by(starts: LoadedFlow | LoadedSaga) -> tuple[str, ...]:
+    return (event_binding(starts.source),) if starts.is_event else ()
+
+
 def event_binding(contract: str) -> str:
     """``order.placed/v1`` as a routing key."""
     type, _, version = contract.partition("/v")
@@ -314,5 +331,7 @@ def event_binding(contract: str) -> str:
 
 
 def bindings_of(files: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(queue, routing key) of every flow in a stored definition that starts at an event."""
-    return [(flow_queue(name), event_binding(source)) for name, source in sources_of_flows(files) if "/" in source]
+    """(queue, routing key) of every flow and saga in a stored definition that starts at an event."""
+    starts = [(flow_queue(name), source) for name, source in sources_of_flows(files)]
+    starts += [(saga_queue(name), source) for name, source in sources_of_sagas(files)]
+    return [(queue, event_binding(source)) for queue, source in starts if "/" in source]

@@ -24,7 +24,8 @@ ASKED = "asked"  # how many failed answers the caller has had: a higher number a
 REPLY = "reply"  # "done" or "failed"
 ERROR_KIND = "error-kind"  # of a failure: the stable word,
 ERROR = "error"  # what is shown to people,
-ERROR_STEP = "error-step"  # and endpoint.operation
+ERROR_STEP = "error-step"  # and endpoint.operation;
+EFFECT = "effect"  # "none", or "unknown" where it may have taken place all the same. Of a command: before this try
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -191,6 +192,11 @@ class Broker(Protocol):
 def flow_queue(name: str) -> str:
     """Where messages for a flow wait."""
     return f"esb.flow.{name}"
+
+
+def saga_queue(name: str) -> str:
+    """Where what starts sagas, answers to their calls and their timers wait."""
+    return f"esb.saga.{name}"
 
 
 def endpoint_queue(name: str) -> str:

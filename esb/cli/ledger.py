@@ -32,7 +32,12 @@ def show(ledger: Ledger) -> None:
     for name in ("completed", "filtered", "duplicate", "unsubscribed", "parked", "discarded", "in_progress"):
         _line(name, getattr(ledger, name))
     click.secho(f"sent to endpoints {ledger.sent}", bold=True)
-    outs = {"done": ledger.done, "rejected": ledger.rejected, "parked": ledger.out_parked}
+    outs = {
+        "done": ledger.done,
+        "compensated": ledger.compensated,
+        "rejected": ledger.rejected,
+        "parked": ledger.out_parked,
+    }
     outs |= {
         "in doubt": ledger.in_doubt,
         "discarded": ledger.out_discarded,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,22 @@ def read_directory(root: Path, env: str | None, report: Report) -> Sources:
     _read_all(sources, "contracts", "*/*.json", MAX_CONTRACT, sources.contracts, report)
     _read_all(sources, "lookups", "*.csv", MAX_LOOKUP, sources.lookups, report)
     _warn_of_ignored(root, report)
+    return sources
+
+
+def read_stored(root: Path, texts: Mapping[str, str], report: Report) -> Sources:
+    """The same from the texts that a store kept, which hold the overlay of their environment if there was one."""
+    sources = Sources(root, texts=dict(texts), documents={kind: [] for kind in KINDS.values()})
+    sources.broken = {kind: set() for kind in KINDS.values()}
+    for name, text in texts.items():
+        kind = KINDS.get(name.partition("/")[0])
+        if kind:
+            sources.documents[kind].extend(tree for tree in _trees(text, name, report) if isinstance(tree, Map))
+        elif "/" not in name:
+            found = next((tree for tree in _trees(text, name, report) if isinstance(tree, Map)), None)
+            sources.bus, sources.overlay = (found, sources.overlay) if name == "esb.yaml" else (sources.bus, found)
+    sources.contracts = {name: text for name, text in texts.items() if name.startswith("contracts/")}
+    sources.lookups = {name: text for name, text in texts.items() if name.startswith("lookups/")}
     return sources
 
 

@@ -17,7 +17,7 @@ from esb.config.contracts import load_contracts
 from esb.config.definition import Definition, LoadedEndpoint, LoadedMapping, LoadedSaga
 from esb.config.endpoints import EndpointLoader, apply_overlay
 from esb.config.expressions import ExpressionChecker
-from esb.config.files import Sources, merged, read_directory
+from esb.config.files import Sources, merged, read_directory, read_stored
 from esb.config.findings import Finding, Report, format_findings, in_order
 from esb.config.leaves import LeafChecker
 from esb.config.lookups import load_lookups
@@ -80,6 +80,17 @@ def check(
 ) -> tuple[Finding, ...]:
     """Everything that is wrong with a bus directory, in the order of files and lines; arguments as for ``load``."""
     return inspect(directory, components, env, environ).findings
+
+
+def load_stored(
+    root: Path, files: Mapping[str, str], components: Components, environ: Mapping[str, str] = os.environ
+) -> Definition | None:
+    """A definition that was in force, from its stored files.
+
+    It was free of findings then; what cannot be resolved any more (a variable, a secret) leaves its part out.
+    """
+    report = Report()
+    return _Loader(read_stored(root, files, report), components, environ, report).definition()
 
 
 def load_bus_config(

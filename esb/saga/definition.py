@@ -130,8 +130,9 @@ def _undoing(saga: Saga, number: int) -> Any:
     step = saga.steps[number]
     request = decode_json(step.request) if step.request else saga.document({})
     answer = decode_json(step.answer) if step.answer else None
-    both = isinstance(request, dict) and isinstance(answer, dict)
-    return {**request, **answer} if both else request
+    if isinstance(request, dict) and isinstance(answer, dict):
+        return {**request, **answer}
+    return request
 
 
 def _made(build: Build | None, document: Any, trigger: Message) -> tuple[Any, str, int]:

@@ -12,6 +12,7 @@ from esb.store.outbox import Dispatch
 from esb.store.parked import IN_DOUBT, RETRY, Chosen, Group, Parked, Waiting
 from esb.store.probes import Probe
 from esb.store.replays import Replay
+from esb.store.sagas import SagaRow
 from esb.store.schedules import ScheduleRow
 from esb.store.sessions import FIRST, Session
 from esb.store.store import Store, Transaction, open_store
@@ -38,6 +39,7 @@ __all__ = [
     "Probe",
     "Replay",
     "Role",
+    "SagaRow",
     "ScheduleRow",
     "Session",
     "Status",

@@ -68,6 +68,11 @@ class Connection:
         """SQL that passes over rows another transaction works on; SQLite has one writer and needs none."""
         return "" if self.embedded else "FOR UPDATE SKIP LOCKED"
 
+    @property
+    def for_update(self) -> str:
+        """SQL that makes others wait for the rows until this transaction ends; SQLite has one writer and needs none."""
+        return "" if self.embedded else "FOR UPDATE"
+
     def _text(self, sql: str) -> str:
         return sql if self.embedded else _psycopg(sql)
 

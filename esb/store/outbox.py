@@ -13,6 +13,8 @@ from esb.store.connection import Connection
 properties_encoder = msgspec.msgpack.Encoder()
 properties_decoder = msgspec.msgpack.Decoder(dict[str, str])
 
+MOST = 100  # rows of one statement
+
 
 class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     """One message to publish: to a queue, or with ``event`` under a routing key. ``id`` is the outbox's."""
@@ -38,6 +40,26 @@ class Outbox:
             f"VALUES (?, ?, ?, ?, coalesce(?, {self._db.now}))",
             [(d.to, d.event, close(pack(d.message)), properties_encoder.encode(d.properties), at) for d in dispatches],
         )
+
+    def hold(self, dispatches: Sequence[Dispatch], owner: str, seconds: float = 30.0) -> list[Dispatch]:
+        """As :meth:`add`, for ``owner`` to publish at once; nobody else gets them for ``seconds``."""
+        parts = (dispatches[first : first + MOST] for first in range(0, len(dispatches), MOST))
+        ids = [id for part in parts for id in self._held(part, owner, seconds)]
+        return [msgspec.structs.replace(d, id=id) for d, id in zip(dispatches, ids, strict=True)]
+
+    def _held(self, dispatches: Sequence[Dispatch], owner: str, seconds: float) -> list[int]:
+        """Their ids: the database counts them up in the order of the rows."""
+        close, now = self._db.seal.close, self._db.now
+        values = [
+            (d.to, d.event, close(pack(d.message)), properties_encoder.encode(d.properties), owner, seconds)
+            for d in dispatches
+        ]
+        rows = ", ".join([f"(?, ?, ?, ?, {now}, ?, {now} + ?)"] * len(values))
+        columns = "destination, event, message, properties, created_at, taken_by, taken_until"
+        ids = self._db.rows(
+            f"INSERT INTO outbox ({columns}) VALUES {rows} RETURNING id", [value for row in values for value in row]
+        )
+        return sorted(row[0] for row in ids)
 
     def take(self, limit: int, owner: str, seconds: float = 30.0, older_than: float = 0.0) -> list[Dispatch]:
         """Up to ``limit`` for ``owner`` to publish; nobody else gets them for ``seconds``.

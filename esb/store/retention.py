@@ -38,6 +38,7 @@ def rules() -> Iterator[_Rule]:
     yield _Rule("sessions", "id", "expires_at < ?", lambda r: 0.0)
     yield _Rule("links", "id", "expires_at < ?", lambda r: 0.0)
     yield _Rule("replays", "id", "ended_at < ? AND ended_at > 0", lambda r: r.messages)
+    yield _Rule("sagas", "id", "ended_at < ?", lambda r: r.messages)
     yield _Rule("claims", "endpoint, key", "at < ? AND state <> 'open'", lambda r: r.inbox)
 
 

@@ -26,6 +26,7 @@ from esb.store.outbox import Outbox
 from esb.store.parked import ParkedMessages
 from esb.store.probes import Probes
 from esb.store.replays import Replays
+from esb.store.sagas import Sagas
 from esb.store.schedules import Schedules
 from esb.store.seal import Seal
 from esb.store.sessions import Links, Sessions
@@ -52,6 +53,10 @@ class Transaction:
     @cached_property
     def outbox(self) -> Outbox:
         return Outbox(self.connection)
+
+    @cached_property
+    def sagas(self) -> Sagas:
+        return Sagas(self.connection)
 
     @cached_property
     def timers(self) -> Timers:

@@ -290,3 +290,34 @@ replay_pieces = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("keys", sa.LargeBinary, nullable=False),
 )
+
+sagas = sa.Table(
+    "sagas",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("name", KEY, nullable=False),
+    sa.Column("key", KEY, nullable=False),
+    sa.Column("status", KEY, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("definition", KEY, nullable=False),
+    sa.Column("trigger_id", KEY, nullable=False),
+    sa.Column("correlation_id", KEY, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("deadline", sa.Double),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Index("ix_sagas_key", "key"),
+    sa.Index("ix_sagas_started_at", "started_at", "id"),
+    sa.Index("ix_sagas_ended_at", "ended_at"),
+)
+sa.Index(
+    "uq_sagas_running",
+    sagas.c.name,
+    sagas.c.key,
+    unique=True,
+    sqlite_where=sagas.c.ended_at.is_(None),
+    postgresql_where=sagas.c.ended_at.is_(None),
+)

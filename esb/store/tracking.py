@@ -30,6 +30,7 @@ class Status(IntEnum):
     FILTERED = 33  # flow: left out by a step
     COMPLETED = 34  # flow, out: done
     DISCARDED = 35  # given up by a person
+    COMPENSATED = 36  # out: done, and undone by a saga
 
     @property
     def label(self) -> str:
@@ -40,9 +41,9 @@ class Status(IntEnum):
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
     """One message at one place. The fields are the columns of ``hops``, in their order; times are epoch seconds.
 
-    ``place`` is ``in:<endpoint>``, ``flow:<name>``, ``out:<endpoint>`` or ``event:<type>``. ``sent`` counts the
-    commands that came out of this hop: for a flow its sends, for an entry the flows that get a copy. ``published``
-    counts events.
+    ``place`` is ``in:<endpoint>``, ``flow:<name>``, ``saga:<name>``, ``out:<endpoint>`` or ``event:<type>``. ``sent``
+    counts the commands that came out of this hop: for a flow its sends, for an entry the flows and sagas that get a
+    copy. ``published`` counts events.
     ``steps`` and ``headers`` are packed by whoever writes them and mean nothing here.
     """
 
@@ -141,6 +142,10 @@ class Tracking:
             f"UPDATE hops SET status = 35, ended_at = ? WHERE message_id = ? AND place = ? AND status < {FINAL}",
             [(at, *key) for key in keys],
         )
+
+    def compensated(self, keys: Sequence[tuple[str, str]]) -> None:
+        """(message id, place) that were done are undone."""
+        self._db.many("UPDATE hops SET status = 36 WHERE message_id = ? AND place = ? AND status = 34", sorted(keys))
 
     def get(self, message_id: str, place: str) -> Hop | None:
         """One hop with everything stored of it."""

@@ -39,6 +39,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     sent: bool = False
     reply: Reply | None = None
     error: EsbError | None = None
+    doubtful: bool = False  # some try of this delivery may have had an effect, though it failed
     put_off: float = 0.0  # seconds to wait, costing nothing: somebody else may still be at it
 
     @property
@@ -119,6 +120,8 @@ class Sender:
             self._context.point("endpoint: after effect")
         except BaseException as error:  # an adapter's bug (or sys.exit) must not lose the message
             attempt.error = self._kept(error, "send", attempt.delivery)
+            foreseen = isinstance(error, EsbError)
+            attempt.doubtful = attempt.doubtful or not attempt.harmless or not foreseen
         return attempt.error is not None
 
     def _kept(self, error: BaseException, what: str, delivery: Delivery) -> EsbError:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from esb.broker.port import Broker
+from esb.broker.port import Broker, flow_queue, saga_queue
 from esb.config.definition import Definition
 from esb.contract import Contract
 from esb.flow import Flow
@@ -16,6 +16,7 @@ from esb.ports import Adapter, Format
 from esb.store import Store
 from esb.worker.points import pass_by
 from esb.worker.rows import Journal
+from esb.worker.versions import Versions
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     definition: Definition
     flows: Mapping[str, Flow]
+    versions: Versions  # of sagas
     contracts: Mapping[str, Contract]
     adapters: Mapping[str, Adapter]  # by endpoint
     formats: Mapping[str, Format]  # by endpoint
@@ -44,6 +46,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         definition = self.definition
         return Journal(journey or definition.config.journey, definition.hash, masks, definition.secrets)
 
-    def flows_from(self, endpoint: str) -> tuple[str, ...]:
-        """Names of the flows that start at an endpoint, sorted."""
-        return tuple(sorted(f.name for f in self.definition.flows.values() if f.source == endpoint))
+    def queues_from(self, endpoint: str) -> tuple[str, ...]:
+        """Queues of the flows and sagas that start at an endpoint, sorted."""
+        flows = sorted(f.name for f in self.definition.flows.values() if f.source == endpoint)
+        sagas = sorted(s.name for s in self.definition.sagas.values() if s.source == endpoint)
+        return *map(flow_queue, flows), *map(saga_queue, sagas)

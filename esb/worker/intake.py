@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from esb.broker.port import Outcome, Outgoing, Publisher, flow_queue, inbound_queue
+from esb.broker.port import Outcome, Outgoing, Publisher, inbound_queue
 from esb.config.definition import LoadedEndpoint
 from esb.contract import Contract
 from esb.errors import DecodeError, MessageError, QueueFull, RoutingError, RowRefused, without_frames
@@ -135,12 +135,12 @@ class Door:
         self._endpoint = endpoint
         self._commit = commit
         self._place = f"in:{endpoint.name}"
-        self._flows = context.flows_from(endpoint.name)
+        self._queues = context.queues_from(endpoint.name)
         self._journal = context.journal()
 
     def outgoing(self, batch: Sequence[Admitted]) -> list[Outgoing]:
-        """What is to be published: a copy for each flow."""
-        return [Outgoing(a.message, flow_queue(flow)) for a in batch if not a.error for flow in self._flows]
+        """What is to be published: a copy for each flow and saga."""
+        return [Outgoing(a.message, queue) for a in batch if not a.error for queue in self._queues]
 
     def enter(
         self, batch: Sequence[Admitted], publisher: Publisher, then: Callable[[Transaction], None] | None = None
@@ -157,7 +157,7 @@ class Door:
     def fates(self, batch: Sequence[Admitted], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """What became of each message: its worst outcome; confirmed when every flow has its copy."""
         left = iter(outcomes)
-        return [_worst(() if a.error else tuple(islice(left, len(self._flows)))) for a in batch]
+        return [_worst(() if a.error else tuple(islice(left, len(self._queues)))) for a in batch]
 
     def record(
         self, batch: Sequence[Admitted], fates: Sequence[Outcome], then: Callable[[Transaction], None] | None = None
@@ -192,10 +192,10 @@ class Door:
 
     def _hop(self, admitted: Admitted, now: float) -> Hop:
         error = admitted.error
-        status = Status.PARKED if error else Status.ACCEPTED if self._flows else Status.UNSUBSCRIBED
+        status = Status.PARKED if error else Status.ACCEPTED if self._queues else Status.UNSUBSCRIBED
         return self._journal.hop(
             admitted.message, self._place, status, received_at=now, ended_at=now, attempts=1,
-            sent=0 if error else len(self._flows), error_kind=kind_of(error) if error else None,
+            sent=0 if error else len(self._queues), error_kind=kind_of(error) if error else None,
             error=text_of(error) if error else None,
         )  # fmt: skip
 

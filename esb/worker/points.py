@@ -32,6 +32,16 @@ POINTS = (
     "endpoint: settled",
 )
 
+# A bus without sagas never comes by these.
+SAGA_POINTS = (
+    "saga: before commit",
+    "saga: after commit",
+    "saga: before call",
+    "saga: after call",
+    "saga: before ack",
+    "saga: settled",
+)
+
 
 def point_from_environment() -> Callable[[str], None]:
     """The crasher that the environment asks for, or one that does nothing."""
@@ -50,8 +60,8 @@ class Crasher:
     """Kills its own process at the nth visit of a point."""
 
     def __init__(self, name: str, visit: int, once: str = "") -> None:
-        if name not in POINTS:
-            raise ValueError(f"no point {name!r}; there are: {', '.join(POINTS)}")
+        if name not in (*POINTS, *SAGA_POINTS):
+            raise ValueError(f"no point {name!r}; there are: {', '.join((*POINTS, *SAGA_POINTS))}")
         self._name, self._left, self._once = name, visit, once
         self._lock = threading.Lock()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from esb.broker.port import ASKED, CONTEXT, ERROR, ERROR_KIND, ERROR_STEP, REPLY, REPLY_TO, Delivery, Outgoing
+from esb.broker.port import ASKED, CONTEXT, EFFECT, ERROR, ERROR_KIND, ERROR_STEP, REPLY, REPLY_TO, Delivery, Outgoing
 from esb.config.definition import LoadedEndpoint
 from esb.contract import Contract
 from esb.errors import MessageError, without_frames
@@ -27,11 +27,15 @@ _unpack = msgspec.msgpack.Decoder().decode
 
 
 class Rejected(MessageError):  # noqa: N818 - says what happened
-    """A failure that was answered before, as it is kept; ``kind`` is that of the failure."""
+    """A failure that is answered, as it is kept; ``kind`` is that of the failure.
 
-    def __init__(self, kind: str, text: str) -> None:
+    ``effect_unknown``: it may have taken place all the same.
+    """
+
+    def __init__(self, kind: str, text: str, effect_unknown: bool = False) -> None:
         super().__init__(text)
         self.kind = kind
+        self.effect_unknown = effect_unknown
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -55,7 +59,7 @@ class Replies:
             return Answer(self._body(operation, reply))
         except Exception as error:
             text = f"{self.endpoint.name}.{operation} was done, but its answer cannot be used: {text_of(error)}"
-            return Answer(error=without_frames(Rejected(kind_of(error), text)))
+            return Answer(error=without_frames(Rejected(kind_of(error), text, effect_unknown=True)))
 
     def to(self, delivery: Delivery, answer: Answer) -> Outgoing | None:
         """The answer to a command as a message, or None where nobody asked for one."""
@@ -109,7 +113,7 @@ def kept_reply(reply: Reply) -> bytes:
 
 def kept_failure(error: Exception, asked: int) -> bytes:
     """A failure that was answered, as the inbox keeps it."""
-    return packed([kind_of(error), cut(text_of(error), LONGEST_ERROR), asked])
+    return packed([kind_of(error), cut(text_of(error), LONGEST_ERROR), asked, _effect(error)])
 
 
 def stored_reply(kept: bytes | None) -> Reply:
@@ -120,8 +124,12 @@ def stored_reply(kept: bytes | None) -> Reply:
 
 def stored_failure(kept: bytes | None) -> tuple[Rejected, int]:
     """The reverse of :func:`kept_failure`: the failure, and which asking it answered."""
-    kind, text, asked = _unpack(kept) if kept else ("internal", "the failure was not kept", 0)
-    return Rejected(kind, text), asked
+    kind, text, asked, *effect = _unpack(kept) if kept else ("internal", "the failure was not kept", 0)
+    return Rejected(kind, text, effect_unknown=effect != ["none"]), asked
+
+
+def _effect(error: Exception) -> str:
+    return "unknown" if getattr(error, "effect_unknown", False) else "none"
 
 
 def _contract(endpoint: LoadedEndpoint, operation: str) -> str:
@@ -137,6 +145,7 @@ def _properties(delivery: Delivery, endpoint: LoadedEndpoint, answer: Answer) ->
             ERROR_KIND: kind_of(answer.error),
             ERROR: cut(text_of(answer.error), LONGEST_ERROR),
             ERROR_STEP: f"{endpoint.name}.{operation_of(delivery)}",
+            EFFECT: _effect(answer.error),
         }
     if CONTEXT in delivery.properties:
         properties[CONTEXT] = delivery.properties[CONTEXT]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from socket import gethostname
-from typing import Any
 
 import msgspec
 
-from esb.broker.port import Outcome, Outgoing, Publisher
-from esb.store import ROLE, Dispatch, Timer, Transaction
+from esb.store import ROLE, Transaction
 from esb.worker.context import Context
-from esb.worker.thread import Worker, log
+from esb.worker.relay import Relay
+from esb.worker.thread import Worker
 
 STUCK = 30.0  # seconds to let rest what nobody takes, so that it neither spins nor stands before others
 EVERY = 1.0  # seconds between looks at outbox and timers
@@ -49,15 +47,12 @@ class Heartbeat(Worker):
 
 
 class Sweeper(Worker):
-    """Relays what was committed with state (the transactional outbox) and what waited for its time.
-
-    A crash between publish and delete repeats a publish with the same message id, which the inboxes recognise.
-    """
+    """Relays what was committed with state and not published by whoever wrote it, and what waited for its time."""
 
     def __init__(self, context: Context) -> None:
         super().__init__("sweeper")
         self._context = context
-        self._publisher: Publisher | None = None
+        self._outbox = Relay(context, self.name)
         self._pruned_at = 0.0
         self._fences: dict[str, int] = {}  # of the tasks that are ours now
 
@@ -68,9 +63,7 @@ class Sweeper(Worker):
             self.stopping.wait(EVERY)
 
     def recover(self) -> None:
-        if self._publisher:
-            self._publisher.close()
-            self._publisher = None
+        self._outbox.close()
 
     def finish(self) -> None:
         """Let the tasks go at once: as long as we hold one, we count as alive."""
@@ -82,10 +75,11 @@ class Sweeper(Worker):
     def _relay(self) -> bool:
         with self._context.store.transaction() as t:
             rows = t.outbox.take(BATCH, self._context.owner, STUCK)
-        sent = self._publish(rows)
+        sent, unsubscribed = self._outbox.publish(rows)
         if sent:
             with self._context.store.transaction() as t:
-                t.outbox.sent(sent)
+                t.outbox.sent([row.id for row in sent])
+                t.tracking.record(unsubscribed)
         return len(sent) == BATCH
 
     def _fire(self) -> bool:
@@ -93,25 +87,13 @@ class Sweeper(Worker):
         now = self._context.clock()
         with self._context.store.transaction() as t:
             rows = t.timers.due(now, BATCH) if self._leads(t, "timers") else []
-        sent = set(self._publish(rows))
+        sent = {row.id for row in self._outbox.publish(rows)[0]}
         if rows:
             stuck = [msgspec.structs.replace(row, due_at=now + STUCK) for row in rows if row.id not in sent]
             with self._context.store.transaction() as t:
                 t.timers.remove(sorted(sent))
                 t.timers.add(stuck)
         return len(sent) == BATCH
-
-    def _publish(self, rows: Sequence[Dispatch | Timer]) -> list[Any]:
-        """Ids of the rows that the broker has now. A row that no queue takes stays and is tried again."""
-        if not rows:
-            return []
-        self._publisher = self._publisher or self._context.broker.publisher(self.name)
-        outcomes = self._publisher.publish([_outgoing(row) for row in rows])
-        pairs = list(zip(rows, outcomes, strict=True))
-        stuck = [row.to for row, outcome in pairs if outcome is not Outcome.CONFIRMED]
-        if stuck:
-            log.warning("nobody takes what is due", queues=sorted(set(stuck)), messages=len(stuck))
-        return [row.id for row, outcome in pairs if outcome is Outcome.CONFIRMED]
 
     def _prune(self) -> None:
         now = self._context.clock()
@@ -129,7 +111,3 @@ class Sweeper(Worker):
         fence = t.leases.acquire(task, self._context.owner, ttl)
         self._fences[task] = fence or 0
         return fence is not None
-
-
-def _outgoing(row: Dispatch | Timer) -> Outgoing:
-    return Outgoing(row.message, row.to, event=getattr(row, "event", False), properties=row.properties)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from esb.broker.port import Outgoing
+from esb.broker.port import EFFECT, Outgoing
 from esb.config.definition import LoadedEndpoint
 from esb.message import new_id
 from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failure_of
@@ -89,7 +89,8 @@ def _rejected(attempt: Attempt, replies: Replies, journal: Journal, owner: str, 
     """Somebody asked and waits: who asked is told, and decides."""
     assert attempt.error is not None
     # Who asked writes it down beside another message, which does not know what this one hides.
-    error = Rejected(kind_of(attempt.error), journal.text(text_of(attempt.error), attempt.delivery.message))
+    text = journal.text(text_of(attempt.error), attempt.delivery.message)
+    error = Rejected(kind_of(attempt.error), text, effect_unknown=_is_doubtful(attempt))
     entry = _ended(attempt, replies.endpoint, owner, now, kept_failure(error, asked(attempt.delivery)))
     return Verdict(
         attempt=attempt,
@@ -97,6 +98,11 @@ def _rejected(attempt: Attempt, replies: Replies, journal: Journal, owner: str, 
         rejected=entry,
         reply=replies.to(attempt.delivery, Answer(error=error)),
     )
+
+
+def _is_doubtful(attempt: Attempt) -> bool:
+    """Whether it may have taken place, now or at an earlier try."""
+    return attempt.doubtful or not attempt.harmless or attempt.delivery.properties.get(EFFECT) == "unknown"
 
 
 def _ended(attempt: Attempt, endpoint: LoadedEndpoint, owner: str, now: float, reply: bytes | None) -> InboxEntry:
@@ -111,6 +117,8 @@ def _later(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, wait: R
     properties = dict(delivery.properties)
     if attempt.error is not None:
         properties[FAILED] = str(first_failed(delivery, now))
+    if attempt.doubtful:
+        properties[EFFECT] = "unknown"
     if wait.counts:
         properties[ATTEMPT] = str(delays_used(delivery) + 1)
     verdict = Verdict(attempt=attempt, hop=_hop(attempt, endpoint, journal, Status.RETRYING, now))

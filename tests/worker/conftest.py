@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from esb.worker import endpoint, flow, inbound, thread
+from esb.worker import endpoint, flow, inbound, saga, thread
 from tests.worker.rig import Rig
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that have nothing to do look again at once: the tests drive them by hand."""
-    for module in (endpoint, flow, inbound):
+    for module in (endpoint, flow, inbound, saga):
         monkeypatch.setattr(module, "TAKE", 0.02)
     monkeypatch.setattr(thread, "SHORTEST_PAUSE", 0.001)
     monkeypatch.setattr(thread, "LONGEST_PAUSE", 0.01)

@@ -50,13 +50,13 @@ def test_a_death_between_publish_and_delete_repeats_the_same_id(rig: Rig, kind: 
     add(bus, kind, order(1))
     sweeper = Sweeper(bus.context)
     sweeper.stopping.set()
-    publish = sweeper._publish
+    publish = sweeper._outbox.publish
 
     def dying(rows):  # type: ignore[no-untyped-def]
         publish(rows)
         raise KeyboardInterrupt
 
-    sweeper._publish = dying  # type: ignore[method-assign]
+    sweeper._outbox.publish = dying  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         sweeper._relay() if kind == "outbox" else sweeper._fire()
     with bus.store.transaction() as t:
