@@ -71,6 +71,7 @@ class Bus:
         """Broker and store default to those of the configuration; tests pass their own."""
         self._close = ExitStack()
         self.definition = definition
+        self.components = components
         self.broker = broker or self._closing(open_broker(definition.config.broker, data_directory(definition)))
         keys = definition.config.encryption.texts()
         self.store = store or self._closing(open_store(definition.config.database, data_directory(definition), keys))
@@ -157,7 +158,7 @@ class Bus:
         from esb.admin.app import create_app  # only the web role needs the framework in its memory
         from esb.admin.services import Services
 
-        return create_app(Services(self.context, self.parts), LARGEST_FORM)
+        return create_app(Services(self.context, self.parts, self.components), LARGEST_FORM)
 
     def sites(self, ingress: Ingress) -> list[Site]:
         """What the web role serves: the admin interface, and the ingress where an endpoint is called from outside."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import flask
 import msgspec
 
-from esb.admin import account, audit, guide, overview, signin, users
+from esb.admin import account, audit, guide, journey, messages, overview, parked, signin, users
 from esb.admin.services import Services
 from esb.store import Role
 
@@ -24,6 +24,9 @@ class Area(msgspec.Struct, frozen=True):
 
 AREAS: Sequence[Area] = (
     Area(overview.blueprint, "Overview", "o", "Traffic"),
+    Area(messages.blueprint, "Messages", "m", "Traffic"),
+    Area(journey.blueprint),
+    Area(parked.blueprint, "Parked", "p", "Traffic"),
     Area(audit.blueprint, "Audit", "a", "Administration", "operator"),
     Area(users.blueprint, "Users", "u", "Administration", "admin"),
     Area(guide.blueprint, "Help", "h", "Administration"),

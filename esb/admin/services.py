@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from esb.broker.port import Broker
-from esb.config import Definition
+from esb.config import Components, Definition
 from esb.config.models import Admin
 from esb.flow import Parts
 from esb.ports import Adapter
@@ -20,6 +20,7 @@ class Services(msgspec.Struct, frozen=True):
 
     context: Context
     parts: Parts
+    components: Components
 
     @property
     def definition(self) -> Definition:

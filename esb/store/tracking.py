@@ -160,6 +160,16 @@ class Tracking:
         )
         return {row[0] for row in rows}
 
+    def family(self, message_id: str, limit: int) -> list[Hop]:
+        """As :meth:`journey`, at most so many, without headers and bodies."""
+        columns = [name for name in _COLUMNS if name not in ("headers", "body")]
+        rows = self._db.rows(
+            f"SELECT {', '.join(columns)} FROM hops WHERE correlation_id IN "
+            "(SELECT correlation_id FROM hops WHERE message_id = ?) ORDER BY received_at, message_id, place LIMIT ?",
+            (message_id, limit),
+        )
+        return [_hop(row, columns) for row in rows]
+
     def journey(self, message_id: str) -> list[Hop]:
         """All hops of everything that came from the same root as this message, in the order they began."""
         rows = self._db.rows(

@@ -1,6 +1,6 @@
 "use strict";
 // Small comforts. Every page can be read, and every act done, without this file.
-// Sections: times, copying, live parts, keys, acts. An area that needs more adds a section of its own at the end.
+// Sections: times, copying, live parts, keys, acts, selections. An area that needs more adds a section of its own at the end.
 
 // ── Times: how long ago, beside the exact one ──────────────────────────────────────────────────────────
 const UNITS = [["s", 1, 60], ["min", 60, 3600], ["h", 3600, 86400], ["d", 86400, Infinity]];
@@ -190,6 +190,28 @@ function onSubmit(event) {
   event.target.dataset.sent = "1";
 }
 
+// ── Selections: how many are ticked, and all at once ───────────────────────────────────────────────────
+function offerSelection(form) {
+  const boxes = [...form.querySelectorAll("tbody input[type=checkbox][name=key]")];
+  const head = form.querySelector("thead th");
+  const said = form.querySelector("[data-selected]");
+  if (!boxes.length || !head || !said) return;
+  const all = document.createElement("input");
+  all.type = "checkbox";
+  all.setAttribute("aria-label", "Select all on this page");
+  head.append(all);
+  const tell = () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    all.checked = ticked === boxes.length;
+    all.indeterminate = ticked > 0 && !all.checked;
+    said.textContent = ticked ? `${ticked} selected` : "";
+    form.querySelectorAll(".selected button").forEach((button) => (button.disabled = !ticked));
+  };
+  all.addEventListener("change", () => { boxes.forEach((box) => (box.checked = all.checked)); tell(); });
+  form.addEventListener("change", tell);
+  tell();
+}
+
 // ── Start ──────────────────────────────────────────────────────────────────────────────────────────────
 function dress(root) {
   tellTimes(root);
@@ -199,6 +221,7 @@ function dress(root) {
 dress(document);
 setInterval(tellTimes, 10000);
 startLive();
+document.querySelectorAll("form[data-select]").forEach(offerSelection);
 document.addEventListener("keydown", onKey);
 document.addEventListener("toggle", onToggle, true);
 document.addEventListener("submit", onSubmit);

@@ -1,0 +1,159 @@
+"""Parked messages: what waits for a person, by cause; what can be done about one, some, or a whole group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+from werkzeug.exceptions import BadRequest, NotFound
+
+from esb.admin import pages
+from esb.admin.access import requires
+from esb.admin.excerpts import excerpts
+from esb.admin.services import Services
+from esb.errors import EsbError, StoreError
+from esb.store import Chosen, Parked
+from esb.worker import repair
+from esb.worker.journey import pretty
+
+PAGE = 50
+SHOWN = 64 * 1024  # bytes of a body that a page shows
+_DONE = {"retry": "sent on again", "discard": "discarded"}
+
+
+def blueprint(services: Services) -> flask.Blueprint:
+    """``/parked``."""
+    area = flask.Blueprint("parked", __name__, url_prefix="/parked")
+
+    @area.get("")
+    def index() -> Any:
+        with services.store.reading() as t:
+            groups = t.parked.groups()
+        return flask.render_template("parked/index.html", groups=groups, total=sum(group.count for group in groups))
+
+    @area.get("/group")
+    def group() -> Any:
+        return _group(services)
+
+    @area.get("/message")
+    def message() -> Any:
+        return _message(services)
+
+    @area.get("/case")
+    def case() -> Any:
+        return _case(services)
+
+    _acts(area, services)
+    return area
+
+
+def _acts(area: flask.Blueprint, services: Services) -> None:
+    @area.post("/act")
+    @requires("operator")
+    def act() -> Any:
+        """Retry or discard: messages by key, or everything of a group that was parked when the page was made."""
+        word = pages.field("act")
+        if word not in _DONE:
+            raise BadRequest("There is no such act.")
+        meant = _meant()
+        if not meant:
+            pages.notice("Nothing is selected.", "warn")
+            return pages.back(flask.url_for("parked.index"))
+        done = repair.act_on(services.store, word, meant, pages.who(), pages.reason())  # type: ignore[arg-type]
+        pages.notice(f"{done} {'message' if done == 1 else 'messages'} {_DONE[word]}.", "ok" if done else "warn")
+        return pages.back(flask.url_for("parked.index"))
+
+    @area.post("/edit")
+    @requires("operator")
+    def edit() -> Any:
+        key, body = _key(pages.field("key")), flask.request.form.get("body", "")
+        contracts, why = services.parts.contracts, pages.reason()
+        try:
+            repair.edit(services.store, contracts, key, body.replace("\r\n", "\n").encode(), pages.who(), why)
+        except StoreError:
+            raise
+        except EsbError as error:
+            return _message(services, key, body, str(error)), 422
+        pages.notice("Changed. It is still parked: a retry sends it on.")
+        return pages.back(flask.url_for("parked.message", id=key[0], place=key[1]))
+
+
+def _group(services: Services) -> str:
+    asked = {name: pages.arg(name) for name in ("kind", "place", "error")}
+    after = pages.arg("after")
+    meant, now = Chosen(**asked), services.clock()
+    with services.store.reading() as t:
+        count = t.parked.count(meant)
+        rows = t.parked.find(meant, after=_cursor(after), limit=PAGE + 1)
+    more = pages.here(after=_text(rows[PAGE - 1].cursor)) if len(rows) > PAGE else ""
+    return flask.render_template(
+        "parked/group.html", asked=asked, rows=rows[:PAGE], count=count, more=more, now=repr(now),
+        first=pages.here(after=None) if after else "",
+    )  # fmt: skip
+
+
+def _message(services: Services, key: repair.Key | None = None, draft: str | None = None, problem: str = "") -> str:
+    """One parked message; with a ``draft`` that was refused, and why."""
+    id, place = key or (pages.arg("id"), pages.arg("place"))
+    with services.store.reading() as t:
+        found = t.parked.get(id, place)
+        stored = t.definitions.get(found.definition) if found else None
+        acts = t.audit.list(f"{id} {place}", limit=20)
+    if found is None:
+        raise NotFound
+    body = pretty(found.message.body[:SHOWN]) if len(found.message.body) <= SHOWN else ""
+    return flask.render_template(
+        "parked/message.html", one=found, body=body, draft=draft, problem=problem, acts=acts,
+        excerpts=excerpts(found.error, stored.files if stored else {}),
+    )  # fmt: skip
+
+
+def _case(services: Services) -> Any:
+    with services.store.reading() as t:
+        found = t.parked.get(pages.arg("id"), pages.arg("place"))
+        if found is None:
+            raise NotFound
+        return _attached(services, found, t)
+
+
+def _attached(services: Services, found: Parked, t: Any) -> Any:
+    try:
+        name, text = repair.case_of(t, services.definition, found)
+    except StoreError:
+        raise
+    except EsbError as error:
+        raise BadRequest(f"It cannot be kept as a test case: {error}") from error
+    response = flask.make_response(text)
+    response.headers["Content-Type"] = "application/yaml"
+    response.headers["Content-Disposition"] = f"attachment; filename={name.rpartition('/')[2]}"
+    return response
+
+
+def _meant() -> Chosen | list[repair.Key]:
+    """What a form is about: the keys that are ticked, or the group that it names."""
+    if pages.field("all"):
+        asked = {name: pages.field(name) for name in ("kind", "place", "error")}
+        try:
+            return Chosen(**asked, until=float(pages.field("until")))
+        except ValueError:
+            raise BadRequest("The form does not say until when.") from None
+    return [_key(text) for text in flask.request.form.getlist("key")]
+
+
+def _key(text: str) -> repair.Key:
+    """A key as forms carry it: the place, which has no blank in it, and the id."""
+    place, _, id = text.partition(" ")
+    return id, place
+
+
+def _cursor(text: str) -> tuple[float, str, str] | None:
+    at, _, key = text.partition("~")
+    try:
+        return (float(at), *_key(key)) if key else None
+    except ValueError:
+        return None
+
+
+def _text(cursor: tuple[float, str, str]) -> str:
+    at, id, place = cursor
+    return f"{at!r}~{place} {id}"

@@ -1,0 +1,297 @@
+"""Messages, journeys and parked messages: found, understood, mended, sent on; what came in stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bench.seed import seed
+from esb.bus import Bus
+from esb.message import Message, create
+from esb.store import Chosen, Status
+from esb.worker.flow import FlowWorker
+from tests.worker.rig import drive, feed
+
+SCRIPT = "<script>alert('x')</script>"
+PLAIN = "&lt;script&gt;"
+
+
+def row(number: str = "1001", **fields) -> Message:
+    """A row of the shop's CSV file, as a message."""
+    document = {"number": number, "customer": "Ada Lovelace", "sku": "MUG-1", "quantity": 2, "price": 7.95, **fields}
+    return create(
+        json.dumps(document).encode(), type="order.row", version=1, source="orders-in", subject=number,
+        id=f"row-{number}", headers={"channel": "web"},
+    )  # fmt: skip
+
+
+def through(bus: Bus, *rows: Message) -> None:
+    """Rows through the flow."""
+    feed(bus, *rows, flow="orders")
+    worker = FlowWorker(bus.context)
+
+    def ended() -> bool:
+        with bus.store.reading() as t:
+            return all(t.tracking.known([row.id], "flow:orders") for row in rows)
+
+    drive(worker, ended, "the flow has them")
+    worker.finish()
+
+
+@pytest.fixture
+def stuck(bus: Bus) -> Message:
+    """A row that the flow could not map: nobody buys nothing, and the customer's name is a script."""
+    bad = row("1002", quantity=1, price=-1, customer=SCRIPT)
+    through(bus, bad)
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["1001", "1002"]),
+        ("q=1001", ["1001"]),
+        ("q=100*", ["1001", "1002"]),
+        ("q=row-1002", ["1002"]),
+        ("status=parked", ["1002"]),
+        ("status=completed", ["1001"]),
+        ("at=flow:orders", ["1001", "1002"]),
+        ("at=out:", []),
+        ("type=order.row", ["1001", "1002"]),
+        ("last=1h", ["1001", "1002"]),
+        ("to=2001-01-01T00:00", []),
+        ("from=2001-01-01T00:00&status=nonsense&before=nonsense", ["1001", "1002"]),
+    ],
+)
+def test_messages_are_found(bus, browser, stuck, query, found):
+    """By key, id, status, place, type and time, together or alone; what means nothing filters nothing."""
+    through(bus, row())
+    page = browser("viewer").get(f"/messages?{query}")
+    assert page.status_code == 200
+    assert [number for number in ("1001", "1002") if f">{number}</a>" in page.text] == found
+
+
+def test_the_filter_stands_in_the_page(browser, stuck):
+    """So that it can be changed, and the address can be sent to somebody."""
+    text = browser("viewer").get("/messages?q=1002&status=parked&at=flow:orders").text
+    assert 'value="1002"' in text
+    assert '<option value="parked" selected>' in text
+    assert '<option value="flow:orders" selected>' in text
+
+
+def test_pages_of_messages_follow_each_other(bus, browser):
+    """Each message once, the newest first, until there is no older one."""
+    seed(bus.store, 200)
+    client, address, ids = browser("viewer"), "/messages?at=in:", []
+    while address:
+        text = client.get(address).text
+        ids += re.findall(r'class="id" href="[^"]*" title="([^"]+)"', text)
+        older = re.search(r'href="([^"]+)" rel="next"', text)
+        address = unescape(older[1]) if older else ""
+    with bus.store.reading() as t:
+        known = [hop.message_id for hop in t.tracking.find(place="in:", limit=1000)]
+    assert ids == known
+
+
+def test_an_empty_store_says_what_to_do(browser):
+    """And one where nothing matches says something else."""
+    client = browser("viewer")
+    assert "esb send" in client.get("/messages").text
+    assert "No message matches" in client.get("/messages?q=nobody").text
+    assert "Nothing is parked" in client.get("/parked").text
+
+
+def test_a_journey_shows_steps_with_their_documents(bus, browser):
+    """Each step by name, what it changed marked, the headers and the document."""
+    through(bus, row())
+    text = browser("viewer").get("/journey?id=row-1001").text
+    for piece in ("map:row-to-order", "send:orders-out.order", "O-1001", "document unchanged", "channel", "added"):
+        assert piece in text, piece
+    assert re.search(r'class="added" title="added">\s*&#34;orderId&#34;: &#34;O-1001&#34;', text)
+
+
+def test_a_journey_of_nobody(browser):
+    """Neither page nor file."""
+    client = browser("viewer")
+    assert client.get("/journey?id=nobody").status_code == 404
+    assert client.get("/journey/body?id=nobody&place=flow:orders").status_code == 404
+
+
+def test_what_came_in_stays_text(bus, browser, stuck):
+    """Script in a document, a header, an error, an id: on no page is it a tag."""
+    evil = create(SCRIPT.encode(), type=SCRIPT, source=SCRIPT, id=f"{SCRIPT}-id", subject=SCRIPT, headers={"x": SCRIPT})
+    through(bus, evil)
+    client = browser("admin")
+    pages = ["/messages", "/parked", "/parked/group?kind=decode&place=flow:orders", "/journey?id=row-1002"]
+    for address in pages:
+        text = client.get(address).text
+        assert "<script>alert" not in text, address
+    for address in ("/journey", "/parked/message"):
+        page = client.get(address, query_string={"id": evil.id, "place": "flow:orders"})
+        assert (page.status_code, "<script>alert" in page.text, PLAIN in page.text) == (200, False, True), address
+
+
+def test_a_document_is_a_file_and_never_a_page(bus, browser, stuck):
+    """The browser saves it, whatever is in it."""
+    answer = browser("viewer").get("/journey/body?id=row-1002&place=flow:orders")
+    assert answer.data == stuck.body
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=1002-floworders.json"
+
+
+def test_a_failure_shows_the_line_that_failed(bus, browser, stuck):
+    """The lines of configuration that the error names, as they were."""
+    text = browser("viewer").get("/parked/message?id=row-1002&place=flow:orders").text
+    assert re.search(r"flows/orders.yaml:\d+, as it was", text)
+    assert 'class="meant"' in text
+
+
+def test_what_is_parked_stands_in_groups(bus, browser, stuck):
+    """By cause and place with counts; a group lists its messages, one page after the other."""
+    seed(bus.store, 12_500)
+    client = browser("viewer")
+    text = client.get("/parked").text
+    assert "unreachable: connection refused after … ms" in text
+    group = unescape(re.search(r'href="(/parked/group\?kind=refused[^"]*)"', text)[1])
+    first = client.get(group).text
+    second = client.get(unescape(re.search(r'href="([^"]+)" rel="next"', first)[1])).text
+    ids = [re.findall(r'class="id" href="[^"]*" title="([^"]+)"', page) for page in (first, second)]
+    assert [len(page) for page in ids] == [50, 3]
+    assert not set(ids[0]) & set(ids[1])
+    assert "Retry selected" not in first  # a viewer looks
+
+
+@pytest.mark.parametrize(("act", "status"), [("retry", "retrying"), ("discard", "discarded")])
+def test_one_is_acted_on(bus, browser, stuck, act, status):
+    """With a reason, which the audit has; without one nothing happens."""
+    client, form = browser("operator"), {"act": act, "key": "flow:orders row-1002"}
+    assert client.post("/parked/act", data=form).status_code == 400
+    answer = client.post("/parked/act", data=form | {"reason": "mended"}, follow_redirects=True)
+    assert "1 message" in answer.text
+    with bus.store.reading() as t:
+        found = t.parked.get("row-1002", "flow:orders")
+        assert found.status == status
+        assert [(entry.who, entry.act, entry.reason) for entry in t.audit.list("row-1002")] == [
+            ("operator", act, "mended")
+        ]
+
+
+def test_a_selection_is_acted_on(bus, browser):
+    """Those that are ticked, and no other; nothing ticked is said."""
+    through(bus, *(row(str(n), price=-1) for n in (1, 2, 3)))
+    client = browser("operator")
+    form = {"act": "discard", "reason": "tests", "key": ["flow:orders row-1", "flow:orders row-3"]}
+    assert "2 messages discarded" in client.post("/parked/act", data=form, follow_redirects=True).text
+    with bus.store.reading() as t:
+        assert [waiting.message_id for waiting in t.parked.find(Chosen())] == ["row-2"]
+    answer = client.post("/parked/act", data={"act": "retry", "reason": "x"}, follow_redirects=True)
+    assert "Nothing is selected" in answer.text
+
+
+def test_a_group_is_acted_on(bus, browser):
+    """What was parked when the page was made, and nothing of another group."""
+    seed(bus.store, 2500)
+    client = browser("operator")
+    group = unescape(re.search(r'href="(/parked/group\?kind=refused[^"]*)"', client.get("/parked").text)[1])
+    page = client.get(group).text
+    fields = dict(re.findall(r'name="(all|kind|place|error|until)" value="([^"]*)"', page))
+    form = {name: unescape(value) for name, value in fields.items()} | {"act": "retry", "reason": "sold again"}
+    answer = client.post("/parked/act", data=form, follow_redirects=True)
+    with bus.store.reading() as t:
+        retried = t.parked.count(Chosen(status="retrying"))
+        assert (retried, t.parked.count(Chosen(kind="refused"))) == (t.outbox.count(), 0)
+        assert t.parked.count(Chosen()) > 0
+    assert f"{retried} messages sent on again" in answer.text
+
+
+def test_a_document_is_edited(bus, browser, stuck):
+    """What breaks the contract is refused and keeps the draft; what meets it is kept, parked still."""
+    client = browser("operator")
+    form = {"key": "flow:orders row-1002", "reason": "a typing error"}
+    refused = client.post("/parked/edit", data=form | {"body": '{"number": 7}'})
+    assert (refused.status_code, "breaks contract order.row/v1" in refused.text) == (422, True)
+    assert "{&#34;number&#34;: 7}" in refused.text
+    good = json.dumps({"number": "1002", "customer": "Ada", "sku": "MUG-1", "quantity": 1, "price": 1})
+    assert "Changed." in client.post("/parked/edit", data=form | {"body": good}, follow_redirects=True).text
+    with bus.store.reading() as t:
+        found = t.parked.get("row-1002", "flow:orders")
+        assert (found.status, json.loads(found.message.body)) == ("parked", json.loads(good))
+    text = client.get("/parked/message?id=row-1002&place=flow:orders").text
+    assert "a typing error" in text
+
+
+def test_a_test_case_is_offered(browser, stuck):
+    """As a file for the flow's directory."""
+    answer = browser("viewer").get("/parked/case?id=row-1002&place=flow:orders")
+    assert answer.headers["Content-Disposition"] == "attachment; filename=orders.test.yaml"
+    assert "goes through" in answer.text
+
+
+def test_masked_fields_are_on_no_page(place: Path, browser, bus):
+    """Not in the list, the journey, its steps, the file, the parked message, its case or its editor."""
+    hidden = json.loads((place / "contracts/order.row/v1.json").read_text())
+    assert "x-mask" not in hidden
+    mask = bus.parts.contracts["order.row/v1"].mask.__class__([("customer",)])
+    bus.parts.contracts["order.row/v1"].mask = mask
+    through(bus, row("1", customer="Grace Hopper"), row("2", customer="Grace Hopper", price=-1))
+    client = browser("admin")
+    addresses = ["/messages", "/parked", "/journey?id=row-1", "/journey?id=row-2", "/parked/group?kind=contract"]
+    addresses += [f"/{one}?id=row-2&place=flow:orders" for one in ("journey/body", "parked/message", "parked/case")]
+    for address in addresses:
+        answer = client.get(address)
+        assert (answer.status_code, "Grace" in answer.text) == (200, False), address
+
+
+def queries(bus: Bus) -> list[str]:
+    """The statements that reach the database from now on."""
+    found: list[str] = []
+    sa.event.listen(bus.store.engine, "before_cursor_execute", lambda *given: found.append(given[2]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("address", "most"),
+    [
+        ("/messages", 1), ("/messages?q=SO-4105", 2), ("/messages?q=nobody", 5), ("/messages?status=parked", 1),
+        ("/parked", 1), ("/parked/group?kind=refused&place=out:warehouse", 2),
+    ],
+)  # fmt: skip
+def test_pages_ask_little_and_read_no_documents(bus, browser, address, most):
+    """A handful of statements whatever there is, none over a whole table without an index, none with a body."""
+    seed(bus.store, 2000)
+    client = browser("viewer")
+    client.get(address)
+    said = queries(bus)
+    assert client.get(address).status_code == 200
+    ours = [text for text in said if re.search(r"FROM (hops|parked)\b", text)]
+    assert len(ours) <= most
+    with bus.store.engine.connect() as connection:
+        for text in ours:
+            assert not re.search(r"\b(body|steps|parked\.message|sealed)\b", text), text
+            bound = text.replace("LIMIT ? OFFSET ?", "LIMIT 50").replace("?", "1")
+            plan = [line[3] for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {bound}")]
+            assert [line for line in plan if line.startswith("SCAN") and "INDEX" not in line] == [], plan
+
+
+def test_a_large_journey_is_cut(bus, browser):
+    """A split of thousands does not make a page of thousands."""
+    root = row()
+    children = [
+        bus.context.journal().hop(
+            create(b"{}", type="order", source="x", id=f"child-{n}", correlation_id=root.id, causation_id=root.id),
+            "out:orders-out", Status.COMPLETED, received_at=2.0 + n,
+        )
+        for n in range(600)
+    ]  # fmt: skip
+    with bus.store.transaction() as t:
+        t.tracking.record(
+            [bus.context.journal().hop(root, "in:orders-in", Status.ACCEPTED, received_at=1.0), *children]
+        )
+    text = browser("viewer").get("/journey?id=row-1001").text
+    assert "the first 500 places" in text
+    assert text.count('<li class="depth-1 hop') == 499
