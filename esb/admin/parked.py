@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flask
+import msgspec
 from werkzeug.exceptions import BadRequest, NotFound
 
 from esb.admin import pages
@@ -79,15 +81,14 @@ def _acts(area: flask.Blueprint, services: Services) -> None:
 
 
 def _group(services: Services) -> str:
-    asked = {name: pages.arg(name) for name in ("kind", "place", "error")}
+    meant, now = _cause(pages.arg), services.clock()
     after = pages.arg("after")
-    meant, now = Chosen(**asked), services.clock()
     with services.store.reading() as t:
         count = t.parked.count(meant)
         rows = t.parked.find(meant, after=_cursor(after), limit=PAGE + 1)
     more = pages.here(after=_text(rows[PAGE - 1].cursor)) if len(rows) > PAGE else ""
     return flask.render_template(
-        "parked/group.html", asked=asked, rows=rows[:PAGE], count=count, more=more, now=repr(now),
+        "parked/group.html", asked=meant, rows=rows[:PAGE], count=count, more=more, now=repr(now),
         first=pages.here(after=None) if after else "",
     )  # fmt: skip
 
@@ -132,12 +133,16 @@ def _attached(services: Services, found: Parked, t: Any) -> Any:
 def _meant() -> Chosen | list[repair.Key]:
     """What a form is about: the keys that are ticked, or the group that it names."""
     if pages.field("all"):
-        asked = {name: pages.field(name) for name in ("kind", "place", "error")}
         try:
-            return Chosen(**asked, until=float(pages.field("until")))
+            return msgspec.structs.replace(_cause(pages.field), until=float(pages.field("until")))
         except ValueError:
             raise BadRequest("The form does not say until when.") from None
     return [_key(text) for text in flask.request.form.getlist("key")]
+
+
+def _cause(word: Callable[[str], str]) -> Chosen:
+    """Those that a group is of."""
+    return Chosen(kind=word("kind"), place=word("place"), error=word("error"))
 
 
 def _key(text: str) -> repair.Key:

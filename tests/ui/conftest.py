@@ -31,9 +31,9 @@ class Site(NamedTuple):
     place: Path
 
 
-def run_bus(place: Path) -> tuple[Esb, Site]:
+def run_bus(place: Path, *options: str, port: int = 0) -> tuple[Esb, Site]:
     """`esb run` on a directory, up and serving."""
-    bus = Esb("run", "-C", place, env={"ESB_ADMIN_PORT": "0"})
+    bus = Esb("run", "-C", place, *options, env={"ESB_ADMIN_PORT": str(port)})
     bus.wait_for("admin interface: ")
     bus.wait_for("/link/")
     return bus, Site(
