@@ -37,11 +37,11 @@ def figures(definition: Definition, queues: Sequence[str]) -> Figures:
     """Ask broker and store. What is not there yet, or down, is said on stderr and left out."""
     found = Figures()
     data = data_directory(definition)
-    if _there(definition.config.broker, data / "broker.db"):
-        with _said("no queue depths"), closing(open_broker(definition.config.broker, data)) as broker:
+    if there(definition.config.broker, data / "broker.db"):
+        with said("no queue depths"), closing(open_broker(definition.config.broker, data)) as broker:
             found.depths = broker.depths(queues)
-    if _there(definition.config.database, data / "store.db"):
-        with _said("no figures"), closing(open_store(definition.config.database, data)) as store:
+    if there(definition.config.database, data / "store.db"):
+        with said("no figures"), closing(open_store(definition.config.database, data)) as store:
             store.require_current()
             with store.reading() as t:
                 found.breakers, found.ledger = t.breakers.read_all(), t.tracking.ledger()
@@ -50,13 +50,13 @@ def figures(definition: Definition, queues: Sequence[str]) -> Figures:
     return found
 
 
-def _there(url: str, file: Path) -> bool:
+def there(url: str, file: Path) -> bool:
     """Looking must not make an embedded broker or store."""
     return url != "embedded" or file.exists()
 
 
 @contextmanager
-def _said(what: str) -> Iterator[None]:
+def said(what: str) -> Iterator[None]:
     try:
         yield
     except EsbError as error:

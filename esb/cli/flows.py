@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +9,8 @@ import click
 from esb.cli.common import directory, json_output, load, print_json, print_table, told, unknown
 
 if TYPE_CHECKING:
-    from esb.config import Definition, Step
+    from esb.config import Definition
+    from esb.config.definition import LoadedFlow
 
 
 @click.command("flows")
@@ -35,7 +35,7 @@ def command(root: str, env: str | None, name: str | None, as_json: bool) -> None
     )
     if name:
         click.echo()
-        _draw(definition.flows[name].steps, 1)
+        _draw(definition.flows[name])
 
 
 def _rows(definition: Definition, name: str | None) -> list[dict[str, Any]]:
@@ -56,21 +56,9 @@ def _rows(definition: Definition, name: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _draw(steps: Iterable[Step], depth: int) -> None:
-    for step in steps:
-        click.echo(f"{'  ' * depth}{step.name}")
-        for value in vars(step.settings).values():
-            _draw_nested(value, depth + 1)
+def _draw(flow: LoadedFlow) -> None:
+    from esb.admin.picture import lines_of
+    from esb.flow.outline import outline
 
-
-def _draw_nested(value: Any, depth: int) -> None:
-    from esb.config import Step
-
-    if isinstance(value, Step):
-        _draw([value], depth)
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            _draw_nested(one, depth)
-    elif hasattr(value, "model_fields_set"):
-        for one in vars(value).values():
-            _draw_nested(one, depth)
+    for depth, line in lines_of(outline(flow)):
+        click.echo(f"{'  ' * (depth + 1)}{line}")

@@ -17,8 +17,8 @@ from esb.config.shorthand import Shorthand
 from esb.flow.result import Event
 from esb.flow.result import Send as Command
 from esb.flow.run import located
-from esb.flow.step import Kind
-from esb.flow.transformation import MappingRef
+from esb.flow.step import Kind, Link, Sketch
+from esb.flow.transformation import MappingRef, named
 from esb.flow.work import Action, Work
 from esb.message import derive_id
 
@@ -66,6 +66,17 @@ class Send(Kind):
     @classmethod
     def target(cls, settings: SendSettings) -> str:
         return settings.root[0].to if len(settings.root) == 1 else ""
+
+    @classmethod
+    def sketch(cls, settings: SendSettings) -> Sketch:
+        parts = [recipient.to.partition(".") for recipient in settings.root]
+        found = [named(recipient.map) for recipient in settings.root]
+        return Sketch(
+            ", ".join(recipient.to for recipient in settings.root),
+            links=tuple(Link("endpoint", name, operation) for name, _, operation in parts),
+            mappings=tuple(name for mappings, _ in found for name in mappings),
+            contracts=tuple(ref for _, contracts in found for ref in contracts),
+        )
 
     @classmethod
     def check(cls, settings: SendSettings, scope: Scope) -> Scope:
@@ -165,6 +176,12 @@ class Publish(Kind):
     @classmethod
     def target(cls, settings: PublishSettings) -> str:
         return settings.event
+
+    @classmethod
+    def sketch(cls, settings: PublishSettings) -> Sketch:
+        mappings, contracts = named(settings.map)
+        links = (Link("event", settings.event),)
+        return Sketch(settings.event, links=links, mappings=mappings, contracts=(settings.event, *contracts))
 
     @classmethod
     def check(cls, settings: PublishSettings, scope: Scope) -> Scope:

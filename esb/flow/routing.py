@@ -14,13 +14,16 @@ from esb.config.shorthand import Shorthand
 from esb.errors import MessageError
 from esb.flow.result import ChildFailure
 from esb.flow.run import located
-from esb.flow.step import Kind
+from esb.flow.step import Kind, Link, Sketch, Way
 from esb.flow.work import Action, Document, Work
 from esb.message import child_of, derive_id
 from esb.quoting import quote
 
 if TYPE_CHECKING:
     from esb.flow.context import Context
+
+
+OTHERWISE, NO_BRANCH = "otherwise", "no branch"  # outcomes of a choice in the journey
 
 
 class FilterSettings(Shorthand):
@@ -36,6 +39,10 @@ class Filter(Kind):
     kind: ClassVar[str] = "filter"
     summary = "Let only some messages pass."
     Settings = FilterSettings
+
+    @classmethod
+    def sketch(cls, settings: FilterSettings) -> Sketch:
+        return Sketch(settings.when, links=(Link("end", "filtered"),))
 
     @classmethod
     def check(cls, settings: FilterSettings, scope: Scope) -> Scope:
@@ -99,6 +106,11 @@ class Choose(Kind):
     Settings = ChooseSettings
 
     @classmethod
+    def sketch(cls, settings: ChooseSettings) -> Sketch:
+        ways = tuple(Way(branch.when or OTHERWISE, branch.steps) for branch in settings.root)
+        return Sketch(ways=ways if settings.root[-1].when is None else (*ways, Way(NO_BRANCH, ())))
+
+    @classmethod
     def check(cls, settings: ChooseSettings, scope: Scope) -> Scope:
         behind = [cls._branch(number, branch, scope) for number, branch in enumerate(settings.root)]
         if settings.root[-1].when is not None:
@@ -126,7 +138,7 @@ class Choose(Kind):
                 if holds(work):
                     work.trace(when)
                     return block(work)
-            work.trace("otherwise" if otherwise else "no branch")
+            work.trace(OTHERWISE if otherwise else NO_BRANCH)
             return otherwise(work) if otherwise else True
 
         return run
@@ -157,6 +169,10 @@ class Split(Kind):
     def takes_rest(step: Step) -> bool:
         """Whether the steps behind it are its body."""
         return step.kind == Split.kind and step.settings.do is None
+
+    @classmethod
+    def sketch(cls, settings: SplitSettings) -> Sketch:
+        return Sketch(settings.each, body=Way(f"each of {settings.each}", tuple(settings.do or ())))
 
     @classmethod
     def check(cls, settings: SplitSettings, scope: Scope) -> Scope:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import msgspec
 from pydantic import BaseModel
 
 from esb.config.components import Scope, Step
@@ -13,6 +14,37 @@ from esb.flow.work import Action
 
 if TYPE_CHECKING:
     from esb.flow.context import Context
+
+
+class Link(msgspec.Struct, frozen=True):
+    """Where a step lets a message out. ``answers``: something comes back from there."""
+
+    kind: Literal["endpoint", "event", "end"]  # end: the message goes no further
+    name: str
+    operation: str = ""
+    answers: bool = False
+
+
+class Way(msgspec.Struct, frozen=True):
+    """Steps inside a step, and when they are taken."""
+
+    title: str
+    steps: tuple[Step, ...]
+
+
+class Sketch(msgspec.Struct, frozen=True):
+    """What a step is to somebody who looks at its flow.
+
+    ``ways``: one of them is taken, and what comes out of it goes on. ``body``: run for each part of the document,
+    beside the flow. ``mappings`` and ``contracts`` are what it refers to by name.
+    """
+
+    text: str = ""
+    links: tuple[Link, ...] = ()
+    ways: tuple[Way, ...] = ()
+    body: Way | None = None
+    mappings: tuple[str, ...] = ()
+    contracts: tuple[str, ...] = ()
 
 
 class Kind(ABC):
@@ -26,6 +58,11 @@ class Kind(ABC):
     def target(cls, settings: Any) -> str:
         """The word that makes the default name ``kind:target``."""
         return ""
+
+    @classmethod
+    def sketch(cls, settings: Any) -> Sketch:
+        """For pictures and listings of what is used where."""
+        return Sketch(cls.target(settings))
 
     @classmethod
     @abstractmethod

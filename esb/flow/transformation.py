@@ -11,7 +11,7 @@ from esb.config.components import Scope, Step
 from esb.config.mappings import plain
 from esb.config.models import InlineMapping
 from esb.errors import MappingError
-from esb.flow.step import Kind
+from esb.flow.step import Kind, Sketch
 from esb.flow.work import Action, Document, Work
 from esb.mapping import Fields, Node, parse
 from esb.quoting import quote
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from esb.flow.context import Context
 
 MappingRef = str | InlineMapping  # a mapping's name, or one written in place
+
+
+def named(ref: MappingRef | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The mappings and contracts that a reference names: itself, or the target of one written in place."""
+    if isinstance(ref, InlineMapping):
+        return (), (ref.target,) if ref.target else ()
+    return ((ref,) if ref else ()), ()
 
 
 class MapSettings(RootModel[MappingRef]):
@@ -38,6 +45,11 @@ class Map(Kind):
     @classmethod
     def target(cls, settings: MapSettings) -> str:
         return settings.root if isinstance(settings.root, str) else ""
+
+    @classmethod
+    def sketch(cls, settings: MapSettings) -> Sketch:
+        mappings, contracts = named(settings.root)
+        return Sketch(cls.target(settings) or "in place", mappings=mappings, contracts=contracts)
 
     @classmethod
     def check(cls, settings: MapSettings, scope: Scope) -> Scope:
@@ -82,6 +94,10 @@ class Set(Kind):
     kind: ClassVar[str] = "set"
     summary = "Add or change fields of the document."
     Settings = SetSettings
+
+    @classmethod
+    def sketch(cls, settings: SetSettings) -> Sketch:
+        return Sketch(", ".join(settings.root))
 
     @classmethod
     def check(cls, settings: SetSettings, scope: Scope) -> Scope:

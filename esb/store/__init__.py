@@ -18,6 +18,7 @@ from esb.store.sessions import FIRST, Session
 from esb.store.store import Store, Transaction, open_store
 from esb.store.timers import Timer
 from esb.store.tracking import Hop, Status
+from esb.store.traffic import PlaceTraffic, Traffic
 from esb.store.users import ROLES, Role, User
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "InboxEntry",
     "Ledger",
     "Parked",
+    "PlaceTraffic",
     "Probe",
     "Replay",
     "Role",
@@ -46,6 +48,7 @@ __all__ = [
     "Store",
     "StoredDefinition",
     "Timer",
+    "Traffic",
     "Transaction",
     "Trouble",
     "User",

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from esb.store import ledger, tables
+from esb.store import ledger, tables, traffic
 from esb.store.connection import Connection
 from esb.store.text import cut
 
@@ -238,6 +238,14 @@ class Tracking:
     def ledger(self) -> ledger.Ledger:
         """What became of everything: see :class:`~esb.store.ledger.Ledger`."""
         return ledger.read(self._db)
+
+    def traffic(self, since: float, limit: int = 5000) -> traffic.Traffic:
+        """What passed each place since a moment (epoch seconds), read from the newest ``limit`` hops."""
+        return traffic.read(self._db, since, limit)
+
+    def steps_at(self, place: str, since: float, limit: int = 5000) -> Sequence[bytes]:
+        """What a flow noted of its steps, for those of the newest ``limit`` hops that are its; packed."""
+        return traffic.steps(self._db, place, since, limit)
 
 
 def _hop(row: Sequence[Any], columns: Sequence[str] = _COLUMNS) -> Hop:
