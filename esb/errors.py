@@ -12,6 +12,7 @@
     │   ├── RoutingError       a command has nowhere to go
     │   ├── InternalError      a fault of the bus itself that this message brought to light
     │   └── Refused            the system beyond the endpoint said no to this message
+    ├── Paused                 a person has stopped the endpoint
     ├── EndpointError          the system beyond the endpoint is at fault (retried; counted by the breaker)
     │   ├── Unreachable        nothing was sent: certainly no effect
     │   ├── Busy               it answered "not now": certainly no effect; may say when
@@ -107,6 +108,12 @@ class Refused(MessageError):
     """The system beyond the endpoint understood the message and said no (HTTP 4xx, a constraint, …)."""
 
     kind = "refused"
+
+
+class Paused(EsbError):
+    """A person has stopped the endpoint; whoever comes in through it tries again later."""
+
+    kind = "paused"
 
 
 class EndpointError(EsbError):

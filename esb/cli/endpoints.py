@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from esb.cli.common import FAILED, directory, json_output, load, print_json, print_table, told, unknown
+from esb.cli.common import (
+    FAILED,
+    directory,
+    json_output,
+    load,
+    moment,
+    opened_store,
+    print_json,
+    print_table,
+    told,
+    unknown,
+)
+from esb.cli.listing import Listing
 
 if TYPE_CHECKING:
+    from esb.cli.figures import Figures
     from esb.config import Components, Definition
+    from esb.store import Transaction
+
+WHY = click.option("--why", default="", help="The reason, for the audit.")
 
 
-@click.command("endpoints")
+@click.group("endpoints", cls=Listing)
+def command() -> None:
+    """List endpoints with their state; test, pause, resume one, or reset its breaker."""
+
+
+@command.command("list")
 @directory
 @click.argument("name", required=False)
 @click.option("--test", is_flag=True, help="Ask each system for a sign of life (no effect there).")
 @click.option("--kinds", is_flag=True, help="List the adapter kinds that are installed.")
 @json_output
 @told
-def command(root: str, env: str | None, name: str | None, test: bool, kinds: bool, as_json: bool) -> None:
+def list_(root: str, env: str | None, name: str | None, test: bool, kinds: bool, as_json: bool) -> None:
     """List endpoints with breaker, waiting and parked messages; or one by NAME."""
     if kinds:
         return _kinds(as_json)
@@ -40,6 +63,67 @@ def command(root: str, env: str | None, name: str | None, test: bool, kinds: boo
     return None
 
 
+@command.command("test")
+@directory
+@click.argument("name")
+@WHY
+@told
+def test(root: str, env: str | None, name: str, why: str) -> None:
+    """Ask the system behind an endpoint for a sign of life, within ten seconds; it has no effect there."""
+    from esb.bus import make_adapter
+    from esb.worker.connection import try_connection
+
+    definition, components = load(root, env)
+    if name not in definition.endpoints:
+        unknown("endpoint", name, definition.endpoints)
+    with opened_store(root, env) as store:
+        probe = try_connection(store, make_adapter(name, definition, components), getpass.getuser(), why)
+    click.secho(f"{name}: {probe.text} ({probe.ms:.0f} ms)", fg="green" if probe.ok else "red", err=True)
+    if not probe.ok:
+        sys.exit(FAILED)
+
+
+@command.command("pause")
+@directory
+@click.argument("name")
+@WHY
+@told
+def pause(root: str, env: str | None, name: str, why: str) -> None:
+    """Stop an endpoint: nothing is sent to it or taken from it until it is resumed, whatever restarts meanwhile."""
+    _act(root, env, name, lambda t: t.pauses.pause(name, getpass.getuser(), why), "paused", "it was paused already")
+
+
+@command.command("resume")
+@directory
+@click.argument("name")
+@WHY
+@told
+def resume(root: str, env: str | None, name: str, why: str) -> None:
+    """Let a paused endpoint go on."""
+    _act(root, env, name, lambda t: t.pauses.resume(name, getpass.getuser(), why), "resumed", "it was not paused")
+
+
+@command.command("reset")
+@directory
+@click.argument("name")
+@WHY
+@told
+def reset(root: str, env: str | None, name: str, why: str) -> None:
+    """Close an open breaker by hand: what waits is sent at once."""
+    _act(root, env, name, lambda t: t.breakers.reset(name, getpass.getuser(), why), "closed", "it was closed already")
+
+
+def _act(
+    root: str, env: str | None, name: str, act: Callable[[Transaction], bool], done: str, nothing: str
+) -> None:  # fmt: skip
+    definition, _ = load(root, env)
+    if name not in definition.endpoints:
+        unknown("endpoint", name, definition.endpoints)
+    with opened_store(root, env) as store, store.transaction() as t:
+        changed = act(t)
+    click.echo(f"{name}: {done}; a running bus sees it within a second" if changed else f"{name}: {nothing}", err=True)
+
+
 def _rows(definition: Definition, components: Components, name: str | None) -> list[dict[str, Any]]:
     from esb.broker.port import endpoint_queue
     from esb.cli.figures import figures
@@ -51,29 +135,31 @@ def _rows(definition: Definition, components: Components, name: str | None) -> l
         parked[place] += count
     rows = []
     for e in chosen:
-        breaker = found.breakers.get(e.name)
+        breaker, pause = found.breakers.get(e.name), found.pauses.get(e.name)
         rows.append({
             "endpoint": e.name, "title": e.title, "adapter": e.adapter, "owner": e.owner,
             "receives": e.receive is not None, "operations": sorted(e.operations),
-            "breaker": breaker.state if breaker else "closed", "waiting": found.waiting(endpoint_queue(e.name)),
+            "state": _state(e.name, found), "breaker": breaker.state if breaker else "closed",
+            "waiting": found.waiting(endpoint_queue(e.name)),
             "parked": parked[f"out:{e.name}"] + parked[f"in:{e.name}"],
+            "paused": {"at": pause.at, "who": pause.who, "reason": pause.reason} if pause else None,
         })  # fmt: skip
     return rows
 
 
 def _test(rows: list[dict[str, Any]], definition: Definition, components: Components) -> None:
     from esb.bus import make_adapter
-    from esb.errors import EndpointError
+    from esb.worker.connection import ask_connection
 
     for row in rows:
-        adapter = make_adapter(row["endpoint"], definition, components)
-        try:
-            adapter.open()
-            row["check"] = {"ok": True, "text": adapter.check()}
-        except EndpointError as error:
-            row["check"] = {"ok": False, "text": str(error)}
-        finally:
-            adapter.close()
+        probe = ask_connection(make_adapter(row["endpoint"], definition, components))
+        row["check"] = {"ok": probe.ok, "text": probe.text}
+
+
+def _state(name: str, found: Figures) -> str:
+    """``paused`` by a person, else what its breaker says."""
+    breaker = found.breakers.get(name)
+    return "paused" if name in found.pauses else breaker.state if breaker else "closed"
 
 
 def _show(rows: list[dict[str, Any]], tested: bool) -> None:
@@ -82,7 +168,7 @@ def _show(rows: list[dict[str, Any]], tested: bool) -> None:
         "adapter",
         "direction",
         "operations",
-        "breaker",
+        "state",
         "waiting",
         "parked",
         *(["check"] if tested else []),
@@ -90,12 +176,17 @@ def _show(rows: list[dict[str, Any]], tested: bool) -> None:
     table = []
     for row in rows:
         ways = [word for word, there in (("in", row["receives"]), ("out", bool(row["operations"]))) if there]
-        line = [row["endpoint"], row["adapter"], " ".join(ways), " ".join(row["operations"]), row["breaker"]]
+        line = [row["endpoint"], row["adapter"], " ".join(ways), " ".join(row["operations"]), row["state"]]
         line += [row["waiting"], row["parked"]]
         if tested:
             line.append(("ok: " if row["check"]["ok"] else "FAILED: ") + row["check"]["text"])
         table.append(line)
     print_table(head, table, right=("waiting", "parked"))
+    for row in rows:
+        if row["paused"]:
+            since = f"since {moment(row['paused']['at'])} by {row['paused']['who']}"
+            why = row["paused"]["reason"] or "no reason given"
+            click.secho(f"{row['endpoint']} is paused {since}: {why}", fg="yellow", err=True)
 
 
 def _kinds(as_json: bool) -> None:

@@ -14,7 +14,7 @@ from esb.broker import open_broker
 from esb.broker.port import Depth
 from esb.bus import data_directory
 from esb.errors import EsbError
-from esb.store import BreakerRow, Ledger, open_store
+from esb.store import BreakerRow, Ledger, Pause, open_store
 
 if TYPE_CHECKING:
     from esb.config import Definition
@@ -25,6 +25,7 @@ class Figures(msgspec.Struct):
 
     depths: Mapping[str, Depth] = {}
     breakers: Mapping[str, BreakerRow] = {}
+    pauses: Mapping[str, Pause] = {}
     ledger: Ledger | None = None
 
     def waiting(self, queue: str) -> int:
@@ -44,7 +45,8 @@ def figures(definition: Definition, queues: Sequence[str]) -> Figures:
         with said("no figures"), closing(open_store(definition.config.database, data)) as store:
             store.require_current()
             with store.reading() as t:
-                found.breakers, found.ledger = t.breakers.read_all(), t.tracking.ledger()
+                found.breakers, found.pauses = t.breakers.read_all(), t.pauses.all()
+                found.ledger = t.tracking.ledger()
     else:
         click.secho("no figures yet: the bus has not run here", fg="yellow", err=True)
     return found
@@ -57,6 +59,7 @@ def there(url: str, file: Path) -> bool:
 
 @contextmanager
 def said(what: str) -> Iterator[None]:
+    """What is missing, and why, becomes a line on stderr."""
     try:
         yield
     except EsbError as error:

@@ -68,7 +68,7 @@ def _nodes(steps: Sequence[Step], kinds: Mapping[str, type[Kind]]) -> tuple[Node
 
 def _node(step: Step, sketch: Sketch, kinds: Mapping[str, type[Kind]]) -> Node:
     ways = tuple(Branch(way.title, _nodes(way.steps, kinds)) for way in sketch.ways)
-    body = sketch.body and Branch(sketch.body.title, _nodes(sketch.body.steps, kinds))
+    body = Branch(sketch.body.title, _nodes(sketch.body.steps, kinds)) if sketch.body else None
     return Node(
         step.name, step.kind, sketch.text, step.line, sketch.links, ways, body, sketch.mappings, sketch.contracts
     )

@@ -10,6 +10,7 @@ from esb.store.leases import ROLE
 from esb.store.ledger import Ledger
 from esb.store.outbox import Dispatch
 from esb.store.parked import IN_DOUBT, RETRY, Chosen, Group, Parked, Waiting
+from esb.store.pauses import Pause
 from esb.store.probes import Probe
 from esb.store.replays import Replay
 from esb.store.sagas import SagaRow
@@ -37,6 +38,7 @@ __all__ = [
     "InboxEntry",
     "Ledger",
     "Parked",
+    "Pause",
     "PlaceTraffic",
     "Probe",
     "Replay",

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from esb.store.audit import Audit
 from esb.store.connection import Connection
 
 
@@ -49,3 +50,14 @@ class Breakers:
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         )
         return self._db.run(sql, values) == 1
+
+    def reset(self, endpoint: str, who: str, why: str = "") -> bool:
+        """Close it by a person's decision: what waits is sent at once. False when it was closed; audited."""
+        changed = self._db.run(
+            "UPDATE breakers SET state = 'closed', failures = 0, opened_at = 0, probe_at = 0, probe_owner = '', "
+            "version = version + 1 WHERE endpoint = ? AND state <> 'closed'",
+            (endpoint,),
+        )
+        if changed:
+            Audit(self._db).append(who, "reset breaker", f"endpoint:{endpoint}", why)
+        return changed == 1

@@ -24,6 +24,7 @@ from esb.store.inbox import Inbox
 from esb.store.leases import Leases
 from esb.store.outbox import Outbox
 from esb.store.parked import ParkedMessages
+from esb.store.pauses import Pauses
 from esb.store.probes import Probes
 from esb.store.replays import Replays
 from esb.store.sagas import Sagas
@@ -77,6 +78,10 @@ class Transaction:
     @cached_property
     def breakers(self) -> Breakers:
         return Breakers(self.connection)
+
+    @cached_property
+    def pauses(self) -> Pauses:
+        return Pauses(self.connection)
 
     @cached_property
     def suspects(self) -> Suspects:

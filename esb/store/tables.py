@@ -181,6 +181,15 @@ breakers = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
 )
 
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    sa.Column("endpoint", KEY, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
 suspects = sa.Table(
     "suspects",
     metadata,

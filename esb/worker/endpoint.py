@@ -22,6 +22,7 @@ from esb.worker.attempt import Attempt, Sender
 from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Inbox, Key, key_of
+from esb.worker.pauses import Pauses
 from esb.worker.pool import Pool
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
@@ -43,6 +44,7 @@ class EndpointWorker(Worker):
         self._journal = context.journal()
         self._breaker = Breaker(endpoint.name, endpoint.recovery.breaker, context.store, context.owner, context.clock)
         lease = context.definition.config.worker.lease
+        self._pauses = Pauses(context.store, context.clock)
         self._inbox = Inbox(context.store, endpoint, context.owner, lease, context.clock)
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
         self._replies = Replies(endpoint, format, context.contracts)
@@ -114,6 +116,9 @@ class EndpointWorker(Worker):
 
     def _allowance(self) -> int:
         """How many may be under way: all that is configured, one on probation, or none."""
+        if self._pauses.hold(self._endpoint.name):
+            self._pause()
+            return 0
         closed = self._breaker.state() == "closed"
         if closed or self._breaker.mine():
             self._resume()

@@ -20,6 +20,7 @@ from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
+from esb.worker.pauses import Pauses
 from esb.worker.thread import Worker, commit, log
 
 CLAIMS = 50  # taken at once
@@ -44,12 +45,13 @@ class Poller(Worker):
         self._every = endpoint.receive.common.poll
         self._duplicate = endpoint.receive.common.duplicate
         self._ttl = context.definition.config.worker.lease
+        self._pauses = Pauses(context.store, context.clock)
         self._publisher: Publisher | None = None
         self._complaints: dict[str, str] = {}  # by claim ("" for the source): what was said of it last
         self._fence = 0
 
     def cycle(self) -> None:
-        if self._holds_lease() and self._poll():
+        if self._may_poll() and self._poll():
             return  # there may be more
         self.stopping.wait(self._every)
 
@@ -65,6 +67,10 @@ class Poller(Worker):
 
     def _commit(self, write: Callable[[Transaction], object]) -> None:
         commit(self._context.store, write, self.stopping)
+
+    def _may_poll(self) -> bool:
+        """Nobody has paused the endpoint, and nobody else polls it."""
+        return not self._pauses.hold(self._endpoint.name) and self._holds_lease()
 
     def _holds_lease(self) -> bool:
         with self._context.store.transaction() as t:
@@ -82,7 +88,7 @@ class Poller(Worker):
         self._complaints = {id: text for id, text in self._complaints.items() if id in {claim.id for claim in claims}}
         finished = 0
         for claim in claims:
-            if self.stopping.is_set() or not self._holds_lease():
+            if not self._goes_on():
                 return 0  # the rest stays claimed and comes first next time
             try:
                 self._take(claim)
@@ -145,7 +151,7 @@ class Poller(Worker):
             raise InternalError(f"unexpected {type(error).__name__} while reading: {error}") from error
 
     def _goes_on(self) -> bool:
-        return not self.stopping.is_set() and self._holds_lease()
+        return not self.stopping.is_set() and self._may_poll()
 
     def _publish(self) -> Publisher:
         self._publisher = self._publisher or self._context.broker.publisher(self.name)

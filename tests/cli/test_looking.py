@@ -226,6 +226,29 @@ def test_endpoints(esb: Run, ran: Path) -> None:
     assert {kind["kind"] for kind in data(esb("endpoints", "--kinds", "--json"))} >= {"file", "http"}
 
 
+def test_an_endpoint_is_paused_and_resumed(esb: Run, ran: Path) -> None:
+    """Its row says so and by whom; doing it again changes nothing; the audit has each act once."""
+    for word, said in (("pause", "paused"), ("pause", "already"), ("resume", "resumed"), ("resume", "not paused")):
+        result = esb("endpoints", word, "-C", ran, "archive", "--why", "stocktaking")
+        assert (result.exit_code, said in result.stderr) == (0, True)
+        (row,) = data(esb("endpoints", "archive", "-C", ran, "--json"))
+        assert row["state"] == ("paused" if word == "pause" else "closed")
+    result = esb("endpoints", "pause", "-C", ran, "archve")
+    assert (result.exit_code, "did you mean 'archive'?" in result.stderr) == (3, True)
+    with store_of(ran).reading() as t:
+        acts = [(entry.act, entry.reason) for entry in t.audit.list("endpoint:archive")]
+    assert acts == [("resume", "stocktaking"), ("pause", "stocktaking")]
+
+
+def test_an_endpoint_is_tested_by_hand(esb: Run, ran: Path) -> None:
+    """Its answer is told, noted where health is shown, and audited; a breaker that is closed stays so."""
+    result = esb("endpoints", "test", "-C", ran, "archive", "--why", "curious")
+    assert (result.exit_code, "archive: " in result.stderr) == (0, True)
+    with store_of(ran).reading() as t:
+        assert (t.audit.list()[0].act, t.probes.all()["archive"].ok) == ("test connection", True)
+    assert "closed already" in esb("endpoints", "reset", "-C", ran, "archive").stderr
+
+
 def test_endpoint_that_does_not_answer(esb: Run, ran: Path) -> None:
     """Its row says why; exit code 1."""
     text = (

@@ -499,6 +499,52 @@ def test_an_open_breaker_leaves_the_backlog_in_the_broker(rig: Rig) -> None:
     assert rig.parked() == []
 
 
+def test_a_paused_endpoint_leaves_everything_in_the_broker(rig: Rig) -> None:
+    """Until a person resumes it; a new process keeps to it, too."""
+    bus = rig.bus()
+    with bus.store.transaction() as t:
+        assert t.pauses.pause("target", "ops", "moves house")
+    send(bus, *map(order, range(3)))
+    for worker in (endpoint_worker(bus), endpoint_worker(again := rig.bus())):
+        for _ in range(3):
+            worker.cycle()
+    assert rig.outside("target").calls == []
+    assert rig.depth(QUEUE) == 3
+    with again.store.transaction() as t:
+        t.pauses.resume("target", "ops", "moved")
+    drive(worker, settled(rig, 0, 1, 2), "all get through")
+
+
+def test_a_pause_lets_what_is_under_way_end(rig: Rig) -> None:
+    """It is settled as ever, and nothing is begun after it."""
+    bus = rig.bus()
+    worker = endpoint_worker(bus)
+    send(bus, order(1))
+    drive(worker, settled(rig, 1), "sent")
+    with bus.store.transaction() as t:
+        t.pauses.pause("target", "ops")
+    drive(worker, lambda: worker._pauses.hold("target"), "it hears of it")
+    send(bus, order(2))
+    for _ in range(3):
+        worker.cycle()
+    assert [request.document["number"] for request in rig.outside("target").calls] == [1]
+
+
+def test_a_breaker_that_a_person_closes_is_closed_for_its_workers(rig: Rig) -> None:
+    """They do not wait for their turn to probe."""
+    recovery(rig, "retries: 0, delays: [50ms], breaker: {failures: 1, reset: 1h}")
+    bus = rig.bus()
+    worker = endpoint_worker(bus)
+    rig.outside("target").script = always(Unreachable("no route"))
+    send(bus, order(1))
+    drive(worker, lambda: worker._breaker.peek() == "open", "it opens")
+    rig.outside("target").script = lambda request: None
+    with bus.store.transaction() as t:
+        assert t.breakers.reset("target", "ops", "it is back")
+        assert not t.breakers.reset("target", "ops", "again")
+    drive(worker, settled(rig, 1), "it gets through")
+
+
 def test_a_probe_that_fails_costs_its_message_no_attempt(rig: Rig) -> None:
     """The system's health looks well, but the first message fails again: over and over, and none is parked."""
     recovery(rig, BREAKER)

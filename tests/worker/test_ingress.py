@@ -9,7 +9,7 @@ import pytest
 
 from esb.broker.port import Queue, Topology, flow_queue
 from esb.bus import Bus
-from esb.errors import BrokerDown, ContractError, QueueFull, StoreDown
+from esb.errors import BrokerDown, ContractError, Paused, QueueFull, StoreDown
 from esb.ports import Arrival
 from esb.worker import ingress as module
 from esb.worker.ingress import Answer, Ingress
@@ -50,6 +50,19 @@ def test_refused_is_stored_nowhere(rig: Rig) -> None:
     assert isinstance(answer.result(0).error, ContractError)
     assert rig.ledger().accepted == 0
     assert rig.parked() == []
+
+
+def test_what_comes_in_through_a_paused_endpoint_is_told_to_come_again(rig: Rig) -> None:
+    """Nothing of it is stored, and once the endpoint is resumed the same is accepted."""
+    bus = rig.bus()
+    with bus.store.transaction() as t:
+        t.pauses.pause("source", "ops", "stocktaking")
+    (answer,) = entered(bus, arrival(1, "a"))
+    assert isinstance(answer.exception(0), Paused)
+    assert (rig.depth(QUEUE), rig.ledger().accepted) == (0, 0)
+    with bus.store.transaction() as t:
+        t.pauses.resume("source", "ops")
+    assert states(entered(bus, arrival(1, "a"))) == ["accepted"]
 
 
 def test_the_same_key_again_is_a_duplicate(rig: Rig) -> None:

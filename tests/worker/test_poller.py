@@ -11,6 +11,7 @@ import pytest
 from esb.adapters.memory import MemoryClaim
 from esb.broker.port import Queue, Topology, flow_queue
 from esb.errors import Unreachable
+from esb.worker import pauses
 from esb.worker import poller as module
 from tests.worker.rig import Point, Rig, dies, drive, poller, store_down, until
 
@@ -32,6 +33,45 @@ def test_a_thing_becomes_messages_and_is_let_go(rig: Rig) -> None:
     drive(poller(bus), lambda: source.done, "done")
     assert rig.depth(QUEUE) == 3
     assert rig.ledger().accepted == 3
+
+
+def test_a_paused_source_is_left_alone(rig: Rig) -> None:
+    """Nothing is claimed until a person resumes it."""
+    source, bus = rig.outside("source"), rig.bus()
+    with bus.store.transaction() as t:
+        t.pauses.pause("source", "ops", "stocktaking")
+    source.offer(lines(1))
+    worker = poller(bus)
+    worker.cycle()
+    assert (len(source.waiting), rig.depth(QUEUE)) == (1, 0)
+    with bus.store.transaction() as t:
+        t.pauses.resume("source", "ops")
+    drive(worker, lambda: source.done, "done")
+    assert rig.depth(QUEUE) == 1
+
+
+def test_a_pause_in_the_middle_goes_on_where_it_stopped(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file is left between two batches, stays claimed, and no record of it comes twice."""
+    small_batches(monkeypatch)
+    monkeypatch.setattr(pauses, "READ_EVERY", 0.0)
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(lines(1, 2, 3, 4, 5))
+    worker = poller(bus)
+    enter = worker._door.enter
+
+    def pausing(*args: Any) -> None:
+        enter(*args)
+        with bus.store.transaction() as t:
+            t.pauses.pause("source", "ops")
+
+    monkeypatch.setattr(worker._door, "enter", pausing)
+    worker.cycle()
+    assert rig.depth(QUEUE) == 2
+    monkeypatch.undo()
+    with bus.store.transaction() as t:
+        t.pauses.resume("source", "ops")
+    drive(worker, lambda: source.done, "done")
+    assert (rig.depth(QUEUE), rig.ledger().accepted, rig.ledger().repeats) == (5, 5, 0)
 
 
 def test_a_death_resumes_behind_the_last_confirmed_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
