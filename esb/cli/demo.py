@@ -36,22 +36,28 @@ PATIENCE = 120.0  # seconds for everything to settle
 @click.option(
     "--orders", default=100, show_default=True, type=click.IntRange(20, 100_000), help="How many the web shop posts."
 )
+@click.option("--any-port", is_flag=True, help="Listen on ports that are free, instead of 8101 to 8105, 8480 and 8481.")
 @click.option("--seed", default=1, show_default=True, help="Another seed, another day.")
 @told
-def command(once: bool, crash: bool, workdir: str, tickets: int, orders: int, seed: int) -> None:
+def command(once: bool, crash: bool, workdir: str, tickets: int, orders: int, any_port: bool, seed: int) -> None:
     """Run a retailer's bus: tills, a web shop and an ERP on one side; a warehouse, finance and others behind it.
 
     Everything runs on this machine: the bus, and stand-ins for the systems around it, which fail in all the ways that
     such systems do. With ESB_BROKER and ESB_DATABASE it runs on RabbitMQ and PostgreSQL; what an earlier demo left
     there is cleared, anything else is left alone.
     """
-    from esb.examples.retail.demo import start_systems
+    from esb.examples.retail.demo import ANY_PORT, PORTS, start_systems
 
     place = Path(workdir)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Ctrl-C does: everything is stopped in order
     began = time.monotonic()
     _say(f"Starting a retailer's bus in {place}, and the systems around it …")
-    with start_systems(place) as systems, _store(place, systems) as store, DemoBus(place, systems.env) as bus:
+    ports = ANY_PORT if any_port else PORTS
+    with (
+        start_systems(place, ports=ports) as systems,
+        _store(place, systems) as store,
+        DemoBus(place, systems.env) as bus,
+    ):
         bus.await_ready()
         _say(f"The tills drop {tickets} tickets, the ERP its stock, and the web shop posts {orders} orders.\n")
         day = _Day(systems, store, bus, systems.work(tickets, orders, seed))

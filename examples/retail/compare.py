@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from esb.examples.retail.systems.shoppers import TWICE
+from esb.examples.retail.systems.shoppers import DECLINE, NO_CAPACITY, NO_STOCK, TWICE
 
 if TYPE_CHECKING:
     from esb.examples.retail.systems import erp, shoppers, tills
@@ -22,7 +22,8 @@ class Recorded:
     """What the systems saw.
 
     Attributes:
-        warehouse: operation -> order number -> ``{"effects": …, "repeats": …}``.
+        warehouse: operation -> order number -> ``{"effects": …, "repeats": …}``; payments and courier alike.
+        status: order number -> what the shop tells its customer.
         search: order numbers that can be found.
         stock: system -> ``warehouse/article`` -> pieces.
         archive: order number -> files that hold it.
@@ -31,6 +32,9 @@ class Recorded:
     """
 
     warehouse: Books = field(default_factory=dict)
+    payments: Books = field(default_factory=dict)
+    courier: Books = field(default_factory=dict)
+    status: Mapping[str, str] = field(default_factory=dict)
     search: list[str] = field(default_factory=list)
     stock: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     archive: Mapping[str, int] = field(default_factory=dict)
@@ -61,12 +65,18 @@ class Expected:
         """Place of each flow that starts from an event -> how many it gets."""
         levels, orders = len(self.erp.levels), len(self.orders)
         return {
-            "flow:search": orders, "flow:archive": orders, "flow:stock-search": levels, "flow:stock-shop": levels
-        }  # fmt: skip
+            "flow:search": orders,
+            "flow:archive": orders,
+            "flow:stock-search": levels,
+            "flow:stock-shop": levels,
+            "flow:confirmed": len(self.web.confirmed),
+            "flow:cancelled": len(self.web.cancelled),
+        }
 
     @property
     def sends(self) -> dict[str, int]:
         """endpoint.operation -> how many are sent to it."""
+        reserved, charged, released, refunded = self.checkouts
         return {
             "warehouse": len(self.tills.orders),
             "finance.book": len(self.amounts),
@@ -74,12 +84,26 @@ class Expected:
             "archive.keep": len(self.orders),
             "search.stock": len(self.erp.levels),
             "webshop.stock": len(self.erp.levels),
+            "webshop.status": len(self.web.accepted),
+            "warehouse.reserve": len(self.web.accepted),
+            "payments.charge": len(reserved),
+            "courier.book": len(charged),
+            "warehouse.release": len(released),
+            "payments.refund": len(refunded),
         }
 
     @property
+    def checkouts(self) -> tuple[set[str], set[str], set[str], set[str]]:
+        """Order numbers whose stock is reserved, that are charged, whose stock is released, that are refunded."""
+        reserved = set(self.web.accepted) - set(self.web.fates[NO_STOCK])
+        charged = reserved - set(self.web.fates[DECLINE])
+        refunded = set(self.web.fates[NO_CAPACITY])
+        return reserved, charged, (reserved - charged) | refunded, refunded
+
+    @property
     def amounts(self) -> dict[str, float]:
-        """Order number -> what was paid for it."""
-        return dict(self.tills.amounts)
+        """Order number -> what was paid for it, at a till or in the shop."""
+        return self.tills.amounts | {order: self.web.amounts[order] for order in self.web.confirmed}
 
     @property
     def parked(self) -> dict[str, int]:
@@ -102,22 +126,27 @@ def settled(ledger: Ledger, expected: Expected) -> bool:
 
 def _ledger(ledger: Ledger, expected: Expected) -> Iterator[str]:
     refused, sent = len(expected.tills.refused), sum(expected.sends.values())
-    levels, orders = len(expected.erp.levels), len(expected.orders)
+    undone = expected.sends["warehouse.release"] + expected.sends["payments.refund"]
     counts = {
         "accepted": expected.messages,
-        "completed": expected.tills.completed + levels + len(expected.web.accepted),
+        "completed": expected.tills.completed + len(expected.erp.levels) + len(expected.web.accepted),
         "filtered": expected.tills.filtered,
         "duplicate": expected.tills.duplicate,
         "parked": sum(expected.tills.parked.values()) + len(expected.erp.wrong),
         "unsubscribed": 0,
-        "published": orders + levels,
+        "published": len(expected.orders) + len(expected.erp.levels) + 2 * len(expected.web.accepted),
         "sent": sent,
-        "done": sent - refused,
+        "done": sent - refused - undone - len(expected.web.cancelled),
+        "compensated": undone,
+        "rejected": len(expected.web.cancelled),  # a step of each was refused, which is why it came to nothing
         "out_parked": refused,
         "in_doubt": 0,
     }
     for name, wanted in counts.items():
         yield from _differs(f"ledger: {name}", wanted, getattr(ledger, name))
+    ends = {"completed": len(expected.web.confirmed), "compensated": len(expected.web.cancelled)}
+    for status in sorted({*ends, *ledger.sagas}):
+        yield from _differs(f"ledger: sagas {status}", ends.get(status, 0), ledger.sagas.get(status, 0))
     found = Counter[str]()
     for kind, _, count in ledger.parked_by:
         found[kind] += count
@@ -127,14 +156,40 @@ def _ledger(ledger: Ledger, expected: Expected) -> Iterator[str]:
 
 def _systems(recorded: Recorded, expected: Expected) -> Iterator[str]:
     unknown = set(expected.tills.refused)
-    effects = {op: {order: seen["effects"] for order, seen in all_.items()} for op, all_ in recorded.warehouse.items()}
-    yield from _effects("warehouse.order", effects.get("order", {}), set(expected.tills.ship) - unknown)
-    yield from _effects("warehouse.collect", effects.get("collect", {}), set(expected.tills.collect) - unknown)
+    reserved, charged, released, refunded = expected.checkouts
+    done = {
+        "warehouse.order": set(expected.tills.ship) - unknown,
+        "warehouse.collect": set(expected.tills.collect) - unknown,
+        "warehouse.reserve": reserved,
+        "warehouse.release": released,
+        "payments.charge": charged,
+        "payments.refund": refunded,
+        "courier.book": expected.web.confirmed,
+    }
+    for place, orders in done.items():
+        system, _, operation = place.partition(".")
+        seen: Books = getattr(recorded, system)
+        yield from _effects(place, {order: one["effects"] for order, one in seen.get(operation, {}).items()}, orders)
+    yield from _neither_shipped_nor_refunded(recorded)
+    yield from _statuses(recorded, expected)
     yield from _effects("search.index", dict.fromkeys(recorded.search, 1), expected.orders)
     yield from _effects("archive.keep", recorded.archive, expected.orders)
     yield from _levels(recorded, expected)
     yield from _bookings(recorded.finance, expected.amounts)
     yield from _answers(recorded.answers, expected)
+
+
+def _neither_shipped_nor_refunded(recorded: Recorded) -> Iterator[str]:
+    """The one thing that must never be, whatever was planned: from the systems' own records alone."""
+    settled = {*recorded.courier.get("book", {}), *recorded.payments.get("refund", {})}
+    for order in sorted(set(recorded.payments.get("charge", {})) - settled):
+        yield f"{order} is charged, and neither shipped nor refunded"
+
+
+def _statuses(recorded: Recorded, expected: Expected) -> Iterator[str]:
+    wanted = dict.fromkeys(expected.web.confirmed, "confirmed") | dict.fromkeys(expected.web.cancelled, "cancelled")
+    for order in sorted({*wanted, *recorded.status}):
+        yield from _differs(f"webshop: status of {order}", wanted.get(order), recorded.status.get(order))
 
 
 def _levels(recorded: Recorded, expected: Expected) -> Iterator[str]:

@@ -31,10 +31,24 @@ from esb.errors import EsbError
 from esb.examples.retail.compare import Expected, Recorded
 from esb.examples.retail.systems import books, documents, erp, finance, shoppers, tills
 
-BUS = ("esb.yaml", "README.md", "endpoints", "flows", "mappings", "contracts", "lookups", "samples")
-PORTS = {"warehouse": 8101, "search": 8102, "webshop": 8105, "ingress": 8480}  # those that the files fall back to
-TROUBLES = {"warehouse": ("--down-after=100", "--down-for=3")}  # it is booked, its answer lost, and then the power gone
-TOKENS = ("warehouse", "webshop")
+BUS = ("esb.yaml", "README.md", "endpoints", "flows", "sagas", "mappings", "contracts", "lookups", "samples")
+PORTS = {  # those that the files fall back to
+    "warehouse": 8101,
+    "search": 8102,
+    "payments": 8103,
+    "courier": 8104,
+    "webshop": 8105,
+    "ingress": 8480,
+    "admin": 8481,
+}
+ANY_PORT = dict.fromkeys(PORTS, 0)
+OURS = ("ingress", "admin")  # where the bus itself listens
+TROUBLES = {
+    "warehouse": ("--down-after=100", "--down-for=3"),  # the order is booked, its answer lost, and then the power gone
+    "payments": ("--hold=2", "--busy-every=9", "--lost-every=13"),
+    "courier": ("--busy-every=12", "--lost-every=17"),
+}
+TOKENS = ("warehouse", "payments", "webshop")
 MARKER = ".esb-demo"
 PATIENCE = 30.0  # seconds for a stand-in to start, or to stop
 _SYSTEMS = "esb.examples.retail.systems"
@@ -51,15 +65,15 @@ class Systems:
 
     Attributes:
         workdir: the bus directory.
-        urls: name -> where it listens; ``ingress`` is the bus's own door.
+        urls: name -> where it listens; ``ingress`` and ``admin`` are the bus's own doors.
         env: what the bus needs in its environment to reach them.
     """
 
     def __init__(self, workdir: Path, urls: Mapping[str, str], cleanup: ExitStack) -> None:
         self.workdir = workdir
         self.urls = urls
-        self.env = {f"{name.upper()}_URL": url for name, url in urls.items() if name != "ingress"}
-        self.env["INGRESS_PORT"] = urls["ingress"].rpartition(":")[2]
+        self.env = {f"{name.upper()}_URL": url for name, url in urls.items() if name not in OURS}
+        self.env |= {"INGRESS_PORT": _port(urls["ingress"]), "ESB_ADMIN_PORT": _port(urls["admin"])}
         self._cleanup = cleanup
         self._shoppers: subprocess.Popen[bytes] | None = None
 
@@ -93,8 +107,11 @@ class Systems:
     def recorded(self) -> Recorded:
         """What they saw up to now, or up to their end."""
         stock = {name: documents.recorded(_record(self.workdir, name), "/stock/") for name in ("search", "webshop")}
+        systems = {name: books.recorded(_record(self.workdir, name)) for name in ("warehouse", "payments", "courier")}
+        status = documents.recorded(_record(self.workdir, "webshop"), "/status/")
         return Recorded(
-            warehouse=books.recorded(_record(self.workdir, "warehouse")),
+            **systems,
+            status={order: one["status"] for order, one in status.items()},
             search=sorted(documents.recorded(_record(self.workdir, "search"), "/orders/")),
             stock={name: {place: one["pieces"] for place, one in found.items()} for name, found in stock.items()},
             archive=_archived(self.workdir / "archive"),
@@ -131,10 +148,10 @@ def start_systems(workdir: Path, *, troubles: bool = True, ports: Mapping[str, i
         cleanup.callback(lay_out(workdir).close)
         finance.create(_record(workdir, "finance"))
         tokens = {f"{name.upper()}_TOKEN": _token(workdir, name).read_text().strip() for name in TOKENS}
-        names = [name for name in PORTS if name != "ingress"]
+        names = [name for name in PORTS if name not in OURS]
         started = [_start(workdir, name, ports, cleanup, options.get(name, ()), tokens) for name in names]
         urls = {name: _await_ready(process, workdir, name) for name, process in zip(names, started, strict=True)}
-        urls["ingress"] = f"http://127.0.0.1:{_free(ports.get('ingress', 0)) or _any_port()}"
+        urls |= {name: f"http://127.0.0.1:{_free(ports.get(name, 0)) or _any_port()}" for name in OURS}
         return Systems(workdir, urls, cleanup.pop_all())
 
 
@@ -241,6 +258,10 @@ def _free(port: int) -> int:
         except OSError:
             return 0
     return port
+
+
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]
 
 
 def _any_port() -> int:

@@ -20,13 +20,14 @@ from esb.store import Hop, Status, Store, open_store
 
 Run = Callable[..., Result]
 Start = Callable[..., Esb]
+SMALL = ("demo", "--once", "--any-port", "--tickets", 60, "--orders", 30)
 
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Esb]:
     """A demo that was killed halfway, went on and has ended."""
     place = tmp_path_factory.mktemp("crashed") / "demo"
-    with Esb("demo", "--once", "--crash", "--tickets", 60, "--orders", 30, "--dir", place) as demo:
+    with Esb(*SMALL, "--crash", "--dir", place) as demo:
         demo.process.wait(120)
         yield demo
 
@@ -45,10 +46,22 @@ def test_demo_shows_ledger_and_progress(crashed: Esb) -> None:
     assert "messages: " in crashed.said
 
 
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_demo_ends_in_the_same_ledger_on_servers(rabbitmq: Any, postgresql: Any, tmp_path: Path, start: Start) -> None:
+    """On RabbitMQ and PostgreSQL, also killed halfway."""
+    env = {"ESB_BROKER": rabbitmq.vhost(), "ESB_DATABASE": postgresql.database()}
+    demo = start(
+        "demo", "--once", "--crash", "--any-port", "--tickets", 60, "--orders", 30, "--dir", tmp_path / "demo", env=env
+    )
+    assert demo.process.wait(120) == 0, demo.said
+    assert "The ledger equals what the systems recorded" in demo.said
+
+
 def test_demo_goes_on_until_it_is_interrupted(tmp_path: Path, start: Start) -> None:
     """In a directory that was a demo's before; Ctrl-C stops the bus too."""
     lay_out(tmp_path / "demo").close()
-    demo = start("demo", "--tickets", 20, "--orders", 20, "--dir", tmp_path / "demo")
+    demo = start("demo", "--any-port", "--tickets", 20, "--orders", 20, "--dir", tmp_path / "demo")
     demo.wait_for("Ctrl-C stops everything.")
     commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in demo.children()}
     [bus] = [pid for pid, command in commands.items() if b"run" in command]

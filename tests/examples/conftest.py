@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from standins import ANY_PORT
 
 from esb.bus import discover
 from esb.config import Definition, load
-from esb.examples.retail.demo import Systems, lay_out, start_systems
+from esb.examples.retail.demo import ANY_PORT, Systems, lay_out, start_systems
 
 
 @pytest.fixture(scope="session")

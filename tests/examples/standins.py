@@ -10,10 +10,8 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from esb.examples.retail.demo import PORTS
 from esb.examples.retail.systems import service
 
-ANY_PORT = dict.fromkeys(PORTS, 0)
 WAREHOUSE = "{urn:retail:warehouse}"
 
 

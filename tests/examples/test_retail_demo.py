@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from standins import ANY_PORT, exchange
+from standins import exchange
 
 from esb.examples.retail import demo
 from esb.examples.retail.compare import Expected, Recorded, compare, settled
@@ -21,22 +21,27 @@ from esb.store import Ledger
 EXPECTED = Expected(tills.plan(100).expected, erp.plan()[1], shoppers.plan(30)[1])
 COUNTS = [
     *("accepted", "completed", "filtered", "parked", "duplicate", "unsubscribed"),
-    *("published", "sent", "done", "out_parked", "in_doubt"),
+    *("published", "sent", "done", "compensated", "rejected", "out_parked", "in_doubt"),
 ]
 
 
 def ledger() -> Ledger:
     """The ledger of a bus that did everything right."""
     sent, refused = sum(EXPECTED.sends.values()), len(EXPECTED.tills.refused)
+    confirmed, cancelled = len(EXPECTED.web.confirmed), len(EXPECTED.web.cancelled)
+    undone = EXPECTED.sends["warehouse.release"] + EXPECTED.sends["payments.refund"]
     return Ledger(
         accepted=EXPECTED.messages,
         completed=EXPECTED.tills.completed + len(EXPECTED.erp.levels) + len(EXPECTED.web.accepted),
         filtered=EXPECTED.tills.filtered,
         duplicate=EXPECTED.tills.duplicate,
         parked=sum(EXPECTED.tills.parked.values()) + 1,
-        published=len(EXPECTED.orders) + len(EXPECTED.erp.levels),
+        published=len(EXPECTED.orders) + len(EXPECTED.erp.levels) + 2 * (confirmed + cancelled),
         sent=sent,
-        done=sent - refused,
+        done=sent - refused - undone - cancelled,
+        compensated=undone,
+        rejected=cancelled,
+        sagas={"completed": confirmed, "compensated": cancelled},
         out_parked=refused,
         flows={place: {34: count} for place, count in EXPECTED.copies.items()},
         parked_by=tuple((kind, "somewhere", count) for kind, count in EXPECTED.parked.items()),
@@ -47,13 +52,20 @@ def recorded() -> Recorded:
     """What the systems saw of a bus that did everything right."""
     once, levels = {"effects": 1, "repeats": 0}, {p: max(n, 0) for p, n in EXPECTED.erp.levels.items()}
     refused = set(EXPECTED.tills.refused)
+    reserved, charged, released, refunded = EXPECTED.checkouts
+    status = {"confirmed": EXPECTED.web.confirmed, "cancelled": EXPECTED.web.cancelled}
     answers = {order.removeprefix("WO-"): ["accepted"] for order in EXPECTED.web.accepted}
     answers |= {order.removeprefix("WO-"): ["accepted", "duplicate"] for order in EXPECTED.web.fates[shoppers.TWICE]}
     return Recorded(
         warehouse={
             "order": dict.fromkeys(set(EXPECTED.tills.ship) - refused, once),
             "collect": dict.fromkeys(set(EXPECTED.tills.collect) - refused, once),
+            "reserve": dict.fromkeys(reserved, once),
+            "release": dict.fromkeys(released, once),
         },
+        payments={"charge": dict.fromkeys(charged, once), "refund": dict.fromkeys(refunded, once)},
+        courier={"book": dict.fromkeys(EXPECTED.web.confirmed, once)},
+        status={order: word for word, orders in status.items() for order in orders},
         search=EXPECTED.orders,
         stock={"search": levels, "webshop": levels},
         archive=dict.fromkeys(EXPECTED.orders, 1),
@@ -125,6 +137,28 @@ def test_every_system_is_compared() -> None:
     ]
 
 
+def test_an_order_charged_for_nothing_is_named() -> None:
+    """Neither shipped nor refunded: seen in the systems' own records, whatever was planned."""
+    seen = recorded()
+    order = EXPECTED.web.confirmed[0]
+    parcels = {key: one for key, one in seen.courier["book"].items() if key != order}
+    wrong = dataclasses.replace(seen, courier={"book": parcels}, status={**seen.status, order: "cancelled"})
+    assert compare(ledger(), wrong, EXPECTED) == [
+        f"courier.book: {order} is missing",
+        f"{order} is charged, and neither shipped nor refunded",
+        f"webshop: status of {order}: confirmed expected, cancelled found",
+    ]
+
+
+def test_a_saga_that_did_not_end_well_is_named() -> None:
+    """One that waits for a person is neither completed nor compensated."""
+    ends = {**ledger().sagas, "completed": ledger().sagas["completed"] - 1, "stuck": 1}
+    assert compare(replace(ledger(), sagas=ends), recorded(), EXPECTED) == [
+        f"ledger: sagas completed: {ends['completed'] + 1} expected, {ends['completed']} found",
+        "ledger: sagas stuck: 0 expected, 1 found",
+    ]
+
+
 def test_settled_waits_for_every_subscriber() -> None:
     """An event between its publisher and a subscriber is in no count yet; nor is a message that has not come in."""
     assert settled(ledger(), EXPECTED)
@@ -153,7 +187,7 @@ def test_a_program_that_fails_says_why(systems: demo.Systems) -> None:
 def test_the_bus_is_told_where_they_are(systems: demo.Systems) -> None:
     """Each stand-in answers at the address that the bus gets, and has recorded nothing yet."""
     for name, url in systems.urls.items():
-        if name != "ingress":
+        if name not in demo.OURS:
             assert systems.env[f"{name.upper()}_URL"] == url
             assert exchange("GET", url + "/health")[0] == 200
     assert systems.env["INGRESS_PORT"] == systems.urls["ingress"].rpartition(":")[2]
@@ -161,7 +195,7 @@ def test_the_bus_is_told_where_they_are(systems: demo.Systems) -> None:
 
 def test_the_systems_stop_with_the_demo(tmp_path: Path) -> None:
     """Leaving the block ends all programs; their records can still be read; the directory is free for the next."""
-    with demo.start_systems(tmp_path / "demo", ports=ANY_PORT) as systems:
+    with demo.start_systems(tmp_path / "demo", ports=demo.ANY_PORT) as systems:
         taken = {name: int(url.rpartition(":")[2]) for name, url in systems.urls.items()}
     assert all(map(_refuses, systems.urls.values()))
     assert systems.recorded().search == []
@@ -175,7 +209,7 @@ def test_the_systems_stop_when_the_demo_is_killed(tmp_path: Path) -> None:
     code = f"""if True:
         import json, pathlib, sys
         from esb.examples.retail.demo import start_systems
-        systems = start_systems(pathlib.Path({str(tmp_path / "demo")!r}), ports={ANY_PORT!r})
+        systems = start_systems(pathlib.Path({str(tmp_path / "demo")!r}), ports={demo.ANY_PORT!r})
         print(json.dumps(systems.urls), flush=True)
         sys.stdin.read()
     """
@@ -200,20 +234,20 @@ def _refuses(url: str) -> bool:
 def test_a_directory_in_use_is_left_alone(systems: demo.Systems) -> None:
     """A second demo in the same directory would clear it under the feet of the first."""
     with pytest.raises(demo.DemoError, match="stop it first"):
-        demo.start_systems(systems.workdir, ports=ANY_PORT)
+        demo.start_systems(systems.workdir, ports=demo.ANY_PORT)
 
 
 def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """Only what an earlier demo left behind is ever cleared."""
     (tmp_path / "thesis.txt").write_text("the only copy")
     with pytest.raises(demo.DemoError, match="not from a demo"):
-        demo.start_systems(tmp_path, ports=ANY_PORT)
+        demo.start_systems(tmp_path, ports=demo.ANY_PORT)
     assert (tmp_path / "thesis.txt").read_text() == "the only copy"
 
 
 def test_a_taken_port_is_no_obstacle(systems: demo.Systems, tmp_path: Path) -> None:
     """The ports are wishes: whoever has one already keeps it."""
-    taken = {name: int(url.rpartition(":")[2]) for name, url in systems.urls.items() if name != "ingress"}
+    taken = {name: int(url.rpartition(":")[2]) for name, url in systems.urls.items() if name not in demo.OURS}
     with demo.start_systems(tmp_path / "two", ports=taken) as second:
         assert set(systems.urls.values()).isdisjoint(second.urls.values())
 

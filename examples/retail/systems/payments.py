@@ -5,7 +5,7 @@
 | request                    | answer                                                          |
 | -------------------------- | --------------------------------------------------------------- |
 | ``POST /charges``          | 201 with the charge's number; 402 declined                      |
-| ``POST /refunds``          | 201; 404 for a charge that it never made                        |
+| ``POST /refunds``          | 201 with what was given back; nothing where nothing was charged |
 | ``GET /settlement``        | all charges and refunds, and what is due after them             |
 | ``GET /health``            | 200                                                             |
 
@@ -62,15 +62,15 @@ class Payments:
         return answer
 
     def refund(self, key: str, body: bytes) -> Answer:
-        """Give the money of a charge back, once."""
+        """Give back what was charged for an order, once."""
         try:
-            number = str(json.loads(body)["charge"])
+            order_id = str(json.loads(body)["orderId"])
         except (ValueError, KeyError, TypeError):
-            return 400, {"error": "a JSON object with a charge is needed"}
-        charge = next((one for one in self._books.entries("charge") if one["charge"] == number), None)
-        if charge is None:
-            return 404, {"error": f"there is no charge {number}"}
-        return self._once("refund", key, body, {k: charge[k] for k in ("orderId", "amount")} | {"of": number})
+            return 400, {"error": "a JSON object with an orderId is needed"}
+        amounts = [one["amount"] for one in self._books.entries("charge") if one["orderId"] == order_id]
+        if not amounts:
+            return 200, {"orderId": order_id, "amount": 0}
+        return self._once("refund", key, body, {"orderId": order_id, "amount": amounts[0]})
 
     def settlement(self) -> dict[str, Any]:
         """What the provider owes the retailer, and why."""

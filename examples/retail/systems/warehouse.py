@@ -7,7 +7,7 @@
 | ``POST /orders``           | ``<booking>``: 201; 200 the same again for a key seen before                 |
 | ``POST /collections``      | the same, for orders that a customer collects                                |
 | ``POST /reservations``     | ``<reserved>``: stock is put aside for an order, until it is released        |
-| ``DELETE /reservations/N`` | ``<released>``, again and again; 404 for a number that it never gave         |
+| ``DELETE /reservations/ID``| ``<released>``, again and again, also where nothing was reserved for the order |
 | ``GET /orders/ID``         | what is booked under an order number, 404 when nothing is                    |
 | ``GET /health``            | 200, or 503 while it is down                                                 |
 
@@ -57,14 +57,11 @@ class Warehouse:
             return _fault(422, "unknown-article", f"there is no article {UNKNOWN} in this warehouse")
         return self._once(operation, key, body, order_id)
 
-    def release(self, number: str) -> Answer:
-        """Give a reservation up; again does no harm."""
-        held = {entry["number"]: entry["orderId"] for entry in self._books.entries("reserve")}
-        if number not in held:
-            return _fault(404, "unknown-reservation", f"there is no reservation {number}")
-        _, answer = self._books.once(
-            "release", number, b"", held[number], lambda _: {"orderId": held[number], "number": number}
-        )
+    def release(self, order_id: str) -> Answer:
+        """Give up what is reserved for an order; again, or where nothing is, does no harm."""
+        answer = {"orderId": order_id}
+        if any(entry["orderId"] == order_id for entry in self._books.entries("reserve")):
+            self._books.once("release", order_id, b"", order_id, lambda _: answer)
         return 200, "released", answer
 
     def booked(self, order_id: str) -> Answer:
@@ -114,11 +111,11 @@ class Door(service.Handler):
 
     def do_DELETE(self) -> None:  # noqa: N802 - named by http.server
         self.body()
-        place, _, number = self.path.rpartition("/")
+        place, _, order_id = self.path.rpartition("/")
         if not (self._open() and self._known()):
             return
         if place == "/reservations":
-            self._say(*self.warehouse.release(number))
+            self._say(*self.warehouse.release(order_id))
         else:
             self._nothing_here()
 
