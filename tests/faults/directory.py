@@ -1,0 +1,104 @@
+"""The bus under fire, as a directory: files and rows in, HTTP and tables out, keyed and not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+CONCURRENCY = 4
+
+FILES = {
+    "esb.yaml": """
+bus: ledger
+broker: "{broker}"
+database: "{database}"
+admin: {{enabled: false}}
+worker: {{batch: 50, prefetch: 150, lease: 3s}}
+recovery: {{retries: 1, delays: [500ms, 1s, 2s], breaker: {{failures: 5, reset: 500ms}}}}
+""",
+    "endpoints/feed.yaml": """
+endpoint: feed
+adapter: file
+settings: {{directory: inbox, pattern: "*.jsonl", ready: rename}}
+format: {{json: {{records: lines}}}}
+receive: {{contract: numbered/v1, poll: 100ms}}
+---
+endpoint: till
+adapter: sql
+settings: {{url: "secret:env:TILL_URL", table: sales, key: id, columns: [n], status: {{column: state, mark: taken_by}}}}
+receive: {{contract: numbered/v1, poll: 100ms}}
+""",
+    "endpoints/recorder.yaml": """
+endpoint: recorder
+adapter: http
+settings: {{url: "{url}"}}
+concurrency: {concurrency}
+timeout: 10s
+operations:
+  keyed: {{post: /keyed, contract: counted/v1, effect: keyed}}
+  event: {{post: /event, contract: counted/v1, effect: keyed}}
+---
+endpoint: blunt
+adapter: http
+settings: {{url: "{url}"}}
+concurrency: {concurrency}
+timeout: 10s
+operations:
+  unkeyed: {{post: /unkeyed, contract: counted/v1, effect: unkeyed, idempotency_header: null}}
+""",
+    "endpoints/books.yaml": """
+endpoint: books
+adapter: sql
+settings: {{url: "secret:env:BOOKS_URL", inbox_table: esb_inbox, create_inbox: true}}
+concurrency: {concurrency}
+operations:
+  book: {{insert: booked, columns: [n]}}
+---
+endpoint: notes
+adapter: sql
+settings: {{url: "secret:env:BOOKS_URL"}}
+concurrency: {concurrency}
+operations:
+  note: {{insert: noted, columns: [n]}}
+""",
+    "flows/count.yaml": """
+flow: count
+from: feed
+steps:
+  - map: {{to: counted/v1, set: {{number: n, label: '"no " & $string(n)'}}}}
+  - send: recorder.keyed
+  - send: blunt.unkeyed
+  - publish: counted/v1
+---
+flow: told
+from: counted/v1
+steps:
+  - send: recorder.event
+---
+flow: sold
+from: till
+steps:
+  - send: books.book
+  - send: notes.note
+""",
+    "contracts/numbered/v1.json": json.dumps(
+        {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "x-subject": "$string(n)"}
+    ).replace("{", "{{").replace("}", "}}"),
+    "contracts/counted/v1.json": json.dumps(
+        {
+            "type": "object",
+            "properties": {"number": {"type": "integer"}, "label": {"type": "string"}},
+            "required": ["number"],
+            "x-subject": "$string(number)",
+        }
+    ).replace("{", "{{").replace("}", "}}"),
+}  # fmt: skip
+
+
+def write_bus(root: Path, broker: str, database: str, url: str) -> None:
+    """The directory of the bus under fire."""
+    for name, text in FILES.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.format(broker=broker, database=database, url=url, concurrency=CONCURRENCY))
+    (root / "inbox").mkdir()
