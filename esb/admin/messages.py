@@ -79,14 +79,12 @@ def _with(known: list[str], asked: str) -> list[str]:
 def _places(services: Services, asked: str) -> list[tuple[str, str]]:
     """(place, what people call it): all of a sort first, then each."""
     definition = services.definition
-    ways_in = [(f"in:{e.name}", f"in: {e.name}") for e in definition.endpoints.values() if e.receive]
-    flows = [(f"flow:{name}", f"flow: {name}") for name in definition.flows]
-    ways_out = [(f"out:{e.name}", f"out: {e.name}") for e in definition.endpoints.values() if e.operations]
-    sorts = [
-        ("in:", "every way in"),
-        ("flow:", "every flow"),
-        ("out:", "every way out"),
-        ("event:", "events nobody wants"),
-    ]
-    found = sorts + sorted(ways_in) + sorted(flows) + sorted(ways_out)
+    names = {
+        "in": [e.name for e in definition.endpoints.values() if e.receive],
+        "flow": definition.flows,
+        "out": [e.name for e in definition.endpoints.values() if e.operations],
+        "saga": definition.sagas,
+    }
+    each = [(f"{sort}:{name}", f"{sort}: {name}") for sort, those in names.items() for name in sorted(those)]
+    found = [*SORTS, *each]
     return found if not asked or asked in dict(found) else [*found, (asked, asked)]

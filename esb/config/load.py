@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -111,16 +110,7 @@ def restored(files: Mapping[str, str], components: Components, environ: Mapping[
 
     Raises ``ConfigError`` when the files make none any more.
     """
-    with TemporaryDirectory(prefix="esb-") as directory:
-        place = Path(directory).resolve()
-        for name, text in files.items():
-            path = (place / name).resolve()
-            if not path.is_relative_to(place):
-                raise ConfigError(f"a stored definition names the file {name!r}, which lies outside of it")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        report = Report()
-        definition = _Loader(read_directory(place, None, report), components, environ, report).definition()
+    definition = load_stored(Path(), files, components, environ)
     if definition is None:
         raise ConfigError("the stored definition cannot be read by this version")
     return definition

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from esb.bus import Bus
+from esb.cli import main
 from esb.cli.trace import plain
 from esb.errors import Refused, StoreError
 from esb.message import create
@@ -103,6 +105,19 @@ def test_the_journey_shows_it_covered(rig: Rig):
     assert json.loads(shown["body"]) == {"number": 1, "key": "no-1", "card": "***"}
     assert shown["headers"] == {"token": "***", "lang": "en"}
     assert CARD not in str(shown)
+
+
+def test_no_command_shows_it(rig: Rig):
+    """For people and for programs, with bodies and without."""
+    bus = rig.bus()
+    refuse(rig)
+    feed(bus, an_order())
+    drive(flow_worker(bus), lambda: rig.depth("esb.endpoint.target"), "the flow sends it")
+    drive(endpoint_worker(bus), rig.parked, "it is parked")
+    for words in ("messages", "trace no-1 --bodies", "trace no-1 --json", "failed list", "failed show no-1"):
+        for more in ([], ["--json"]):
+            done = CliRunner().invoke(main, [*words.split(), "-C", str(rig.root), *more])
+            assert (done.exit_code, CARD in done.output) == (0, False), words
 
 
 def test_what_breaks_its_contract_at_the_door_shows_no_value(rig: Rig):
