@@ -13,6 +13,13 @@ from esb.units import seconds
 
 PAGE = 50
 RANGES = (("15m", "15 minutes"), ("1h", "hour"), ("1d", "day"), ("7d", "7 days"))
+SORTS = (
+    ("in:", "every way in"),
+    ("flow:", "every flow"),
+    ("out:", "every way out"),
+    ("saga:", "every saga"),
+    ("event:", "events nobody wants"),
+)
 _BETWEEN = "~"  # the parts of a cursor; the last may hold it, too
 _WORDS = ("q", "type", "at", "status", "last", "from", "to")
 
