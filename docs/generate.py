@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from esb import errors
 from esb.bus import discover
-from esb.cases.files import FlowCases, MappingCases
+from esb.cases.files import FlowCases, MappingCases, SagaCases
 from esb.cli import COMMANDS, main
 from esb.config import models
 from esb.config.shorthand import Shorthand
@@ -117,6 +117,7 @@ def _configuration() -> str:
         _model("Mappings in place", models.InlineMapping),
         _model("mappings/*.test.yaml", MappingCases),
         _model("flows/*.test.yaml", FlowCases),
+        _model("sagas/*.test.yaml", SagaCases),
     )
 
 
@@ -210,10 +211,10 @@ def _errors() -> str:
 
 def error_kinds() -> list[type[errors.EsbError]]:
     """Every error of the bus, in the order of the module and then of whoever adds one."""
-    from esb.worker import inbox, suspects
+    from esb.worker import inbox, saga_acts, saga_round, suspects
 
     own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EsbError)]
-    return [*own, suspects.KillsWorker, inbox.InDoubtError]
+    return [*own, suspects.KillsWorker, inbox.InDoubtError, saga_round.Conflict, saga_acts.ActRefused]
 
 
 def _side(kind: type[errors.EsbError]) -> str:

@@ -1,9 +1,10 @@
-"""Test cases in YAML, ``*.test.yaml`` beside mappings and flows: their models, and how they are read."""
+"""Test cases in YAML, ``*.test.yaml`` beside mappings, flows and sagas: their models, and how they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -130,13 +131,61 @@ class FlowCases(Settings):
     cases: tuple[FlowCase, ...] = Field(min_length=1, description="The cases, in order.")
 
 
+class CallAnswer(Settings):
+    """What one call answers: a document, or a failure by its kind."""
+
+    done: Any = Field(None, description="The document of an answer.")
+    failed: str | None = Field(None, description="The kind of a failure: refused, contract, unreachable, interrupted …")
+
+    @model_validator(mode="after")
+    def _one(self) -> CallAnswer:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("an answer is either done or failed")
+        return self
+
+
+OneAnswer = Literal["nothing"] | CallAnswer
+
+
+class SagaOutcome(Settings):
+    """How the saga stands when nothing more happens by itself. Lists are complete and in order."""
+
+    status: Literal["completed", "compensated", "stuck", "running"] = Field(description="Its state.")
+    step: str | None = Field(None, description="The step at which it is stuck.")
+    calls: tuple[ExpectedSend, ...] | None = Field(None, description="Every call, compensations among them.")
+    publishes: tuple[ExpectedEvent, ...] | None = Field(None, description="Events.")
+    contains: str | None = Field(None, description="A piece of the reason why it turned back or is stuck.")
+
+
+class SagaCase(Settings):
+    """One trigger, and what follows from it."""
+
+    name: str = Field(description="What the case shows, in a sentence.")
+    given: Given = Field(description="What starts the saga.")
+    answers: dict[str, OneAnswer | tuple[OneAnswer, ...]] = Field(
+        default_factory=dict,
+        description="By endpoint.operation: {done: document}, {failed: kind}, nothing, or a list of such, one a call.",
+    )
+    expect: SagaOutcome = Field(description="What follows from it.")
+
+
+class SagaCases(Settings):
+    """A file of cases for a saga."""
+
+    saga: Name = Field(description="The saga under test.")
+    cases: tuple[SagaCase, ...] = Field(min_length=1, description="The cases, in order.")
+
+
 class CaseFile(msgspec.Struct, frozen=True):
     """The cases of one document, and the line of each."""
 
     file: str
     place: Place
-    content: MappingCases | FlowCases
+    content: MappingCases | FlowCases | SagaCases
     lines: tuple[int, ...]
+
+
+KINDS: Mapping[str, type[Settings]] = MappingProxyType({"flow": FlowCases, "mapping": MappingCases, "saga": SagaCases})
 
 
 def load_cases(directory: Path) -> tuple[CaseFile, ...]:
@@ -182,16 +231,15 @@ def _text(path: Path, name: str, report: Report) -> str:
 
 
 def _document(document: Any, file: str, report: Report) -> Iterator[CaseFile]:
-    if not isinstance(document, Map) or document.keys().isdisjoint({"flow", "mapping"}):
+    if not isinstance(document, Map) or document.keys().isdisjoint(KINDS):
         place = document.place if isinstance(document, Map) else Place(file)
-        report.add(place, "missing-key", "A file of cases says what it tests: mapping: name, or flow: name.")
+        report.add(
+            place, "missing-key", "A file of cases says what it tests: mapping: name, flow: name, or saga: name."
+        )
         return
     spot = root(document, file)
-    content: MappingCases | FlowCases | None
-    if "flow" in document:
-        content = build(FlowCases, document, spot, report)
-    else:
-        content = build(MappingCases, document, spot, report)
+    model = next(model for kind, model in KINDS.items() if kind in document)
+    content: Any = build(model, document, spot, report)
     if content is not None:
         cases = spot.at("cases")
         lines = tuple(cases.at(number).place.line for number in range(len(content.cases)))

@@ -23,10 +23,10 @@ def judge(expected: Outcome, result: Result) -> list[str]:
         return problems
     if expected.sends is not None:
         pairs = [(_recipient(send, expected.sends, n), send.message) for n, send in enumerate(result.sends)]
-        problems += _went_out("send", [(one.to, one) for one in expected.sends], pairs)
+        problems += went_out("send", [(one.to, one) for one in expected.sends], pairs)
     if expected.publishes is not None:
         going = [(event.message.contract, event.message) for event in result.events]
-        problems += _went_out("publish", [(one.event, one) for one in expected.publishes], going)
+        problems += went_out("publish", [(one.event, one) for one in expected.publishes], going)
     return problems + _parts_failed(expected.failed_parts, result)
 
 
@@ -45,7 +45,8 @@ def _recipient(send: Send, expected: Sequence[Any], number: int) -> str:
     return send.endpoint if short else f"{send.endpoint}.{send.operation}"
 
 
-def _went_out(word: str, expected: Sequence[tuple[str, Expected]], actual: Sequence[tuple[str, Message]]) -> list[str]:
+def went_out(word: str, expected: Sequence[tuple[str, Expected]], actual: Sequence[tuple[str, Message]]) -> list[str]:
+    """What of that which went out is not as expected: names in order, then documents. ``word`` says how it went out."""
     wanted, got = [name for name, _ in expected], [name for name, _ in actual]
     if wanted != got:
         return [f"expected to {word} {', '.join(wanted) or 'nothing'}; got {', '.join(got) or 'nothing'}"]

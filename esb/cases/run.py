@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from esb.cases.files import CaseFile, FlowCase, FlowCases, MappingCase, load_cases, raise_findings
-from esb.cases.judge import judge, judge_document, judge_error
+from esb.cases.files import KINDS, CaseFile, FlowCase, MappingCase, SagaCase, load_cases, raise_findings
+from esb.cases.judge import judge, judge_document, judge_error, went_out
+from esb.cases.sagas import judge_saga, play, unknown_calls
 from esb.config.definition import Definition
 from esb.config.findings import Kind, Report, nearest
 from esb.config.mappings import plain
@@ -22,6 +23,7 @@ from esb.formats import FORMATS
 from esb.formats.numbers import decode_json
 from esb.message import Message, content_id, create
 from esb.worker.intake import Admitted, Intake
+from esb.worker.versions import compile_sagas
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)  # of messages that say none: cases give the same every day
 TRACE = f"00-{1:032x}-{1:016x}-01"
@@ -32,7 +34,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
     file: str
     line: int
-    kind: str  # "mapping" or "flow"
+    kind: str  # "mapping", "flow" or "saga"
     tested: str  # the name of that
     name: str
     problems: tuple[str, ...]
@@ -49,48 +51,49 @@ def run_cases(definition: Definition, parts: Parts, select: str | None = None) -
     Args:
         definition: loaded.
         parts: the same, compiled.
-        select: only cases where this is part of ``file:line mapping or flow: name``.
+        select: only cases where this is part of ``file:line mapping, flow or saga: name``.
 
     Raises:
         ConfigError: a file of cases has findings, or one tests what does not exist; nothing has run then.
     """
     files = load_cases(Path(definition.root))
-    _refuse_unknown(files, parts)
+    _refuse_unknown(files, {"flow": parts.flows, "mapping": parts.mappings, "saga": definition.sagas})
     runner = _Runner(definition, parts)
     for file in files:
         yield from runner.run(file, select or "")
 
 
-def _refuse_unknown(files: Sequence[CaseFile], parts: Parts) -> None:
+def _refuse_unknown(files: Sequence[CaseFile], tables: Mapping[str, Mapping[str, Any]]) -> None:
     report = Report()
     for file in files:
         kind, name = _tested(file)
-        known: Mapping[str, Any] = parts.flows if kind == "flow" else parts.mappings
+        known = tables[kind]
         if name not in known:
-            finding: Kind = "bad-value" if kind == "flow" else "unknown-mapping"
+            finding: Kind = "unknown-mapping" if kind == "mapping" else "bad-value"
             report.add(file.place, finding, f"There is no {kind} {name!r}.", value=name, hint=nearest(name, known))
     raise_findings(report, {})
 
 
 def _tested(file: CaseFile) -> tuple[str, str]:
-    content = file.content
-    return ("flow", content.flow) if isinstance(content, FlowCases) else ("mapping", content.mapping)
+    kind = next(kind for kind in KINDS if hasattr(file.content, kind))
+    return kind, getattr(file.content, kind)
 
 
 class _Runner:
     def __init__(self, definition: Definition, parts: Parts) -> None:
         self._definition = definition
         self._parts = parts
+        self._sagas = compile_sagas(definition, parts)
 
     def run(self, file: CaseFile, select: str) -> Iterator[CaseResult]:
         kind, tested = _tested(file)
-        cases: Sequence[FlowCase | MappingCase] = file.content.cases
+        cases: Sequence[FlowCase | MappingCase | SagaCase] = file.content.cases
         for case, line in zip(cases, file.lines, strict=True):
             if select not in f"{file.file}:{line} {tested}: {case.name}":
                 continue
             started = time.perf_counter()
             try:
-                problems = self._flow(tested, case) if isinstance(case, FlowCase) else self._mapping(tested, case)
+                problems = self._problems(tested, case)
             except (MessageError, _Unusable) as error:
                 problems = [str(error)]
             seconds = time.perf_counter() - started
@@ -103,6 +106,22 @@ class _Runner:
                 problems=tuple(problems),
                 seconds=seconds,
             )
+
+    def _problems(self, tested: str, case: FlowCase | MappingCase | SagaCase) -> list[str]:
+        if isinstance(case, SagaCase):
+            return self._saga(tested, case)
+        return self._flow(tested, case) if isinstance(case, FlowCase) else self._mapping(tested, case)
+
+    def _saga(self, name: str, case: SagaCase) -> list[str]:
+        saga = self._sagas[name]
+        arrivals = self._arrivals(self._definition.sagas[name].source, case)
+        if len(arrivals) != 1 or arrivals[0].error is not None:
+            raise _Unusable(
+                f"one message starts a saga; given are {len(arrivals)}"
+                + (f": {arrivals[0].error}" if arrivals and arrivals[0].error else "")
+            )
+        problems = unknown_calls(saga, case)
+        return problems or judge_saga(case.expect, play(saga, arrivals[0].message, case), went_out)
 
     def _mapping(self, name: str, case: MappingCase) -> list[str]:
         mapping = self._parts.mappings[name]
@@ -135,7 +154,7 @@ class _Runner:
 
     def _flow(self, name: str, case: FlowCase) -> list[str]:
         flow = self._parts.flows[name]
-        results = [self._result(flow, admitted) for admitted in self._arrivals(flow, case)]
+        results = [self._result(flow, admitted) for admitted in self._arrivals(flow.source, case)]
         return judge(case.expect, _together(results))
 
     def _result(self, flow: Flow, admitted: Admitted) -> Result:
@@ -143,12 +162,12 @@ class _Runner:
             return Result(status="failed", error=admitted.error, step=f"in:{admitted.message.source}")
         return flow.run(admitted.message)
 
-    def _arrivals(self, flow: Flow, case: FlowCase) -> list[Admitted]:
+    def _arrivals(self, source: str, case: FlowCase | SagaCase) -> list[Admitted]:
         given = case.given
         if given.through is not None:
             return self._through(given.through, self._bytes(str(given.file)), case)
         body = self._bytes(given.file) if given.file else msgspec.json.encode(plain(given.document))
-        ref = self._received(flow.source) or flow.source
+        ref = self._received(source) or source
         message = _message(body, ref, case.name, given.time or TIME, subject=given.subject, headers=given.headers)
         contract = self._parts.contracts.get(ref)
         if message.subject is None and contract is not None:
@@ -159,7 +178,7 @@ class _Runner:
         endpoint = self._definition.endpoints.get(source)
         return endpoint.receive.common.contract if endpoint and endpoint.receive else None
 
-    def _through(self, name: str, body: bytes, case: FlowCase) -> list[Admitted]:
+    def _through(self, name: str, body: bytes, case: FlowCase | SagaCase) -> list[Admitted]:
         endpoint = self._definition.endpoints.get(name)
         if endpoint is None or endpoint.receive is None:
             raise _Unusable(f"nothing comes in through {name!r}: name an endpoint with receive")

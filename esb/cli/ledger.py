@@ -48,6 +48,10 @@ def show(ledger: Ledger) -> None:
         _line(name, count)
     click.secho(f"events published {ledger.published}", bold=True)
     _line("unsubscribed", ledger.events_unsubscribed)
+    if ledger.sagas:
+        click.secho(f"sagas {sum(ledger.sagas.values())}", bold=True)
+    for status, count in sorted(ledger.sagas.items()):
+        _line(status, count)
     if ledger.parked_by:
         click.secho("parked, by reason", bold=True)
     for kind, place, count in ledger.parked_by:

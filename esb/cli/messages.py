@@ -20,7 +20,9 @@ NARROW = (("error", 30), ("message", 18), ("received", 8), ("error", 8), ("subje
 @directory
 @click.argument("search", required=False)
 @click.option("--type", "type_", help="Only this type, such as order.placed.")
-@click.option("--at", "place", help="Only this place: in:ENDPOINT, flow:NAME, out:ENDPOINT; 'out:' for all of a sort.")
+@click.option(
+    "--at", "place", help="Only this place: in:ENDPOINT, flow:NAME, saga:NAME, out:ENDPOINT; 'out:' for all of a sort."
+)
 @click.option("--status", multiple=True, help="Only this status, such as parked or completed; may be repeated.")
 @click.option("--since", help="Only what came in the last 15m, 2h, 1d …")
 @click.option("-n", "--limit", default=30, show_default=True, type=click.IntRange(1, 10_000), help="Most to show.")

@@ -15,6 +15,7 @@ from esb.testing._store.cooperation import (
 )
 from esb.testing._store.effects import InboxScenarios, OutboxScenarios, TimerScenarios
 from esb.testing._store.parked import ParkedScenarios
+from esb.testing._store.sagas import SagaScenarios
 from esb.testing._store.scheduled import ProbeScenarios, ReplayScenarios, ScheduleScenarios
 from esb.testing._store.tracking import LedgerScenarios, RefusalScenarios, TrackingScenarios
 from esb.testing._store.upkeep import RetentionScenarios, TransactionScenarios
@@ -34,6 +35,7 @@ class StoreScenarios(
     BreakerScenarios,
     SuspectScenarios,
     DefinitionScenarios,
+    SagaScenarios,
     RetentionScenarios,
     ScheduleScenarios,
     ProbeScenarios,

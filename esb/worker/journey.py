@@ -14,7 +14,7 @@ from esb.store import Hop
 
 _STEPS = msgspec.msgpack.Decoder(list[StepTrace])
 _HEADERS = msgspec.msgpack.Decoder(dict[str, str])
-_ORDER = ("in:", "flow:", "event:", "out:")  # of the places of one message
+_ORDER = ("in:", "flow:", "saga:", "event:", "out:")  # of the places of one message
 
 
 class Node(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,8 @@ class Versions:
         if definition is None:
             raise MessageError(f"version {hash[:12]} of the configuration cannot be loaded any more")
         try:
-            return compile_sagas(definition, build_parts(definition))
+            sagas = compile_sagas(definition, build_parts(definition))
+            gc.collect()  # what loading left behind: expressions must not be dropped on another thread
+            return sagas
         except EsbError as error:
             raise MessageError(f"version {hash[:12]} of the configuration cannot be used any more: {error}") from error

@@ -13,7 +13,7 @@ import pytest
 from pages import DOCS, GUIDE, ROOT, headings
 
 from esb.bus import discover
-from esb.cases.files import FlowCases, MappingCases
+from esb.cases.files import FlowCases, MappingCases, SagaCases
 from esb.cli import main
 from esb.config import models
 from esb.config.findings import Kind
@@ -23,7 +23,7 @@ COMPONENTS = discover()
 MODELS: list[tuple[str, Any]] = [
     *((m.__name__, m) for m in (models.BusConfig, models.Endpoint, models.Receive, models.Operation)),
     *((m.__name__, m) for m in (models.Flow, models.Saga, models.Mapping, models.InlineMapping)),
-    *((m.__name__, m) for m in (FlowCases, MappingCases)),
+    *((m.__name__, m) for m in (FlowCases, MappingCases, SagaCases)),
     *((f"{name} {part}", getattr(kind, part)) for name, kind in COMPONENTS.adapters.items()
       for part in ("Settings", "Operation", "Receive")),
     *((name, kind.Settings) for name, kind in (*COMPONENTS.formats.items(), *COMPONENTS.steps.items())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -116,6 +117,7 @@ class Running:
     def close(self) -> None:
         self.saga.finish()
         self.endpoint.finish()
+        gc.collect()  # expressions of this process must not be dropped by a thread of the next
 
     def rows(self) -> dict[str, SagaRow]:
         with self.bus.store.reading() as t:
