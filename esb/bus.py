@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 import structlog
 
 from esb.broker import open_broker
-from esb.broker.port import Broker, Queue, Topology, endpoint_queue, event_key, flow_queue, inbound_queue, saga_queue
+from esb.broker.port import (
+    JOBS_QUEUE,
+    Broker,
+    Queue,
+    Topology,
+    endpoint_queue,
+    event_key,
+    flow_queue,
+    inbound_queue,
+    saga_queue,
+)
 from esb.config import Components, Definition, sources_of_flows, sources_of_sagas
 from esb.config.definition import LoadedFlow, LoadedSaga
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
@@ -22,6 +32,8 @@ from esb.formats import FORMATS
 from esb.gateway.app import Served, build
 from esb.gateway.serve import Site, serve
 from esb.gateway.wsgi import Bridge
+from esb.jobs import role
+from esb.masking import Masks, mask_of
 from esb.message import new_id
 from esb.ports import Adapter, Format
 from esb.recovery import delays
@@ -39,6 +51,7 @@ from esb.worker.poller import Poller
 from esb.worker.saga import SagaWorker, saga_names
 from esb.worker.sweeper import Heartbeat, Sweeper
 from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker
+from esb.worker.upkeep import Upkeep
 from esb.worker.verdict import LONGEST_DELAY_QUEUE
 from esb.worker.versions import Versions
 
@@ -46,6 +59,7 @@ log = structlog.get_logger("esb.bus")
 
 ADAPTERS = "esb.adapters"  # entry-point group
 LARGEST_FORM = 4 * 1024**2  # bytes; a document to try a mapping with
+UNKICKED = 60.0  # seconds between looks of the jobs role at the outbox; the bus role looks every second
 Opened = TypeVar("Opened", Broker, Store)
 
 
@@ -95,17 +109,8 @@ class Bus:
         )
 
     def prepare(self) -> None:
-        """Make what must exist: the tables of an embedded store, queues and bindings; activate the definition."""
-        if self.store.embedded:
-            self.store.migrate()
-        else:
-            self.store.require_current()
-        with self.store.reading() as t:
-            previous, sagas = t.definitions.active(), t.sagas.open_names()
-        # Declared before it is active: whoever dies in between still finds what the last one had bound.
-        self.broker.declare(topology(self.definition, bindings_of(previous.files) if previous else (), sagas))
-        with self.store.transaction() as t:
-            t.definitions.activate(self.definition.hash, self.definition.files)
+        """Make what must exist: see :func:`prepare`."""
+        prepare(self.definition, self.store, self.broker)
 
     def open_adapters(self) -> None:
         """Get every adapter ready. One whose outside is not there says so, and is tried again when it is needed."""
@@ -242,6 +247,70 @@ def run_web(bus: Bus, stopped: Callable[[], bool], ready: Callable[[dict[str, st
         shut_down([ingress, heartbeat], bus.definition.config.worker.drain)
 
 
+def run_jobs(
+    definition: Definition,
+    components: Components,
+    stopped: Callable[[], bool],
+    ready: Callable[[], None],
+    point: Callable[[str], None] = pass_by,
+) -> None:
+    """The jobs role: wait for broker and store, then do what is due until told to stop. Needs no compiled flow."""
+    with ExitStack() as closing:
+        broker, store = open_doors(definition, closing)
+        if not persist(lambda: prepare(definition, store, broker), stopped):
+            return
+        upkeep, sweeper = make_upkeep(definition, components, broker, store, point=point)
+        role.run(upkeep, sweeper, data_directory(definition), stopped, ready)
+
+
+def make_upkeep(
+    definition: Definition,
+    components: Components,
+    broker: Broker,
+    store: Store,
+    clock: Callable[[], float] = time.time,
+    point: Callable[[str], None] = pass_by,
+) -> tuple[Upkeep, Sweeper]:
+    """What scheduled and slow work needs, and the sweeper that relays at once what it commits."""
+    upkeep = Upkeep(
+        definition=definition,
+        store=store,
+        broker=broker,
+        masks=Masks({ref: mask_of(ref, schema, definition.contracts) for ref, schema in definition.contracts.items()}),
+        adapter=lambda name: make_adapter(name, definition, components),
+        owner=new_id(),
+        clock=clock,
+        committed=lambda: sweeper.kick(),  # noqa: PLW0108 - it is made below
+        point=point,
+    )
+    sweeper = Sweeper(upkeep, UNKICKED)
+    return upkeep, sweeper
+
+
+def prepare(definition: Definition, store: Store, broker: Broker) -> None:
+    """Make what must exist: the tables of an embedded store, queues and bindings; activate the definition."""
+    if store.embedded:
+        store.migrate()
+    else:
+        store.require_current()
+    with store.reading() as t:
+        previous, sagas = t.definitions.active(), t.sagas.open_names()
+    # Declared before it is active: whoever dies in between still finds what the last one had bound.
+    broker.declare(topology(definition, bindings_of(previous.files) if previous else (), sagas))
+    with store.transaction() as t:
+        t.definitions.activate(definition.hash, definition.files)
+
+
+def open_doors(definition: Definition, closing: ExitStack) -> tuple[Broker, Store]:
+    """Broker and store of the configuration; both are closed with ``closing``."""
+    data = data_directory(definition)
+    broker = open_broker(definition.config.broker, data)
+    closing.callback(broker.close)
+    store = open_store(definition.config.database, data, definition.config.encryption.texts())
+    closing.callback(store.close)
+    return broker, store
+
+
 def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:
     """Do what needs broker or store, again and again while one of them is down; False when told to stop meanwhile."""
     pause = SHORTEST_PAUSE
@@ -310,6 +379,7 @@ def topology(definition: Definition, previous: Iterable[tuple[str, str]] = (), s
     queues += [Queue(saga_queue(s.name), _wanted_by(s)) for s in definition.sagas.values()]
     queues += [Queue(saga_queue(name)) for name in sagas if name not in definition.sagas]
     queues += [Queue(endpoint_queue(e.name)) for e in definition.endpoints.values() if e.operations]
+    queues.append(Queue(JOBS_QUEUE))
     queues += [Queue(inbound_queue(e.name)) for e in definition.endpoints.values() if e.receive]
     waits = {FULL, definition.config.worker.lease}
     waits.update(wait for e in definition.endpoints.values() for wait in delays(e.recovery))

@@ -209,6 +209,9 @@ def inbound_queue(name: str) -> str:
     return f"esb.in.{name}"
 
 
+JOBS_QUEUE = "esb.jobs"  # where hints wait that a job is due
+
+
 def event_key(type: str, version: int) -> str:
     """The routing key of an event: ``order.placed/v1`` is ``order.placed.v1``."""
     return f"{type}.v{version}" if version else type

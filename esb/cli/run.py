@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("run")
 @directory
 @click.argument("path", required=False, type=click.Path(file_okay=False))
-@click.option("--role", type=click.Choice(["bus", "web"]), help="Run one role only, in this process.")
+@click.option("--role", type=click.Choice(["bus", "web", "jobs"]), help="Run one role only, in this process.")
 @click.option("--dev", is_flag=True, help="Reload when a file changes; keep the last good state while it has findings.")
 @click.option(
     "--log-level", "level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
@@ -38,7 +38,7 @@ def command(root: str, env: str | None, path: str | None, role: str | None, dev:
     root = path or root
     logs.configure(role or "supervisor", level)
     if role:
-        {"bus": run_bus, "web": run_web}[role](root, env)
+        {"bus": run_bus, "web": run_web, "jobs": run_jobs}[role](root, env)
     else:
         supervise(root, env, dev, level)
 
@@ -63,10 +63,10 @@ def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
 
 
 def _roles(definition: Definition, components: Components, arguments: Sequence[str]) -> list[Role]:
-    """The bus role, and the web role for the admin interface and for endpoints that are called from outside."""
+    """The bus and jobs roles, and the web role for the admin interface and endpoints that are called from outside."""
     from esb.cli.supervisor import Role, command_of
 
-    names = ["bus", "web"] if _ports(definition, components) else ["bus"]
+    names = ["bus", *(["web"] if _ports(definition, components) else []), "jobs"]
     return [Role(name, command_of("run", "--role", name, *arguments)) for name in names]
 
 
@@ -139,6 +139,16 @@ def run_bus(root: str, env: str | None) -> None:
         composition.run(bus, told_to_stop(), partial(report_ready, **sizes))
     finally:
         bus.close()
+
+
+def run_jobs(root: str, env: str | None) -> None:
+    """The jobs role: what is scheduled or slow."""
+    from esb import bus as composition
+    from esb.cli.supervisor import report_ready
+    from esb.worker.points import point_from_environment
+
+    definition, components = load(root, env)
+    composition.run_jobs(definition, components, told_to_stop(), report_ready, point_from_environment())
 
 
 def run_web(root: str, env: str | None) -> None:

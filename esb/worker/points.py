@@ -30,6 +30,11 @@ POINTS = (
     "endpoint: recorded",
     "endpoint: replied",
     "endpoint: settled",
+    "jobs: handed out",
+    "jobs: fired",
+    "jobs: timers moved",
+    "jobs: piece sent on",
+    "jobs: done",
 )
 
 # A bus without sagas never comes by these.

@@ -6,26 +6,23 @@ A crash between publish and delete repeats a publish with the same message id, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from esb.broker.port import Outcome, Outgoing, Publisher
-from esb.store import Dispatch, Hop, Status, Timer
-from esb.worker.context import Context
+from esb.store import Dispatch, Hop, Status
+from esb.worker.home import Home
 from esb.worker.thread import log
-
-Row = TypeVar("Row", bound=Dispatch | Timer)
 
 
 class Relay:
-    """Publishes rows of outbox and timers. Belongs to the thread that made it."""
+    """Publishes rows of the outbox. Belongs to the thread that made it."""
 
-    def __init__(self, context: Context, name: str) -> None:
+    def __init__(self, context: Home, name: str) -> None:
         self._context = context
         self._name = name
         self._journal = context.journal()
         self._publisher: Publisher | None = None
 
-    def publish(self, rows: Sequence[Row]) -> tuple[list[Row], list[Hop]]:
+    def publish(self, rows: Sequence[Dispatch]) -> tuple[list[Dispatch], list[Hop]]:
         """Those that are dealt with, and what the journey says of events that nobody wanted.
 
         A command that no queue takes stays, to be tried again.
@@ -35,7 +32,7 @@ class Relay:
         self._publisher = self._publisher or self._context.broker.publisher(self._name)
         outcomes = self._publisher.publish([outgoing(row) for row in rows])
         pairs = list(zip(rows, outcomes, strict=True))
-        unwanted = [row for row, outcome in pairs if is_event(row) and outcome is Outcome.RETURNED]
+        unwanted = [row for row, outcome in pairs if row.event and outcome is Outcome.RETURNED]
         done = [row for row, outcome in pairs if outcome is Outcome.CONFIRMED]
         stuck = sorted({row.to for row in rows} - {row.to for row in (*done, *unwanted)})
         if stuck:
@@ -48,17 +45,12 @@ class Relay:
             self._publisher.close()
             self._publisher = None
 
-    def _unsubscribed(self, row: Dispatch | Timer) -> Hop:
+    def _unsubscribed(self, row: Dispatch) -> Hop:
         message, now = row.message, self._context.clock()
         place = f"event:{message.contract}"
         return self._journal.hop(message, place, Status.UNSUBSCRIBED, received_at=now, ended_at=now).sanitised()
 
 
-def is_event(row: Dispatch | Timer) -> bool:
-    """An event may be wanted by nobody; a command may not."""
-    return isinstance(row, Dispatch) and row.event
-
-
-def outgoing(row: Dispatch | Timer) -> Outgoing:
+def outgoing(row: Dispatch) -> Outgoing:
     """A row as it is published."""
-    return Outgoing(row.message, row.to, event=is_event(row), properties=row.properties)
+    return Outgoing(row.message, row.to, event=row.event, properties=row.properties)

@@ -1,33 +1,31 @@
-"""What has to happen from time to time: relay the outbox, fire due timers, keep the owner's lease, forget the old."""
+"""What has to happen from time to time: relay the outbox, keep the owner's lease."""
 
 from __future__ import annotations
 
 import os
+import threading
 from socket import gethostname
 
-import msgspec
-
-from esb.store import ROLE, Transaction
-from esb.worker.context import Context
+from esb.store import ROLE
+from esb.worker.home import Home
 from esb.worker.relay import Relay
 from esb.worker.thread import Worker
 
 STUCK = 30.0  # seconds to let rest what nobody takes, so that it neither spins nor stands before others
-EVERY = 1.0  # seconds between looks at outbox and timers
+EVERY = 1.0  # seconds between looks at the outbox
 BATCH = 200
-PRUNE_EVERY = 600.0  # seconds
 
 
 class Heartbeat(Worker):
     """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it."""
 
-    def __init__(self, context: Context, role: str = "bus") -> None:
+    def __init__(self, home: Home, role: str = "bus") -> None:
         """Args: what this process works with; its role, which people see beside its machine."""
         super().__init__("heartbeat")
-        self._context = context
-        self._ttl = context.definition.config.worker.lease
+        self._home = home
+        self._ttl = home.definition.config.worker.lease
         # By the second name people find the process; what it holds goes by the first.
-        self._names = (f"owner:{context.owner}", f"{ROLE}{role}@{gethostname()}:{os.getpid()}")
+        self._names = (f"owner:{home.owner}", f"{ROLE}{role}@{gethostname()}:{os.getpid()}")
         self._fences: dict[str, int] = {}
 
     def cycle(self) -> None:
@@ -36,78 +34,51 @@ class Heartbeat(Worker):
 
     def beat(self) -> None:
         """Renew once; called before anything is taken, too."""
-        with self._context.store.transaction() as t:
+        with self._home.store.transaction() as t:
             for name in self._names:
-                self._fences[name] = t.leases.acquire(name, self._context.owner, self._ttl) or 0
+                self._fences[name] = t.leases.acquire(name, self._home.owner, self._ttl) or 0
 
     def finish(self) -> None:
-        with self._context.store.transaction() as t:
+        with self._home.store.transaction() as t:
             for name, fence in self._fences.items():
-                t.leases.release(name, self._context.owner, fence)
+                t.leases.release(name, self._home.owner, fence)
 
 
 class Sweeper(Worker):
-    """Relays what was committed with state and not published by whoever wrote it, and what waited for its time."""
+    """Relays what was committed with state and not published by whoever wrote it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, home: Home, every: float = EVERY) -> None:
+        """Args: the process it is in, and seconds between two looks."""
         super().__init__("sweeper")
-        self._context = context
-        self._outbox = Relay(context, self.name)
-        self._pruned_at = 0.0
-        self._fences: dict[str, int] = {}  # of the tasks that are ours now
+        self._home = home
+        self._every = every
+        self._outbox = Relay(home, self.name)
+        self._kicked = threading.Event()
+
+    def kick(self) -> None:
+        """Look now: something was committed. From any thread."""
+        self._kicked.set()
+
+    def interrupt(self) -> None:
+        self.kick()
 
     def cycle(self) -> None:
-        relayed, fired = self._relay(), self._fire()
-        self._prune()
-        if not (relayed or fired):
-            self.stopping.wait(EVERY)
+        self._kicked.clear()
+        if not self._relay() and not self.stopping.is_set():
+            self._kicked.wait(self._every)
 
     def recover(self) -> None:
         self._outbox.close()
 
     def finish(self) -> None:
-        """Let the tasks go at once: as long as we hold one, we count as alive."""
-        self._quietly(self.recover)
-        with self._context.store.transaction() as t:
-            for task, fence in self._fences.items():
-                t.leases.release(task, self._context.owner, fence)
+        self.recover()
 
     def _relay(self) -> bool:
-        with self._context.store.transaction() as t:
-            rows = t.outbox.take(BATCH, self._context.owner, STUCK)
+        with self._home.store.transaction() as t:
+            rows = t.outbox.take(BATCH, self._home.owner, STUCK)
         sent, unsubscribed = self._outbox.publish(rows)
         if sent:
-            with self._context.store.transaction() as t:
+            with self._home.store.transaction() as t:
                 t.outbox.sent([row.id for row in sent])
                 t.tracking.record(unsubscribed)
         return len(sent) == BATCH
-
-    def _fire(self) -> bool:
-        """One process at a time; should it lose its lease meanwhile, a message goes out twice under the same id."""
-        now = self._context.clock()
-        with self._context.store.transaction() as t:
-            rows = t.timers.due(now, BATCH) if self._leads(t, "timers") else []
-        sent = {row.id for row in self._outbox.publish(rows)[0]}
-        if rows:
-            stuck = [msgspec.structs.replace(row, due_at=now + STUCK) for row in rows if row.id not in sent]
-            with self._context.store.transaction() as t:
-                t.timers.remove(sorted(sent))
-                t.timers.add(stuck)
-        return len(sent) == BATCH
-
-    def _prune(self) -> None:
-        now = self._context.clock()
-        if now - self._pruned_at < PRUNE_EVERY:
-            return
-        self._pruned_at = now
-        with self._context.store.transaction() as t:
-            leads = self._leads(t, "prune")
-        if leads:
-            self._context.store.prune(now, self._context.definition.config.retention)
-
-    def _leads(self, t: Transaction, task: str) -> bool:
-        """Is this the one process that does it now? No longer than a heartbeat: it would keep a dead owner alive."""
-        ttl = self._context.definition.config.worker.lease
-        fence = t.leases.acquire(task, self._context.owner, ttl)
-        self._fences[task] = fence or 0
-        return fence is not None

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from esb.adapters.memory import Box, MemoryAdapter
 from esb.broker.port import Outgoing, Transfer, endpoint_queue, flow_queue
-from esb.bus import Bus
+from esb.bus import Bus, make_upkeep
 from esb.config import Components, load
 from esb.errors import BrokerDown, StoreDown
 from esb.flow import STEPS
@@ -27,6 +27,8 @@ from esb.worker.inbound import InboundWorker
 from esb.worker.poller import Poller
 from esb.worker.sweeper import Sweeper
 from esb.worker.thread import Worker
+from esb.worker.timers import fire_due
+from esb.worker.upkeep import Upkeep
 
 LIMIT = 10.0  # seconds
 
@@ -107,6 +109,9 @@ class Scripted(MemoryAdapter):
         raise AssertionError("these tests call the intake themselves")
 
 
+COMPONENTS = Components(adapters={"scripted": Scripted}, formats=FORMATS, steps=STEPS)
+
+
 class Dies(BaseException):
     """A process ends here."""
 
@@ -144,8 +149,7 @@ class Rig:
 
     def bus(self, point: Callable[[str], None] = pass_by, prepare: bool = True, **more: Any) -> Bus:
         """One more process."""
-        components = Components(adapters={"scripted": Scripted}, formats=FORMATS, steps=STEPS)
-        bus = Bus(load(self.root, components, environ={}), components, point=point, **more)
+        bus = Bus(load(self.root, COMPONENTS, environ={}), COMPONENTS, point=point, **more)
         self._open.append(bus)
         for name, adapter in bus.adapters.items():
             adapter.outside = adapter.box = self.outside(name)  # type: ignore[attr-defined]
@@ -247,8 +251,14 @@ def poller(bus: Bus) -> Poller:
     return Poller(bus.context, bus.definition.endpoints["source"], bus.intakes()["source"])
 
 
+def upkeep(bus: Bus, point: Callable[[str], None] = pass_by) -> Upkeep:
+    """What the jobs of a bus work with."""
+    return make_upkeep(bus.definition, COMPONENTS, bus.broker, bus.store, bus.context.clock, point)[0]
+
+
 def sweep(bus: Bus) -> None:
-    """One round of the sweeper."""
+    """Due timers fire, and the sweeper goes round once."""
+    fire_due(upkeep(bus))
     sweeper = Sweeper(bus.context)
     sweeper.stopping.set()  # so that it does not rest behind its round
     sweeper.cycle()

@@ -9,6 +9,7 @@ A kombu message travels as the body of a bus message, so that depths, leases and
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from queue import Empty
@@ -161,7 +162,9 @@ class Transport(virtual.Transport):
         if not taken:
             raise TimeoutError
         for delivery in taken:
-            self._deliver(self._received(self._consumer, delivery), delivery.queue)
+            payload = self._received(self._consumer, delivery)
+            if payload is not None:
+                self._deliver(payload, delivery.queue)
 
     # what channels ask for --------------------------------------------------------------------------------------
 
@@ -212,7 +215,10 @@ class Transport(virtual.Transport):
         taken = consumer.take(1, 0)
         if not taken:
             raise Empty
-        return self._received(consumer, taken[0])
+        payload = self._received(consumer, taken[0])
+        if payload is None:
+            raise Empty
+        return payload
 
     def settle(self, tag: int) -> None:
         """The row goes."""
@@ -229,7 +235,13 @@ class Transport(virtual.Transport):
         if self._consumer is not None:
             self._consumer.wake()
 
-    def _received(self, consumer: EmbeddedConsumer, delivery: Delivery) -> dict[str, Any]:
+    def _received(self, consumer: EmbeddedConsumer, delivery: Delivery) -> dict[str, Any] | None:
+        """As kombu wants it. What did not come through kombu can be nobody's task: it is told, and goes."""
+        if delivery.message.type != TYPE:
+            log = logging.getLogger(__name__)
+            log.warning("dropped from %s: message %s is no task", delivery.queue, delivery.message.id)
+            consumer.settle((delivery,))
+            return None
         payload = _decode(delivery.message.body)
         payload["properties"]["delivery_tag"] = delivery.token
         payload["redelivered"] = delivery.redelivered

@@ -1,0 +1,51 @@
+"""The Celery worker of the jobs role: threads in this process, and only those parts of Celery that are needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import celery
+import celery.worker
+import celery.worker.consumer
+import celery.worker.state
+
+THREADS = 4  # jobs at once
+
+
+class Consumer(celery.worker.consumer.Consumer):
+    """Without gossip, mingle, heartbeat, events and remote control, which would declare queues of their own and wake
+    an idle process; and without Celery's delayed delivery, 28 queues for ETAs that the bus never uses."""
+
+    class Blueprint(celery.worker.consumer.Consumer.Blueprint):
+        """The steps that are left."""
+
+        default_steps = (
+            "celery.worker.consumer.connection:Connection",
+            "celery.worker.consumer.tasks:Tasks",
+            "celery.worker.consumer.consumer:Evloop",
+        )
+
+
+class TaskWorker(threading.Thread):
+    """Takes tasks until told to stop. Connects again by itself when the broker comes back."""
+
+    def __init__(self, app: celery.Celery, ready: Callable[[], None]) -> None:
+        """Args: the application, and what to call once tasks are taken."""
+        super().__init__(name="tasks", daemon=True)
+        celery.worker.state.should_stop = None  # Celery's own, for the whole process
+        self._controller = app.WorkController(
+            pool_cls="threads",
+            concurrency=THREADS,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            ready_callback=lambda _: ready(),
+        )
+
+    def run(self) -> None:
+        self._controller.start()
+
+    def stop(self) -> None:
+        """Ask it to end after the tasks it is in; what it has not begun goes back to the queue."""
+        celery.worker.state.should_stop = 0

@@ -1,0 +1,130 @@
+"""The jobs role as processes: what is due is done, whoever is killed and wherever."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from conftest import Place
+
+from esb.broker.port import JOBS_QUEUE, Outgoing, endpoint_queue
+from esb.message import create
+from esb.store import Parked, Timer
+
+EMBEDDED = pytest.mark.parametrize("place", ["embedded"], indirect=True)  # the store's suite holds for both
+
+
+def message(id: str) -> object:
+    return create(b"{}", type="x", source="test", id=id)
+
+
+def test_what_is_due_is_done(place: Place) -> None:
+    """Schedules, probes and timers, each of its kind; and SIGTERM ends the process with its lease given back."""
+    process = place.start()
+    place.until(lambda: place.done("flow:tick") and place.done("probes"), "schedule and probe run")
+    before = time.time()
+    with place.store.transaction() as t:
+        t.timers.add([Timer(id="t", due_at=before + 0.5, to=endpoint_queue("out"), message=message("timed"))])
+        t.schedules.want("retention", before)
+        t.schedules.want("flow:report", before)
+    place.until(lambda: place.broker.depths([endpoint_queue("out")])[endpoint_queue("out")].ready == 1, "it fires")
+    place.until(lambda: place.done("retention") >= before and place.done("flow:report") >= before, "wishes are met")
+    with place.store.reading() as t:
+        assert t.probes.all()["out"].ok
+        assert not t.timers.next_due()
+    assert place.row("retention").note == "0 rows deleted"
+    assert len(place.sent("report")) == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert place.leader() is None
+
+
+def test_of_two_processes_one_leads_and_the_other_takes_over(place: Place) -> None:
+    """After the lease of a killed one; each moment has one message all the while."""
+    first = place.start()
+    place.until(place.leader, "the first leads")
+    leader = place.leader()
+    place.start()
+    place.until(lambda: place.done("flow:tick"), "it ticks")
+    assert place.leader() == leader
+    first.kill()
+    first.wait()
+    place.until(lambda: place.leader() not in (None, leader), "the second takes over")
+    last = place.done("flow:tick")
+    place.until(lambda: place.done("flow:tick") > last + 1, "it ticks on")
+    ids = place.sent("tick")
+    assert len(ids) == len(set(ids))
+
+
+def test_a_kill_at_any_point_loses_and_doubles_nothing(place: Place) -> None:
+    """The next process goes on: each moment has one message, each timer fires once."""
+    with place.store.transaction() as t:
+        t.timers.add([Timer(id="t", due_at=1.0, to=endpoint_queue("out"), message=message("timed"))])
+    for point in ("jobs: timers moved", "jobs: handed out#2", "jobs: fired#2", "jobs: done#2"):
+        assert place.start(point).wait(30) == -signal.SIGKILL, point
+    place.start()
+    count = place.accepted()
+    place.until(lambda: place.accepted() >= count + 2, "it ticks on")
+    ids = place.sent("tick")
+    assert len(ids) == len(set(ids)) >= 2
+    assert place.broker.depths([endpoint_queue("out")])[endpoint_queue("out")].ready == 1
+
+
+@EMBEDDED
+def test_what_was_missed_is_made_up_for_once(place: Place) -> None:
+    """A schedule of whose last moments nobody took care has one message for all of them."""
+    with place.store.transaction() as t:
+        t.schedules.begin("flow:report", "0 3 29 2 * UTC", 1.0)
+    place.start()
+    place.until(lambda: place.done("flow:report"), "it is caught up")
+    place.until(lambda: place.done("flow:tick"), "time goes on")
+    assert len(place.sent("report")) == 1
+
+
+@EMBEDDED
+def test_a_replay_goes_on_after_a_kill(place: Place) -> None:
+    """Killed between two pieces; every message is sent on once."""
+    rows = [
+        Parked(place="flow:report", queue=endpoint_queue("out"), kind="x", error="x", message=message(f"m{n:04}"))
+        for n in range(700)
+    ]
+    with place.store.transaction() as t:
+        t.parked.add(rows)
+        id = t.replays.start([row.key for row in rows], "eve")
+    assert place.start("jobs: piece sent on#2").wait(30) == -signal.SIGKILL
+    place.start()
+
+    def ended() -> bool:
+        with place.store.reading() as t:
+            return t.replays.get(id).ended_at > 0
+
+    place.until(ended, "the replay ends")
+    place.until(
+        lambda: place.broker.depths([endpoint_queue("out")])[endpoint_queue("out")].ready == 700, "all are sent"
+    )
+
+
+@EMBEDDED
+def test_rubbish_in_the_queue_stops_nothing(place: Place) -> None:
+    """A message that is no task, or one of a task that there is not, is told and dropped."""
+    publisher = place.broker.publisher()
+    publisher.publish([Outgoing(message(f"rubbish-{n}"), JOBS_QUEUE) for n in range(3)])
+    publisher.close()
+    place.start()
+    place.until(lambda: place.done("flow:tick"), "it ticks all the same")
+
+
+def test_the_role_outlives_its_broker(private_rabbitmq, postgresql, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """RabbitMQ is killed and comes back: what is due is done again, without a restart of ours."""
+    place = Place(tmp_path, private_rabbitmq.vhost(), postgresql.database())
+    try:
+        process = place.start()
+        place.until(lambda: place.done("flow:tick"), "it ticks")
+        private_rabbitmq.kill()
+        private_rabbitmq.start()
+        last = time.time()
+        place.until(lambda: place.done("flow:tick") > last, "it ticks again")
+        assert process.poll() is None
+    finally:
+        place.close()
