@@ -13,19 +13,8 @@ from typing import Any, TypeVar
 import structlog
 
 from esb.broker import open_broker
-from esb.broker.port import (
-    JOBS_QUEUE,
-    Broker,
-    Queue,
-    Topology,
-    endpoint_queue,
-    event_key,
-    flow_queue,
-    inbound_queue,
-    saga_queue,
-)
-from esb.config import Components, Definition, sources_of_flows, sources_of_sagas
-from esb.config.definition import LoadedFlow, LoadedSaga
+from esb.broker.port import Broker
+from esb.config import Components, Definition
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
@@ -36,13 +25,11 @@ from esb.jobs import role
 from esb.masking import Masks, mask_of
 from esb.message import new_id
 from esb.ports import Adapter, Format
-from esb.recovery import delays
 from esb.store import Store, open_store
 from esb.store.links import link_path, make_first_link
 from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
-from esb.worker.hold import FULL
 from esb.worker.inbound import InboundWorker
 from esb.worker.ingress import Ingress
 from esb.worker.intake import Intake
@@ -51,8 +38,8 @@ from esb.worker.poller import Poller
 from esb.worker.saga import SagaWorker, saga_names
 from esb.worker.sweeper import Heartbeat, Sweeper
 from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker
+from esb.worker.topology import bindings_of, topology
 from esb.worker.upkeep import Upkeep
-from esb.worker.verdict import LONGEST_DELAY_QUEUE
 from esb.worker.versions import Versions
 
 log = structlog.get_logger("esb.bus")
@@ -365,44 +352,3 @@ def make_format(name: str, definition: Definition, components: Components) -> Fo
     """The format of one endpoint."""
     endpoint = definition.endpoints[name]
     return components.formats[endpoint.format](endpoint.format_settings)
-
-
-def topology(definition: Definition, previous: Iterable[tuple[str, str]] = (), sagas: Iterable[str] = ()) -> Topology:
-    """All queues, bindings and delays of a definition.
-
-    Args:
-        definition: what comes into force.
-        previous: what was bound before; beyond the definition it is stale.
-        sagas: names of sagas that have not ended, whether they are in the definition or not.
-    """
-    queues = [Queue(flow_queue(f.name), _wanted_by(f)) for f in definition.flows.values()]
-    queues += [Queue(saga_queue(s.name), _wanted_by(s)) for s in definition.sagas.values()]
-    queues += [Queue(saga_queue(name)) for name in sagas if name not in definition.sagas]
-    queues += [Queue(endpoint_queue(e.name)) for e in definition.endpoints.values() if e.operations]
-    queues.append(Queue(JOBS_QUEUE))
-    queues += [Queue(inbound_queue(e.name)) for e in definition.endpoints.values() if e.receive]
-    waits = {FULL, definition.config.worker.lease}
-    waits.update(wait for e in definition.endpoints.values() for wait in delays(e.recovery))
-    wanted = {(queue.name, key) for queue in queues for key in queue.events}
-    return Topology(
-        queues=tuple(queues),
-        delays=tuple(sorted(wait for wait in waits if wait <= LONGEST_DELAY_QUEUE)),
-        stale=tuple(sorted(set(previous) - wanted)),
-    )
-
-
-def _wanted_by(starts: LoadedFlow | LoadedSaga) -> tuple[str, ...]:
-    return (event_binding(starts.source),) if starts.is_event else ()
-
-
-def event_binding(contract: str) -> str:
-    """``order.placed/v1`` as a routing key."""
-    type, _, version = contract.partition("/v")
-    return event_key(type, int(version))
-
-
-def bindings_of(files: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(queue, routing key) of every flow and saga in a stored definition that starts at an event."""
-    starts = [(flow_queue(name), source) for name, source in sources_of_flows(files)]
-    starts += [(saga_queue(name), source) for name, source in sources_of_sagas(files)]
-    return [(queue, event_binding(source)) for queue, source in starts if "/" in source]

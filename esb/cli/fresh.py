@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esb.broker import open_broker
-from esb.bus import data_directory, topology
+from esb.bus import data_directory
 from esb.errors import EsbError
 from esb.store import open_store
+from esb.worker.topology import topology
 
 if TYPE_CHECKING:
     from esb.broker.port import Broker, Topology
