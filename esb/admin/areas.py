@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import flask
 import msgspec
 
-from esb.admin import account, audit, guide, journey, messages, overview, parked, signin, users
+from esb.admin import account, audit, guide, health, journey, messages, overview, parked, signin, users
 from esb.admin.services import Services
 from esb.store import Role
 
@@ -32,4 +32,5 @@ AREAS: Sequence[Area] = (
     Area(guide.blueprint, "Help", "h", "Administration"),
     Area(account.blueprint),
     Area(signin.blueprint),
+    Area(health.blueprint),
 )

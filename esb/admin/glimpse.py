@@ -12,36 +12,46 @@ Found = TypeVar("Found")
 
 
 class Glimpse(Generic[Found]):
-    """Asks at most every ``keep`` seconds, on a thread of its own; whoever looks waits at most ``patience`` seconds."""
+    """Asks at most every ``keep`` seconds, on a thread of its own.
+
+    Whoever looks gets the answer before at once; only one that is ``old`` (seconds), or none at all, is worth a wait
+    of ``patience`` seconds.
+    """
 
     def __init__(
-        self, ask: Callable[[], Found], clock: Callable[[], float], keep: float = 2.0, patience: float = 0.1
+        self,
+        ask: Callable[[], Found],
+        clock: Callable[[], float],
+        keep: float = 2.0,
+        old: float = 15.0,
+        patience: float = 1.0,
     ) -> None:
-        self._ask, self._clock, self._keep, self._patience = ask, clock, keep, patience
+        self._ask, self._clock = ask, clock
+        self._keep, self._old, self._patience = keep, old, patience
         self._lock = threading.Lock()
         self._answered = threading.Event()
         self._asking = False
-        self._asked = 0.0
-        self.value: Found | None = None
-        self.error = "no answer yet"
+        self._at = 0.0
+        self._seen: tuple[Found | None, str] = (None, "")
 
-    def look(self) -> Found | None:
-        """What it said last; None where it is away, and then ``error`` says why."""
+    def look(self) -> tuple[Found | None, str]:
+        """What it said last, and why it said nothing; neither while it was never heard of."""
+        age = self._clock() - self._at
         with self._lock:
-            due = not self._asking and self._clock() - self._asked >= self._keep
-            if due:
+            if not self._asking and age >= self._keep:
                 self._asking = True
                 self._answered.clear()
                 threading.Thread(target=self._refresh, name="glimpse", daemon=True).start()
-        self._answered.wait(self._patience)
-        return self.value
+        if age >= self._old:
+            self._answered.wait(self._patience)
+        return self._seen
 
     def _refresh(self) -> None:
         try:
-            value, error = self._ask(), ""
+            seen: tuple[Found | None, str] = (self._ask(), "")
         except EsbError as failure:
-            value, error = None, str(failure)
-        with self._lock:
-            self.value, self.error = value, error
-            self._asked, self._asking = self._clock(), False
+            seen = (None, str(failure))
+        finally:
+            self._asking = False
+        self._seen, self._at = seen, self._clock()
         self._answered.set()

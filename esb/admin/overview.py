@@ -71,10 +71,10 @@ def blueprint(services: Services) -> flask.Blueprint:
             breakers = [row for row in t.breakers.read_all().values() if row.state != "closed"]
             processes = [_process(name) for name in t.leases.roles()]
             active = t.definitions.active_hash()
-        broker = glimpse.look()
+        broker, silent = glimpse.look()
         return flask.render_template(
             "overview/index.html", traffic=traffic, standing=standing, breakers=breakers, processes=processes,
-            broker=broker[0] if broker else "", broker_error=glimpse.error, depths=_depths(broker[1] if broker else {}),
+            broker=broker[0] if broker else "", broker_error=silent, depths=_depths(broker[1] if broker else {}),
             store=services.store.check(), active=active, definition=services.definition, spans=SPANS, span=span,
             shown=SHOWN,
         )  # fmt: skip

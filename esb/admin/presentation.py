@@ -35,7 +35,8 @@ def install(app: flask.Flask, services: Services, placed: Sequence[tuple[Area, s
     app.jinja_env.undefined = jinja2.StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {
-        "moment": moment, "iso": iso, "count": count, "duration": duration, "size": size, "tone": tone, "short": short
+        "moment": moment, "iso": iso, "count": count, "duration": duration, "size": size, "tone": tone, "short": short,
+        "rate": rate, "counted": counted,
     }  # fmt: skip
     app.jinja_env.globals |= {
         "asset": _assets(app), "bus": services.definition.config.bus, "version": __version__,
@@ -61,6 +62,20 @@ def iso(seconds: float | None) -> str:
 def count(number: float | None) -> str:
     """A whole number with thin spaces between thousands."""
     return NONE if number is None else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def counted(number: float, word: str) -> str:
+    """``1 flow``, ``2 flows``."""
+    return f"{count(number)} {word}" if number == 1 else f"{count(number)} {word}s"
+
+
+def rate(per_second: float) -> str:
+    """In the unit that gives a number people can grasp: ``12/s``, ``3.4/min``, ``0``."""
+    for factor, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        number = per_second * factor
+        if number >= 1:
+            return f"{count(number) if number >= 100 else f'{number:.3g}'}/{unit}"
+    return "0"
 
 
 def duration(seconds: float | None) -> str:

@@ -28,6 +28,7 @@ COMMANDS = {
     "flows": ("flows", "List flows with their figures, or show one."),
     "map": ("map", "Show what leads where: the whole bus, or one flow."),
     "sagas": ("sagas", "List sagas; retry, skip, compensate or end one."),
+    "user": ("user", "Say who may sign in to the admin interface."),
     "schema": ("schema", "Export the JSON Schemas of the configuration files."),
     "doctor": ("doctor", "Check this machine, the broker and the database."),
     "db": ("db", "Create, upgrade or inspect the database."),

@@ -173,6 +173,7 @@ def _explore(place: Path, bus: DemoBus) -> None:
             _say(f"  export {name}=…  as here")
     for look, text in looks.items():
         _say(f"  {f'esb {look} -C {place}':<{len(str(place)) + 32}}{text}")
+    _say("\n" + "\n".join(bus.announced()))
     _say(
         f"\nDrop CSV files into {place / 'inbox/pos'}, such as {place / 'samples/ticket.csv'}. Ctrl-C stops everything."
     )

@@ -52,6 +52,7 @@ class DemoBus:
         from esb.cli.supervisor import command_of, launch
 
         with self.log.open("ab") as log:
+            self.log.chmod(0o600)  # the link that makes the first admin stands there
             self._process = launch(command_of("run", "-C", str(self.place)), self._env, stderr=log)
 
     def crash(self) -> None:
@@ -82,6 +83,14 @@ class DemoBus:
     def said(self) -> str:
         """Its log."""
         return self.log.read_text(errors="replace")
+
+    def announced(self) -> list[str]:
+        """What it said last of its admin interface: where it is, and how the first one gets in."""
+        from esb.cli.run import ADMIN_AT, FIRST_AT
+
+        lines = self.said().splitlines()
+        last = ([line for line in lines if line.startswith(start)][-1:] for start in (ADMIN_AT, FIRST_AT))
+        return [line for found in last for line in found]
 
 
 def _descendants(pid: int) -> list[int]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from esb.config import Components, Definition
     from esb.config.models import Admin, Http
 
+ADMIN_AT = "admin interface: "
+FIRST_AT = "nobody can sign in yet; this link makes the first admin, once, within an hour: "
+
 
 @click.command("run")
 @directory
@@ -119,11 +122,9 @@ def _announce(supervisor: Supervisor, name: str) -> None:
 def _announce_web(said: Mapping[str, str]) -> None:
     """Where the admin interface is, and while nobody can sign in the link that makes the first admin."""
     if "admin" in said:
-        click.echo(f"admin interface: {said['admin']}", err=True)
+        click.echo(f"{ADMIN_AT}{said['admin']}", err=True)
     if "first" in said:
-        click.echo(
-            f"nobody can sign in yet; this makes the first admin, once, within an hour: {said['first']}", err=True
-        )
+        click.echo(f"{FIRST_AT}{said['first']}", err=True)
 
 
 def run_bus(root: str, env: str | None) -> None:

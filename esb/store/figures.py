@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -91,4 +92,4 @@ def percentile(sorted_values: Sequence[float], share: float) -> float | None:
     """The value that ``share`` (0 to 1) of them do not exceed: the nearest rank. None of nothing."""
     if not sorted_values:
         return None
-    return sorted_values[min(int(share * len(sorted_values)), len(sorted_values) - 1)]
+    return sorted_values[max(math.ceil(share * len(sorted_values)) - 1, 0)]

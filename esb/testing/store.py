@@ -15,6 +15,7 @@ from esb.testing._store.cooperation import (
 )
 from esb.testing._store.effects import InboxScenarios, OutboxScenarios, TimerScenarios
 from esb.testing._store.parked import ParkedScenarios
+from esb.testing._store.people import LookingScenarios, SessionScenarios, UserScenarios
 from esb.testing._store.sagas import SagaScenarios
 from esb.testing._store.scheduled import ProbeScenarios, ReplayScenarios, ScheduleScenarios
 from esb.testing._store.tracking import LedgerScenarios, RefusalScenarios, TrackingScenarios
@@ -36,6 +37,9 @@ class StoreScenarios(
     SuspectScenarios,
     DefinitionScenarios,
     SagaScenarios,
+    UserScenarios,
+    SessionScenarios,
+    LookingScenarios,
     RetentionScenarios,
     ScheduleScenarios,
     ProbeScenarios,

@@ -18,10 +18,16 @@ from esb.admin.access import TOKEN
 from esb.bus import Bus, discover
 from esb.cli.scaffold import write
 from esb.config import load
-from esb.store import ROLES
+from esb.store import ROLES, credentials
 from esb.store.credentials import token_hash
 
 SESSION = "a-session-of-{}"
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a password costs is tested with the store."""
+    monkeypatch.setattr(credentials, "_N", 2**4)
 
 
 @pytest.fixture(scope="session")

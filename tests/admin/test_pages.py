@@ -11,7 +11,7 @@ from esb.admin.access import needed
 from esb.admin.headers import POLICY
 from esb.store import ROLES
 
-STRANGERS = {"signin.index", "signin.enter", "signin.link", "signin.use", "static"}
+STRANGERS = {"signin.index", "signin.enter", "signin.link", "signin.use", "static", "health.alive", "health.ready"}
 FOR_EVERYBODY = {"signin.leave", "account.password", "account.sessions", "account.theme"}  # one's own things
 
 

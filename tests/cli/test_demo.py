@@ -59,10 +59,12 @@ def test_demo_ends_in_the_same_ledger_on_servers(rabbitmq: Any, postgresql: Any,
 
 
 def test_demo_goes_on_until_it_is_interrupted(tmp_path: Path, start: Start) -> None:
-    """In a directory that was a demo's before; Ctrl-C stops the bus too."""
+    """In a directory that was a demo's before; it says where to look; Ctrl-C stops the bus too."""
     lay_out(tmp_path / "demo").close()
     demo = start("demo", "--any-port", "--tickets", 20, "--orders", 20, "--dir", tmp_path / "demo")
     demo.wait_for("Ctrl-C stops everything.")
+    assert "admin interface: http://127.0.0.1:" in demo.said
+    assert "/link/" in demo.said
     commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in demo.children()}
     [bus] = [pid for pid, command in commands.items() if b"run" in command]
     assert demo.stop(signal.SIGINT) == 0

@@ -20,6 +20,18 @@ function tellTimes(root = document) {
 }
 
 // ── Copying ────────────────────────────────────────────────────────────────────────────────────────────
+function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("width", "14");
+  svg.setAttribute("height", "14");
+  svg.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `${document.body.dataset.icons}#${name}`);
+  svg.append(use);
+  return svg;
+}
+
 function offerCopies(root = document) {
   if (!navigator.clipboard) return;
   for (const code of root.querySelectorAll("code[data-copy]:not([data-offered])")) {
@@ -29,7 +41,7 @@ function offerCopies(root = document) {
     button.className = "copy-button";
     button.title = "Copy";
     button.setAttribute("aria-label", `Copy ${code.dataset.copy}`);
-    button.textContent = "⧉";
+    button.append(icon("copy"));
     button.addEventListener("click", async (event) => {
       event.preventDefault();
       await navigator.clipboard.writeText(code.dataset.copy);
