@@ -24,6 +24,7 @@ HEADERS = "$message.headers."  # a mask that begins so is a header's
 
 Path = tuple[str, ...]
 _SEGMENT = re.compile(r"(?:`([^`]+)`|([^.`\[\]\s]+))(?:\[\])*")
+_UNKNOWN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\d[\d.,-]{3,}""")
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 _VALUE = re.compile(r'"[^"]*"(?!\s*:)')  # not the name of a field
 _HEAD = 8  # characters of a long value by which a cut-off piece of it is recognised
@@ -112,13 +113,13 @@ class Mask:
     def text(self, text: str, message: Message) -> str:
         """A text about a message without the values hidden in it.
 
-        A text that names a hidden field may quote what was made of it, so it keeps no quoted value at all. The same
-        holds where the message cannot be read.
+        A text that names a hidden field may quote what was made of it, so it keeps no quoted value at all. Where the
+        message cannot be read it keeps neither those nor any number that could be more than a line or a count.
         """
         try:
             document = _decode(message.body) if self.fields else None
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return _QUOTED.sub(HIDDEN, text)
+            return _UNKNOWN.sub(HIDDEN, text)
         headers = (value for name, value in message.headers.items() if name.lower() in self.headers)
         for value in sorted({*_scalars(document, self._tree), *headers}, key=len, reverse=True):
             text = _without(text, value)

@@ -111,6 +111,7 @@ def test_of_an_unreadable_message_no_quoted_value_is_kept(mask):
     """Where it stood is unknown, so what is quoted may be it."""
     message = create(b"\xff;4111", type="order", source="shop", content_type="text/csv")
     assert mask.text("row 3, column card: '4111' is no number", message) == "row 3, column card: *** is no number"
+    assert mask.text("orders.csv:12: 4111-11 is no number", message) == "orders.csv:12: *** is no number"
 
 
 def test_a_business_key_that_shows_a_hidden_value_is_covered(mask):
