@@ -31,7 +31,9 @@ def blueprint(services: Services) -> flask.Blueprint:
     def index() -> Any:
         with services.store.reading() as t:
             groups = t.parked.groups()
-        return flask.render_template("parked/index.html", groups=groups, total=sum(group.count for group in groups))
+            replays = [replay for id in t.replays.open() if (replay := t.replays.get(id))]
+        total = sum(group.count for group in groups)
+        return flask.render_template("parked/index.html", groups=groups, total=total, replays=replays)
 
     @area.get("/group")
     def group() -> Any:
@@ -62,7 +64,9 @@ def _acts(area: flask.Blueprint, services: Services) -> None:
             pages.notice("Nothing is selected.", "warn")
             return pages.back(flask.url_for("parked.index"))
         done = repair.act_on(services.store, word, meant, pages.who(), pages.reason())  # type: ignore[arg-type]
-        pages.notice(f"{done} {'message' if done == 1 else 'messages'} {_DONE[word]}.", "ok" if done else "warn")
+        said = f"{done.count} {'message' if done.count == 1 else 'messages'}"
+        ended = "will be sent on, a piece at a time" if done.replay else _DONE[word]
+        pages.notice(f"{said} {ended}.", "ok" if done.count else "warn")
         return pages.back(flask.url_for("parked.index"))
 
     @area.post("/edit")

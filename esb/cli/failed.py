@@ -31,6 +31,7 @@ from esb.cli.common import (
 
 if TYPE_CHECKING:
     from esb.store import Chosen, Group, Parked, Store, Transaction
+    from esb.worker.repair import Acted
 
 MOST = 100_000
 
@@ -111,7 +112,8 @@ def show(root: str, env: str | None, message: str, as_json: bool) -> None:
 def retry(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> None:
     """Send messages on again from where they failed. Effects already done are recognised, not repeated."""
     done = _act("retry", root, env, chosen, why, yes)
-    click.echo(f"{done} sent on again; a running bus takes them up within seconds", err=True)
+    said = "to be sent on by the role jobs, a piece at a time" if done.replay else "sent on again"
+    click.echo(f"{done.count} {said}; a running bus takes them up within seconds", err=True)
 
 
 @command.command("discard")
@@ -121,7 +123,7 @@ def retry(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> Non
 def discard(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> None:
     """Give messages up for good. They stay readable until retention removes them."""
     done = _act("discard", root, env, chosen, why, yes)
-    click.echo(f"{done} discarded", err=True)
+    click.echo(f"{done.count} discarded", err=True)
 
 
 @command.command("edit")
@@ -186,8 +188,8 @@ def _in_editor(row: Parked) -> bytes:
     return text.encode()
 
 
-def _act(act: Literal["retry", "discard"], root: str, env: str | None, chosen: Any, why: str, yes: bool) -> int:
-    """Act on a selection, once it is confirmed; how many messages it were."""
+def _act(act: Literal["retry", "discard"], root: str, env: str | None, chosen: Any, why: str, yes: bool) -> Acted:
+    """Act on a selection, once it is confirmed."""
     from esb.worker import repair
 
     with opened_store(root, env) as store:

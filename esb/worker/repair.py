@@ -1,7 +1,7 @@
 """What a person does with parked messages: send them on, give them up, change one, keep one as a test case.
 
-The command line and the pages call the same functions. Large selections are acted on in pieces, each a transaction of
-its own: what is done is done when the next piece fails, and nobody else waits for long.
+The command line and the pages call the same functions. Large selections are worked off in pieces, each a transaction
+of its own, so that nobody else waits for long: discards at once, retries as a replay by the role jobs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from esb.flow.run import read
 from esb.masking import Mask, Masks
 from esb.message import JSON, Message
 from esb.store import Chosen, Hop, Parked, Store, Transaction
+from esb.worker.replays import send_on
 
 Act = Literal["retry", "discard"]
 Key = tuple[str, str]  # message id, place
@@ -34,10 +35,17 @@ class NotParked(EsbError):  # noqa: N818 - says what is so
     kind = "not parked"
 
 
+class Acted(msgspec.Struct, frozen=True):
+    """What an act came to: so many messages; with the id of a replay they are still to be sent on."""
+
+    count: int
+    replay: str = ""
+
+
 def act_on(
     store: Store, act: Act, meant: Chosen | Sequence[Key], who: str, why: str, piece: int = PIECE
-) -> int:  # fmt: skip
-    """Send parked messages on again from where they failed, or give them up; how many it were.
+) -> Acted:  # fmt: skip
+    """Send parked messages on again from where they failed, or give them up.
 
     Args:
         store: where they are.
@@ -47,11 +55,16 @@ def act_on(
         who, why: for the audit, which gets an entry a message.
         piece: messages a transaction.
     """
-    done = 0
+    if act == "retry":
+        chosen = [key for keys in _pieces(store, meant, piece) for key in keys]
+        with store.transaction() as t:
+            done = send_on(t, chosen, who, why)
+        return Acted(len(chosen) if done.replay else done.sent, done.replay)
+    count = 0
     for keys in _pieces(store, meant, piece):
         with store.transaction() as t:
-            done += len(getattr(t.parked, act)(keys, who=who, why=why))
-    return done
+            count += len(t.parked.discard(keys, who=who, why=why))
+    return Acted(count)
 
 
 def _pieces(store: Store, meant: Chosen | Sequence[Key], piece: int) -> Iterator[Sequence[Key]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from bench.seed import seed
 from esb.bus import Bus
@@ -207,6 +208,19 @@ def test_a_group_is_acted_on(bus, browser):
         assert (retried, t.parked.count(Chosen(kind="refused"))) == (t.outbox.count(), 0)
         assert t.parked.count(Chosen()) > 0
     assert f"{retried} messages sent on again" in answer.text
+
+
+def test_a_large_group_is_worked_off_in_pieces(bus, browser):
+    """The page says so, and how far it has come."""
+    seed(bus.store, 60)
+    with bus.store.transaction() as t:
+        (one,) = t.parked.list(kind="refused", limit=1) or [t.parked.list(limit=1)[0]]
+        t.parked.add([replace(one, kind="much", message=replace(one.message, id=f"m-{n}")) for n in range(501)])
+    client = browser("operator")
+    form = {"act": "retry", "all": "1", "kind": "much", "until": str(bus.context.clock()), "reason": "mended"}
+    text = client.post("/parked/act", data=form, follow_redirects=True).text
+    assert "501 messages will be sent on, a piece at a time." in text
+    assert "0 of 501 messages sent on again, for operator: mended." in text
 
 
 def test_a_document_is_edited(bus, browser, stuck):

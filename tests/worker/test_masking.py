@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from esb.broker.port import CONTEXT, ERROR, REPLY_TO
 from esb.bus import Bus
 from esb.cli import main
 from esb.cli.trace import plain
@@ -152,6 +153,19 @@ def test_an_adapter_with_a_bug_tells_the_log_nothing(rig: Rig, capsys):
     out = capsys.readouterr()
     assert "cannot send ***" in out.out + out.err
     assert CARD not in out.out + out.err
+
+
+def test_who_asked_is_not_told_either(rig: Rig):
+    """A failure that is answered travels beside another message, which does not know what this one hides."""
+    bus = rig.bus()
+    refuse(rig)
+    send(bus, an_order(), **{REPLY_TO: "esb.flow.main", CONTEXT: "x"})
+    drive(endpoint_worker(bus), lambda: rig.depth("esb.flow.main"), "it is answered")
+    consumer = bus.broker.consumer(["esb.flow.main"], 10, "caller")
+    (answer,) = consumer.take(10, 1.0)
+    consumer.close()
+    assert answer.properties[ERROR].startswith("card *** is blocked")
+    assert CARD not in str(answer.properties)
 
 
 def test_a_secret_that_the_other_side_repeats_is_redacted(rig: Rig):

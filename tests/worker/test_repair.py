@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from esb.errors import ContractError, DecodeError, EsbError, Refused
 from esb.store import Chosen
 from esb.worker import repair
+from esb.worker.replays import AT_ONCE
 from tests.worker.rig import ORDER, Rig, drive, endpoint_worker, feed, flow_worker, order, send
 
 CARD = "4111-1111-1111-1111"
@@ -45,18 +47,32 @@ def test_a_group_is_acted_on_in_pieces(rig: Rig, act):
     bus = parked(rig, 5)
     until = sorted(row.parked_at for row in rig.parked())[3]
     count = sum(row.parked_at <= until for row in rig.parked())
-    assert repair.act_on(bus.store, act, Chosen(kind="refused", until=until), "eve", "mended", piece=2) == count
+    acted = repair.act_on(bus.store, act, Chosen(kind="refused", until=until), "eve", "mended", piece=2)
+    assert (acted.count, acted.replay) == (count, "")
     with bus.store.reading() as t:
         assert [entry.reason for entry in t.audit.list()] == ["mended"] * count
         assert t.parked.count(Chosen()) == 5 - count
+
+
+def test_many_are_sent_on_by_a_replay(rig: Rig):
+    """Of more than can be sent on at once the jobs take care, a piece at a time."""
+    bus = parked(rig)
+    (one,) = rig.parked()
+    with bus.store.transaction() as t:
+        t.parked.add([replace(one, message=replace(one.message, id=f"m-{n}")) for n in range(AT_ONCE)])
+    acted = repair.act_on(bus.store, "retry", Chosen(kind="refused"), "eve", "mended")
+    assert acted.count == AT_ONCE + 1
+    with bus.store.reading() as t:
+        replay = t.replays.get(acted.replay)
+        assert (replay.total, replay.who, replay.why) == (AT_ONCE + 1, "eve", "mended")
 
 
 def test_what_somebody_else_took_is_not_counted(rig: Rig):
     """Of two who choose the same, each message is acted on once."""
     bus = parked(rig, 2)
     keys = [row.key for row in rig.parked()]
-    assert repair.act_on(bus.store, "discard", keys[:1], "eve", "") == 1
-    assert repair.act_on(bus.store, "retry", keys, "bob", "") == 1
+    assert repair.act_on(bus.store, "discard", keys[:1], "eve", "").count == 1
+    assert repair.act_on(bus.store, "retry", keys, "bob", "").count == 1
 
 
 def test_an_edit_leaves_hidden_what_is_hidden(rig: Rig):
