@@ -78,29 +78,34 @@ class Data:
 
 
 class Bindings(Mapping[str, Any]):
-    """``$message`` in expressions, made when first asked for."""
+    """``$message`` in expressions, made when first asked for; in some places ``$error`` or ``$answer`` too."""
 
-    __slots__ = ("_message", "_table")
+    __slots__ = ("_message", "_more", "_table")
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, more: Mapping[str, Any] = _NOTHING) -> None:
         self._message = message
+        self._more = more
         self._table: dict[str, Any] | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name != "message":
-            raise KeyError(name)
+            return self._more[name]
         if self._table is None:
             self._table = _table(self._message)
         return self._table
 
     def __contains__(self, name: object) -> bool:
-        return name == "message"
+        return name == "message" or name in self._more
 
     def __iter__(self) -> Iterator[str]:
-        return iter(("message",))
+        return iter(("message", *self._more))
 
     def __len__(self) -> int:
-        return 1
+        return 1 + len(self._more)
+
+    def and_also(self, **more: Any) -> Bindings:
+        """The same with further variables."""
+        return Bindings(self._message, {**self._more, **more})
 
 
 def _table(message: Message) -> dict[str, Any]:

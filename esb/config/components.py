@@ -36,6 +36,18 @@ class Scope(Protocol):
         """``endpoint.operation`` (or an endpoint with just one) must exist and be able to send."""
         ...
 
+    def answered(self, ref: str, name: str) -> Scope:
+        """In force where the answer of an operation stands in the document under ``name``."""
+        ...
+
+    def with_answer(self, ref: str) -> Scope:
+        """Here expressions know ``$answer``, what an operation answers."""
+        ...
+
+    def with_fields(self, fields: Mapping[str, Any]) -> Scope:
+        """In force where these fields were put into the document: a tree with a leaf at each."""
+        ...
+
     def element(self, text: str) -> Scope:
         """In force inside the array that an expression gives."""
         ...
@@ -62,6 +74,7 @@ class Step(msgspec.Struct, frozen=True):
     file: str = ""
     line: int = 0
     column: int = 0
+    on_error: tuple[Step, ...] = ()
 
 
 def _nested(value: Any, info: ValidationInfo) -> Any:
@@ -79,6 +92,7 @@ class StepKind(Protocol):
 
     kind: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
+    beside: ClassVar[tuple[str, ...]]
 
     @classmethod
     def target(cls, settings: Any) -> str:

@@ -69,6 +69,7 @@ class LoadedFlow(msgspec.Struct, frozen=True):
     file: str = ""
     line: int = 0
     schedule: Schedule | None = None  # it starts by itself
+    on_error: tuple[Any, ...] = ()
 
     @property
     def is_event(self) -> bool:

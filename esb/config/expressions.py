@@ -101,8 +101,9 @@ class ExpressionChecker(msgspec.Struct):
     def _names(self, text: str, spot: Spot, context: Context) -> None:
         functions = {*builtins(), *context.functions}
         for use in names(text):
-            if use.name in functions or (use.name in context.variables and not use.call):
-                continue
+            variable = not use.call and (use.name in context.variables or use.name == "error")
+            if use.name in (context.variables if variable else functions):
+                continue  # $error(…) is a function everywhere, $error a variable where something failed
             if use.call:
                 hint = nearest(use.name, functions)
                 said = f"There is no function ${use.name}; a lookup is one where the mapping lists it under 'lookups'."

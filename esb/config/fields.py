@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+from esb.mapping import Each, Fields
+from esb.mapping import Node as LeafNode
+
 _SIBLING = re.compile(r"(?:esb:)?([A-Za-z][\w.-]*/v[1-9]\d*)(#.*)?")
 _COMBINED = ("allOf", "anyOf", "oneOf")
 _BRANCHES = ("then", "else")
@@ -54,6 +57,14 @@ class View(msgspec.Struct, frozen=True):
         flat = list(self._flat())
         inside = [node for one in flat for node in _items(one)]
         return View(tuple(inside), self.schemas, self.ref) if inside else self
+
+    def and_also(self, name: str, ref: str | None) -> View:
+        """The same with one more field, which meets the contract ``ref`` (None: nothing is known of it)."""
+        return self.with_shape({"properties": {name: {"$ref": f"esb:{ref}"} if ref else {}}})
+
+    def with_shape(self, schema: Mapping[str, Any]) -> View:
+        """The same, and what ``schema`` says of the document besides."""
+        return View((*self.nodes, Node(schema, self.ref)), self.schemas, self.ref)
 
     def required(self) -> tuple[str, ...]:
         """The fields that must be there, when that is certain."""
@@ -127,6 +138,22 @@ def view_of(ref: str | None, schemas: Mapping[str, Any]) -> View | None:
     return View((Node(schemas[ref], ref),), schemas, ref)
 
 
+def either(one: View | None, other: View | None) -> View | None:
+    """What is known where it may be one or the other; None where nothing is known of one of them."""
+    if one is None or other is None:
+        return None
+    return View((*one.nodes, *(node for node in other.nodes if node not in one.nodes)), one.schemas, one.ref)
+
+
+def shape_of(node: LeafNode) -> dict[str, Any]:
+    """What a tree of leaves makes, as a schema: its fields and lists are known, the values at the leaves are not."""
+    if isinstance(node, Fields):
+        return {"type": "object", "properties": {name: shape_of(child) for name, child in node.fields}}
+    if isinstance(node, Each):
+        return {"type": "array", "items": shape_of(node.body)}
+    return {}
+
+
 def _items(node: Node) -> list[Node]:
     schema = node.schema if isinstance(node.schema, dict) else {}
     inside = [Node(schema["items"], node.ref)] if isinstance(schema.get("items"), dict) else []
@@ -147,5 +174,8 @@ def _is_open(schema: Any) -> bool:
         return True  # patterns are not tried: no backtracking regex runs on a schema
     says_more = any(word in schema for word in ("properties", "$ref", *_COMBINED, *_BRANCHES, "items", "const", "enum"))
     kinds = schema.get("type", "object")
-    has_objects = "object" in (kinds if isinstance(kinds, list) else [kinds])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if "array" in kinds and schema.get("items", True) is True and "prefixItems" not in schema:
+        return True
+    has_objects = "object" in kinds
     return has_objects and not says_more and schema.get("additionalProperties") is not False

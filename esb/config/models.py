@@ -122,6 +122,7 @@ class Flow(Settings):
         alias="from", description="An endpoint's name, an event such as order.placed/v1, or {schedule: …, tz: …}."
     )
     steps: Any = Field(description="What happens, in order: one step or a list of steps.")
+    on_error: Any = Field(None, description="What happens instead when a step fails: $error tells why.")
 
 
 class Mapping(Settings):

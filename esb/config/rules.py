@@ -54,7 +54,10 @@ def check_flows(flows: Iterable[ParsedFlow], world: World) -> None:
     """Every flow: where it starts, then its steps with the contract in force."""
     for parsed in flows:
         view = source_view(parsed, world)
-        FlowScope(world, parsed, parsed.spot, view).run(parsed.sequence)
+        scope = FlowScope(world, parsed, parsed.spot, view)
+        scope.run(parsed.sequence)
+        if parsed.flow is None or parsed.flow.on_error:
+            scope.unknown().handler(tuple(step for step in parsed.on_error if step))
 
 
 def source_view(parsed: ParsedFlow, world: World) -> View | None:

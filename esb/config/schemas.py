@@ -201,22 +201,44 @@ def _one_format(names: list[str], refs: list[Schema]) -> Schema:
 def _flow(components: Components) -> Schema:
     kinds = sorted(components.steps)
     refs, defs = _exported([models.Flow, *(components.steps[kind].Settings for kind in kinds)])
-    own = {"name": {"type": "string", "minLength": 1, "description": "Names the step; the default is kind:target."}}
+    own = {
+        "name": {"type": "string", "minLength": 1, "description": "Names the step; the default is kind:target."},
+        "on_error": {**_STEPS, "description": "What happens instead when the step fails: $error tells why."},
+    }
     defs["step"] = {
         "type": "object",
         "description": "One step: its kind as key, and perhaps a name.",
         "properties": {
             **own,
+            **_beside(components, defs, dict(zip(kinds, refs[1:], strict=True))),
             **{kind: _about(components.steps[kind], ref) for kind, ref in zip(kinds, refs[1:], strict=True)},
         },
         "additionalProperties": False,
-        "oneOf": [{"required": [kind]} for kind in kinds],
+        "oneOf": [_one_kind(kind, components) for kind in kinds],
     }
     many = {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1}
     defs["steps"] = {"anyOf": [{"$ref": "#/$defs/step"}, many]}
     schema = dict(_resolved(refs[0], defs))
-    schema["properties"] = {**schema["properties"], "steps": _STEPS}
+    schema["properties"] = {**schema["properties"], "steps": _STEPS, "on_error": _STEPS}
     return _finished(schema, _with_leaves(defs), "flows/*.yaml")
+
+
+def _beside(components: Components, defs: Schema, refs: Mapping[str, Schema]) -> Schema:
+    """Settings that may stand beside their kind, where its value is written short."""
+    owners = [(kind, key) for kind in refs for key in components.steps[kind].beside]
+    return {key: _full(refs[kind], defs)["properties"][key] for kind, key in owners}
+
+
+def _full(ref: Schema, defs: Schema) -> Schema:
+    """Of a short form or all settings: all settings."""
+    schema = _resolved(ref, defs)
+    return dict(schema["anyOf"][-1]) if "anyOf" in schema else schema
+
+
+def _one_kind(kind: str, components: Components) -> Schema:
+    """A kind, and none of which its name is a setting."""
+    owners = [other for other, found in components.steps.items() if kind in found.beside]
+    return {"required": [kind], **({"not": {"anyOf": [{"required": [o]} for o in owners]}} if owners else {})}
 
 
 def _about(kind: Any, ref: Schema) -> Schema:

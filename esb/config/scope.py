@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, get_args
 
 import msgspec
@@ -10,14 +11,19 @@ import msgspec
 from esb.config.components import Path, Step, StepKind
 from esb.config.definition import LoadedEndpoint
 from esb.config.expressions import Context, ExpressionChecker, element_view, missing_paths
-from esb.config.fields import View, view_of
+from esb.config.fields import View, either, shape_of, view_of
 from esb.config.findings import Kind, Report, nearest, shown
 from esb.config.leaves import LeafChecker, top_expressions
+from esb.config.mappings import plain
 from esb.config.models import InlineMapping
 from esb.config.steps import ParsedFlow
 from esb.config.tree import Map, Spot, root
+from esb.errors import MappingError
+from esb.mapping import parse
 
 KINDS = frozenset(get_args(Kind))
+Variables = Mapping[str, View | None]
+_MESSAGE: Variables = MappingProxyType({"message": None})
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -54,14 +60,22 @@ class World(msgspec.Struct):
 class FlowScope:
     """One place in a flow. Immutable: what changes the document gives a new scope."""
 
-    def __init__(self, world: World, parsed: ParsedFlow, spot: Spot, view: View | None) -> None:
+    def __init__(
+        self, world: World, parsed: ParsedFlow, spot: Spot, view: View | None, variables: Variables = _MESSAGE
+    ) -> None:
+        """Args: what there is to refer to, the flow, where this place stands, what is known of the document here, and
+        the variables that expressions may use."""
         self.world = world
         self.parsed = parsed
         self.spot = spot
         self.view = view
+        self.variables = variables
 
     def _with(self, view: View | None) -> FlowScope:
-        return FlowScope(self.world, self.parsed, self.spot, view)
+        return FlowScope(self.world, self.parsed, self.spot, view, self.variables)
+
+    def _knowing(self, name: str, view: View | None) -> FlowScope:
+        return FlowScope(self.world, self.parsed, self.spot, self.view, {**self.variables, name: view})
 
     def __eq__(self, other: object) -> bool:
         """The same is known: branches that end alike go on alike."""
@@ -71,7 +85,7 @@ class FlowScope:
 
     @property
     def _context(self) -> Context:
-        return Context(self.view, {"message": None})
+        return Context(self.view, self.variables)
 
     @property
     def _flow(self) -> str:
@@ -149,6 +163,30 @@ class FlowScope:
             hint = f"{endpoint.name}.{near}" if near else ""
             self.world.report.at(spot, "unknown-operation", text, hint=hint)
 
+    def answered(self, ref: str, name: str) -> FlowScope:
+        """In force where the answer of an operation stands under ``name``."""
+        return self._with(self.view.and_also(name, self._reply(ref)) if self.view else None)
+
+    def with_answer(self, ref: str) -> FlowScope:
+        """Here expressions know ``$answer``."""
+        return self._knowing("answer", view_of(self._reply(ref), self.world.schemas))
+
+    def with_fields(self, fields: Mapping[str, Any]) -> FlowScope:
+        """In force where fields were put into the document."""
+        try:
+            shape = shape_of(parse(plain(fields)))
+        except MappingError:
+            return self.unknown()  # has its finding where the fields are checked
+        return self._with(self.view.with_shape(shape) if self.view else None)
+
+    def _reply(self, ref: str) -> str | None:
+        """The contract of what an operation answers."""
+        name, _, word = str(ref).partition(".")
+        endpoint = self.world.endpoints.get(name)
+        operations = endpoint.operations if endpoint else {}
+        word = word or (next(iter(operations)) if len(operations) == 1 else "")
+        return operations[word].common.reply if word in operations else None
+
     def element(self, text: str) -> FlowScope:
         """In force inside the list that an expression gives."""
         return self._with(element_view(text, self._context))
@@ -169,10 +207,18 @@ class FlowScope:
             if step is None:
                 scope = scope.unknown()
             else:
-                here = FlowScope(self.world, self.parsed, self.parsed.spots[id(step)], scope.view)
+                spot = self.parsed.spots[id(step)]
+                here = FlowScope(self.world, self.parsed, spot, scope.view, self.variables)
                 behind: Any = self.world.steps[step.kind].check(step.settings, here)
+                if step.on_error:
+                    handled = here.handler(step.on_error)
+                    behind = behind._with(either(behind.view, handled.view))
                 scope = self._with(behind.view)
         return scope
+
+    def handler(self, steps: Sequence[Step]) -> FlowScope:
+        """Check an ``on_error``, which knows ``$error``; what is in force behind it."""
+        return self._knowing("error", None).steps(steps, ())
 
     def finding(self, at: Path, kind: str, text: str) -> None:
         """Anything else that is wrong."""

@@ -13,7 +13,7 @@ from esb.config.models import Flow
 from esb.config.tree import Map, Seq, Spot, root
 from esb.config.validate import build, keys_of
 
-OWN_KEYS = ("name",)  # of a step, beside its kind
+OWN_KEYS = ("name", "on_error")  # of a step, beside its kind
 
 
 def schedule_source(flow: str) -> str:
@@ -27,6 +27,7 @@ class ParsedFlow(msgspec.Struct):
     spot: Spot
     flow: LoadedFlow | None = None
     sequence: list[Step | None] = []
+    on_error: list[Step | None] = []
     nested: dict[int, list[Step | None]] = {}  # id of a nested tuple -> all its steps
     spots: dict[int, Spot] = {}  # id of a step -> where its settings stand
 
@@ -57,6 +58,8 @@ def parse_flow(document: Map, components: Components, report: Report) -> ParsedF
     model = build(Flow, document, spot, report)
     if "steps" in document:
         parsed.sequence = parser.sequence(spot.at("steps"))
+    if "on_error" in document:
+        parsed.on_error = parser.sequence(spot.at("on_error"))
     parser.give_names()
     if model is not None and all(f.level != "error" for f in report.findings[before:]):
         schedule = None if isinstance(model.source, str) else model.source
@@ -68,6 +71,7 @@ def parse_flow(document: Map, components: Components, report: Report) -> ParsedF
             steps=tuple(step for step in parsed.sequence if step),
             file=document.place.file,
             line=document.place.line,
+            on_error=tuple(step for step in parsed.on_error if step),
         )
     return parsed
 
@@ -97,16 +101,40 @@ class _Parser:
             return None
         number = len(self.in_order)
         self.in_order.append((None, spot))
-        here = spot.at(kind)
+        here = self._whole(spot, kind)
         context = {"steps": lambda value: self._nested(value, here)}
         settings = build(self.kinds[kind].Settings, here.value, here, self.report, context=context)
         if settings is None:
             return None
         place = spot.place
-        step = Step(kind, settings, "", place.file, place.line, place.column)
+        step = Step(kind, settings, "", place.file, place.line, place.column, self._on_error(spot, settings))
         self.in_order[number] = (step, spot)
         self.parsed.spots[id(step)] = here
         return step
+
+    def _on_error(self, spot: Spot, settings: Any) -> tuple[Step, ...]:
+        """Beside the kind, or for a call among its settings."""
+        inside = tuple(getattr(settings, "on_error", None) or ())
+        if "on_error" not in spot.value:
+            return inside
+        if inside:
+            text = "This step has an 'on_error' inside, too: keep one."
+            self.report.at_key(spot.at("on_error"), "duplicate-key", text, value="on_error")
+        return self._nested(spot.value["on_error"], spot)
+
+    def _whole(self, spot: Spot, kind: str) -> Spot:
+        """The settings of a step, with those that stand beside the kind."""
+        here = spot.at(kind)
+        beside = [key for key in self.kinds[kind].beside if key in spot.value]
+        if not beside:
+            return here
+        if isinstance(here.value, Map):
+            text = f"Write {beside[0]!r} inside {kind!r}, beside the other settings."
+            self.report.at_key(spot.at(beside[0]), "unknown-key", text, value=beside[0])
+            return here
+        value = spot.value.only(beside)
+        value.put(self.kinds[kind].Settings.short, here.value, here.key_at, here.place)
+        return Spot(value, here.place, here.key_at, here.path)
 
     def _nested(self, value: Any, above: Spot) -> tuple[Step, ...]:
         spot = above.locate(value) or above
@@ -123,6 +151,10 @@ class _Parser:
             return None
         keys = [key for key in value if key not in OWN_KEYS]
         known = [key for key in keys if key in self.kinds]
+        owner = next((key for key in known if self.kinds[key].beside), None)
+        if owner is not None:  # `map` beside `call` is a setting of it, not a step
+            keys = [key for key in keys if key not in self.kinds[owner].beside]
+            known = [key for key in known if key in keys]
         if len(keys) == 1 and known:
             return known[0]
         self._explain(spot, keys, known)

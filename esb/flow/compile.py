@@ -51,8 +51,9 @@ def compile_flow(
         entry,
         loaded.name,
         loaded.source,
-        context.block(loaded.steps),
+        context.whole(loaded.steps, loaded.on_error),
         context.parts_of_splits,
+        context.pending,
         parts.contracts.get(source or ""),
         parts.contracts,
     )

@@ -14,6 +14,7 @@ from esb.config.models import InlineMapping
 from esb.contract import Contract
 from esb.errors import ConfigError, ExpressionError
 from esb.expression import Expression
+from esb.flow.legs import Pending, Rest, guarded
 from esb.flow.run import Flow
 from esb.flow.work import Action, Document, Work
 from esb.mapping import Mapping as CompiledMapping
@@ -22,6 +23,9 @@ from esb.quoting import quote
 
 if TYPE_CHECKING:
     from esb.flow.step import Kind
+
+
+_VARIABLES = ("$message", "$now", "$millis", "$error", "$answer")
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -38,7 +42,11 @@ class Context:
     def __init__(self, name: str, definition: Definition, parts: Parts, kinds: Mapping[str, type[Kind]]) -> None:
         self.name = name
         self.place = f"flow:{name}"
+        self.version = definition.hash
         self.parts_of_splits: dict[str, Action] = {}
+        self.pending: dict[str, Pending] = {}  # calls by the names of their steps
+        self._behind: Rest | None = None  # what follows the step under compilation
+        self._handler: Action | None = None  # its on_error
         self._definition = definition
         self._parts = parts
         self._kinds = kinds
@@ -46,10 +54,10 @@ class Context:
     def block(self, steps: Sequence[Step]) -> Action:
         """Steps in a row as one function."""
         actions: list[Action] = []
+        behind, handler = self._behind, self._handler
         for number, step in enumerate(steps):
-            kind = self._kinds[step.kind]
-            whole = kind.absorb(step, steps[number + 1 :])
-            actions.append(self.action(whole or step))
+            whole = self._kinds[step.kind].absorb(step, steps[number + 1 :])
+            actions.append(self._step(whole or step, Rest(actions, number + 1, behind, handler)))
             if whole:
                 break
         return actions[0] if len(actions) == 1 else _in_a_row(tuple(actions))
@@ -58,10 +66,41 @@ class Context:
         """One step as a function."""
         return self._kinds[step.kind].compile(step, self)
 
+    def whole(self, steps: Sequence[Step], on_error: Sequence[Step]) -> Action:
+        """All steps of the flow; what fails in them goes to the flow's ``on_error`` where it has one."""
+        handler = self.block(on_error) if on_error else None
+        action = self._nested(steps, None, handler)
+        return guarded(action, handler) if handler else action
+
     def part(self, step: Step, steps: Sequence[Step]) -> Action:
-        """The body of a split: a block that a parked part can enter again, by the step's name."""
-        body = self.parts_of_splits[step.name] = self.block(steps)
+        """The body of a split: a block that a parked part can enter again, by the step's name. A part ends with it."""
+        body = self.parts_of_splits[step.name] = self._nested(steps, None, None)
         return body
+
+    def waits(self, step: Step, ask: Action, take: Callable[[Work, Any], None]) -> Action:
+        """A step whose request goes out by ``ask``, and whose answer is put into the document by ``take``."""
+        assert self._behind is not None
+        # A level of its own, without steps: what its own on_error protects is the taking of the answer.
+        self.pending[step.name] = Pending(step, ask, take, Rest([], 0, self._behind, self._handler))
+        return ask
+
+    def _step(self, step: Step, rest: Rest) -> Action:
+        before = self._behind, self._handler
+        handler = self._nested(step.on_error, rest, None) if step.on_error else None
+        self._behind, self._handler = rest, handler
+        try:
+            action = self.action(step)
+        finally:
+            self._behind, self._handler = before
+        return guarded(action, handler) if handler else action
+
+    def _nested(self, steps: Sequence[Step], behind: Rest | None, handler: Action | None) -> Action:
+        before = self._behind, self._handler
+        self._behind, self._handler = behind, handler
+        try:
+            return self.block(steps)
+        finally:
+            self._behind, self._handler = before
 
     def expression(self, text: str, step: Step) -> Callable[[Work], Any]:
         """An expression as a function of the work at hand."""
@@ -129,9 +168,12 @@ class Context:
 
 
 def speaks_of_message(value: Any) -> bool:
-    """Whether expressions in a value use ``$message``, or a clock that tells its time; most do not, and go faster."""
+    """Whether expressions in a value use ``$message`` (or a clock that tells its time) or another variable.
+
+    Most do not, and go faster.
+    """
     if isinstance(value, str):
-        return any(word in value for word in ("$message", "$now", "$millis"))
+        return any(word in value for word in _VARIABLES)
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     return any(speaks_of_message(part) for part in parts)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from esb.errors import MessageError
 from esb.message import Message
+
+if TYPE_CHECKING:
+    from esb.flow.legs import Continuation
 
 PART = "esb-part"  # property of a parked part: the split step in whose body it goes on
 
@@ -22,6 +25,31 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     step: str
     tap: bool = False
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A command whose answer somebody waits for: ``owner``, this run's message or a part of it.
+
+    The continuation goes along with it and comes back with the answer. ``timeout``: seconds, or None for as long as
+    the endpoint tries.
+    """
+
+    message: Message
+    endpoint: str
+    operation: str
+    step: str
+    owner: Message
+    continuation: Continuation
+    timeout: float | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What ``$error`` tells: the stable word, a text for people, the step, and for a call endpoint.operation."""
+
+    kind: str
+    text: str
+    step: str = ""
+    endpoint: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +87,19 @@ class ChildFailure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """All that follows from one message. A failed one has neither sends nor events nor failed children."""
+    """All that follows from one message, or from the answer that it waited for.
 
-    status: Literal["completed", "filtered", "failed"]
+    A failed one has neither sends nor calls nor events nor failed children; ``again`` tells where a leg goes on when it
+    is tried again (None: from the flow's beginning).
+    """
+
+    status: Literal["completed", "filtered", "failed", "waiting"]
     sends: tuple[Send, ...] = ()
+    calls: tuple[Call, ...] = ()
     events: tuple[Event, ...] = ()
     steps: list[StepTrace] = []
     error: MessageError | None = None
     step: str = ""  # where it failed
     subject: str | None = None  # of the message, where its contract had to tell it
     children: tuple[ChildFailure, ...] = ()
+    again: Continuation | None = None

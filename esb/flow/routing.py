@@ -12,6 +12,7 @@ from esb import ports
 from esb.config.components import Scope, Step, Steps
 from esb.config.shorthand import Shorthand
 from esb.errors import MessageError
+from esb.flow.legs import calls
 from esb.flow.result import ChildFailure
 from esb.flow.run import located
 from esb.flow.step import Kind, Link, Sketch, Way
@@ -144,6 +145,12 @@ class Choose(Kind):
         return run
 
 
+NOT_TOGETHER = (
+    "Parts that wait for answers end at different times, so it cannot be all or none: remove 'together', or call "
+    "before the split."
+)
+
+
 class SplitSettings(Shorthand):
     """``split: expression`` or ``split: {each: expression, do: steps, together: true}``."""
 
@@ -177,6 +184,8 @@ class Split(Kind):
     @classmethod
     def check(cls, settings: SplitSettings, scope: Scope) -> Scope:
         scope.expression(settings.each, ("each",))
+        if settings.together and calls(settings.do):
+            scope.finding(("together",), "unsupported", NOT_TOGETHER)
         inside = scope.element(settings.each)
         if settings.do is None:
             return inside
@@ -252,5 +261,6 @@ def _take_together(work: Work, part: Work, body: Action, flow: str) -> bool:
 
 def _join(work: Work, part: Work) -> None:
     work.sends += part.sends
+    work.calls += part.calls
     work.events += part.events
     work.failures += part.failures

@@ -9,11 +9,15 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
+
+import msgspec
 
 from esb.config.components import Step
 from esb.contract import Contract
 from esb.errors import ContractError, DecodeError, InternalError, MessageError, without_frames
-from esb.flow.result import Result
+from esb.flow.legs import Continuation, Leg, Pending, go_on, resumable
+from esb.flow.result import Failure, Result
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
 from esb.message import JSON, Message
@@ -31,17 +35,19 @@ class Flow:
         source: str,
         action: Action,
         parts: Mapping[str, Action],
+        pending: Mapping[str, Pending],
         contract: Contract | None,
         contracts: Mapping[str, Contract],
     ) -> None:
         """Args: the place errors before the first step are told at, the flow's name and source, its steps, the bodies
-        of its splits by step name, the contract of what comes in (None: the one that the message names), and all
-        contracts."""
+        of its splits and its calls by step name, the contract of what comes in (None: the one that the message names),
+        and all contracts."""
         self.name = name
         self.source = source
         self._entry = entry
         self._action = action
         self._parts = parts
+        self._pending = pending
         self._contract = contract
         self._contracts = contracts
 
@@ -60,14 +66,44 @@ class Flow:
             if isinstance(error, _ENDS):
                 raise
             return self._failed(work, error, message)
-        return Result(
-            status="completed" if goes_on else "filtered",
-            sends=tuple(work.sends),
-            events=tuple(work.events),
-            steps=work.steps,
-            children=tuple(work.failures),
-            subject=_told(work, message),
-        )
+        return _result(work, goes_on, message)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has calls, whose answers come back to it."""
+        return bool(self._pending)
+
+    def knows(self, step: str) -> bool:
+        """Whether a call of that name can be gone on from."""
+        return step in self._pending
+
+    def resume(self, at: Continuation, answer: Any = None, failure: Failure | None = None) -> Result:
+        """All that follows from an answer, or (where ``at.go`` says so) from trying again. Never raises for a message.
+
+        Args:
+            at: what the call left behind.
+            answer: the document that came back.
+            failure: the call failed instead.
+        """
+        work = self._leg(at)
+        leg = Leg(at, failure if failure is not None else at.error if at.go == "failed" else None)
+        try:
+            pending = resumable(self._pending, at.step, self.name)
+            work.at = pending.step
+            work.document = Document(decode_json(bytes(at.document)), at.type, at.version, bytes(at.document))
+            goes_on = go_on(leg.first(pending, answer), work, pending.rest)
+        except BaseException as error:
+            if isinstance(error, _ENDS):
+                raise
+            return msgspec.structs.replace(self._failed(work, error, at.message), again=leg.again(work))
+        return _result(work, goes_on, at.message)
+
+    def _leg(self, at: Continuation) -> Work:
+        work = Work(at.message, self._entry, list(at.steps))
+        work.base = at
+        if at.go != "failed":
+            work.bind_error(at.error)
+        return work
 
     def _enter(self, work: Work, part: str) -> Action:
         """Read and check what came in; the steps it has to go through."""
@@ -108,6 +144,18 @@ def _check(work: Work, contract: Contract) -> None:
 
 def _told(work: Work, message: Message) -> str | None:
     return work.message.subject if work.message is not message else None
+
+
+def _result(work: Work, goes_on: bool, message: Message) -> Result:
+    return Result(
+        status="waiting" if work.suspended else "completed" if goes_on else "filtered",
+        sends=tuple(work.sends),
+        calls=tuple(work.calls),
+        events=tuple(work.events),
+        steps=work.steps,
+        children=tuple(work.failures),
+        subject=_told(work, message),
+    )
 
 
 def read(message: Message) -> object:

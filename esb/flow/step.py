@@ -53,6 +53,7 @@ class Kind(ABC):
     kind: ClassVar[str]
     summary: ClassVar[str] = ""  # one line for the reference
     Settings: ClassVar[type[BaseModel]]
+    beside: ClassVar[tuple[str, ...]] = ()  # keys of its settings that may stand beside the kind in the short form
 
     @classmethod
     def target(cls, settings: Any) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from esb.flow.calling import Call, Enrich
 from esb.flow.messaging import Publish, Send, Wiretap
 from esb.flow.routing import Choose, Filter, Split
 from esb.flow.step import Kind
 from esb.flow.transformation import Map, Set
 
 STEPS: Mapping[str, type[Kind]] = MappingProxyType(
-    {kind.kind: kind for kind in (Map, Set, Filter, Choose, Split, Send, Publish, Wiretap)}
+    {kind.kind: kind for kind in (Map, Set, Filter, Choose, Split, Send, Publish, Wiretap, Call, Enrich)}
 )

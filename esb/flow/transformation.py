@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
@@ -87,8 +87,8 @@ class SetSettings(RootModel[dict[str, Any]]):
 class Set(Kind):
     """Puts fields into the document and leaves the others as they are.
 
-    All leaves see the document as it was before the step. A leaf that gives nothing changes nothing. No contract is
-    known to hold afterwards.
+    All leaves see the document as it was before the step. A leaf that gives nothing changes nothing. The contract in
+    force need not hold afterwards; its fields and the new ones are known.
     """
 
     kind: ClassVar[str] = "set"
@@ -102,23 +102,33 @@ class Set(Kind):
     @classmethod
     def check(cls, settings: SetSettings, scope: Scope) -> Scope:
         scope.mapping(InlineMapping(set=settings.root), ())
-        return scope.unknown()
+        return scope.with_fields(settings.root)
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
         fields = plain(step.settings.root)
-        values = context.fields(fields, step)
-        shape = _shape(parse(fields))
+        merge = merging(fields, step, context)
         outcome = ", ".join(fields)
 
         def run(work: Work) -> bool:
             work.at = step
-            before = work.document
-            work.document = Document(_merged(before.value, values(work), shape), before.type, 0)
+            work.document = merge(work)
             work.trace(outcome)
             return True
 
         return run
+
+
+def merging(fields: Mapping[str, Any], step: Step, context: Context) -> Callable[[Work], Document]:
+    """The document with fields put into it, as a function."""
+    values = context.fields(fields, step)
+    shape = _shape(parse(fields))
+
+    def merge(work: Work) -> Document:
+        before = work.document
+        return Document(_merged(before.value, values(work), shape), before.type, 0)
+
+    return merge
 
 
 _Shape = Mapping[str, Any]  # the nested objects among the fields: name -> shape

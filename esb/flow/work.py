@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,12 +11,17 @@ from esb.config.components import Step
 from esb.contract import Contract
 from esb.errors import MessageError
 from esb.expression import Bindings, Data
-from esb.flow.result import ChildFailure, Event, Send, StepTrace
+from esb.flow.result import Call, ChildFailure, Event, Failure, Send, StepTrace
 from esb.message import Message, child_of
+
+if TYPE_CHECKING:
+    from esb.flow.legs import Continuation
 
 Action = Callable[["Work"], bool]  # a compiled step; False: the message ends here
 
 _encode = msgspec.json.Encoder().encode
+Mark = tuple[int, int, int, int]
+NOTHING_OUT: Mark = (0, 0, 0, 0)
 
 
 class Document:
@@ -70,7 +75,10 @@ class Document:
 class Work:
     """One message (or one part of it) on its way through the steps. Belongs to the thread that runs it."""
 
-    __slots__ = ("at", "bindings", "document", "events", "failures", "message", "part", "sends", "steps")
+    __slots__ = (
+        "at", "base", "bindings", "calls", "document", "error", "events", "failures", "message", "part",
+        "sends", "steps", "suspended",
+    )  # fmt: skip
 
     def __init__(self, message: Message, at: Step, steps: list[StepTrace], part: str = "") -> None:
         self.message = message
@@ -82,6 +90,25 @@ class Work:
         self.sends: list[Send] = []
         self.events: list[Event] = []
         self.failures: list[ChildFailure] = []
+        self.calls: list[Call] = []
+        self.suspended = False  # the message itself waits for an answer
+        self.error: Failure | None = None
+        self.base: Continuation | None = None  # the leg before this one
+
+    def mark(self) -> Mark:
+        """Where things stand, for :meth:`rewind`."""
+        return len(self.sends), len(self.events), len(self.failures), len(self.calls)
+
+    def rewind(self, mark: Mark) -> None:
+        """Nothing goes out of what came since."""
+        for found, length in zip((self.sends, self.events, self.failures, self.calls), mark, strict=True):
+            del found[length:]
+
+    def bind_error(self, failure: Failure | None) -> None:
+        """From here on expressions can ask what failed."""
+        self.error = failure
+        if failure is not None:
+            self.bindings = self.bindings.and_also(error=msgspec.to_builtins(failure))
 
     def identify(self, contract: Contract) -> None:
         """A message of a foreign publisher may come without the business key that its contract can tell."""

@@ -1,0 +1,190 @@
+"""Steps that ask and wait (Request-Reply): ``call``, and ``enrich`` (content enricher, from another system).
+
+Nothing waits in memory. The request goes out with a continuation, and the message goes on where the answer arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import msgspec
+from pydantic import Field, model_validator
+
+from esb.config.components import Scope, Step, Steps
+from esb.config.mappings import plain
+from esb.config.models import InlineMapping
+from esb.errors import MappingError
+from esb.flow.legs import Continuation
+from esb.flow.result import Call as Request
+from esb.flow.step import Kind, Shorthand
+from esb.flow.transformation import MappingRef, merging
+from esb.flow.work import Action, Document, Work
+from esb.message import Message, derive_id
+from esb.ports import Duration
+from esb.quoting import quote
+
+if TYPE_CHECKING:
+    from esb.flow.context import Context
+
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
+
+
+class CallSettings(Shorthand):
+    """``endpoint.operation``, or ``{to: endpoint.operation, map: mapping, as: name, timeout: 10s}``."""
+
+    short: ClassVar[str] = "to"
+    to: str = Field(description="endpoint.operation, or an endpoint that has just one operation.")
+    map: MappingRef | None = Field(None, description="What is asked is the document as this mapping makes it.")
+    name: FieldName | None = Field(None, alias="as", description="The field of the document that takes the answer.")
+    timeout: Duration | None = Field(
+        None, description="What has not been sent by then fails; without it, as long as the endpoint's recovery tries."
+    )
+    on_error: Steps = Field(None, description="What happens instead when the call fails; may stand beside it, too.")
+
+
+class Call(Kind):
+    """Asks an endpoint and goes on when the answer is there; the answer stands in the document under ``as``.
+
+    The answer has met the operation's ``reply`` contract. Where the endpoint's recovery is exhausted, the step fails.
+    """
+
+    kind: ClassVar[str] = "call"
+    summary = "Ask an endpoint, and go on with its answer."
+    Settings = CallSettings
+    beside = ("as", "map", "timeout")
+
+    @classmethod
+    def target(cls, settings: CallSettings) -> str:
+        return settings.to
+
+    @classmethod
+    def check(cls, settings: CallSettings, scope: Scope) -> Scope:
+        _check_request(settings, scope)
+        return scope.answered(settings.to, settings.name) if settings.name else scope
+
+    @classmethod
+    def compile(cls, step: Step, context: Context) -> Action:
+        return context.waits(step, _ask(step, context), _keep(step.settings.name))
+
+
+def _keep(name: str | None) -> Callable[[Work, Any], None]:
+    def take(work: Work, answer: Any) -> None:
+        if name is not None:
+            before = work.document
+            work.document = Document({**_object(before), name: answer}, before.type, 0)
+
+    return take
+
+
+class EnrichSettings(CallSettings):
+    """``{to: endpoint.operation, map: mapping, set: {field: $answer.field}, timeout: 10s}``."""
+
+    fields: dict[str, Any] = Field(
+        min_length=1, alias="set", description="Fields as in the step set; $answer is what came back."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> EnrichSettings:
+        if self.name is not None:
+            raise ValueError("enrich takes the fields it needs with set; for the whole answer write call with as")
+        return self
+
+
+class Enrich(Kind):
+    """Asks an endpoint and puts fields of its answer (``$answer``) into the document, as ``set`` does.
+
+    All leaves see the document as it was before the step. What holds for ``call`` holds here.
+    """
+
+    kind: ClassVar[str] = "enrich"
+    summary = "Add fields from what an endpoint answers."
+    Settings = EnrichSettings
+
+    @classmethod
+    def target(cls, settings: EnrichSettings) -> str:
+        return settings.to
+
+    @classmethod
+    def check(cls, settings: EnrichSettings, scope: Scope) -> Scope:
+        _check_request(settings, scope)
+        scope.with_answer(settings.to).mapping(InlineMapping(set=settings.fields), ("set",))
+        return scope.with_fields(settings.fields)
+
+    @classmethod
+    def compile(cls, step: Step, context: Context) -> Action:
+        merge = merging(plain(step.settings.fields), step, context)
+
+        def take(work: Work, answer: Any) -> None:
+            before = work.bindings
+            work.bindings = before.and_also(answer=answer)
+            try:
+                work.document = merge(work)
+            finally:
+                work.bindings = before
+
+        return context.waits(step, _ask(step, context), take)
+
+
+def _check_request(settings: CallSettings, scope: Scope) -> None:
+    going = scope if settings.map is None else scope.mapping(settings.map, ("map",))
+    going.operation(settings.to, ("to",))
+
+
+def _ask(step: Step, context: Context) -> Action:
+    """The request; the same message, asked again, gives the same id, so that an effect is recognised."""
+    settings: CallSettings = step.settings
+    endpoint, operation, contract = context.operation(settings.to, step)
+    convert = None if settings.map is None else context.mapping(settings.map, step)
+    place, name, outcome = context.place, step.name, f"asked {endpoint}.{operation}"
+    needs_object = settings.name is not None or step.kind == Enrich.kind
+
+    def run(work: Work) -> bool:
+        work.at = step
+        parent = work.message
+        if needs_object:
+            _object(work.document)
+        document = work.document if convert is None else convert(work)
+        message = document.child(parent, derive_id(parent.id, parent.epoch, place, name, 0), contract)
+        work.trace(outcome, (message.id,))
+        continuation = _continuation(work, context)
+        work.calls.append(
+            Request(
+                message=message, endpoint=endpoint, operation=operation, step=name, owner=parent,
+                continuation=continuation, timeout=settings.timeout,
+            )
+        )  # fmt: skip
+        work.suspended = True
+        return False
+
+    return run
+
+
+def _continuation(work: Work, context: Context) -> Continuation:
+    """All that is needed to go on behind the step under way."""
+    base, document = work.base, work.document
+    again = base is not None and base.go == "again" and base.step == work.at.name
+    return Continuation(
+        flow=context.name,
+        definition=context.version,
+        step=work.at.name,
+        message=_bare(work.message),
+        type=document.type,
+        version=document.version,
+        document=msgspec.Raw(document.body),
+        steps=[] if work.part else work.steps,
+        sent=(base.sent if base else 0) + len(work.sends) + (0 if again else 1) if not work.part else 1,
+        published=(base.published if base else 0) + len(work.events) if not work.part else 0,
+        asked=base.asked if base and again else 0,
+        error=work.error,
+    )
+
+
+def _bare(message: Message) -> Message:
+    return msgspec.structs.replace(message, body=b"") if message.body else message
+
+
+def _object(document: Document) -> dict[str, Any]:
+    if not isinstance(document.value, dict):
+        raise MappingError(f"an answer is put into an object, and the document is {quote(document.value)}")
+    return document.value
