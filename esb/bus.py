@@ -15,6 +15,7 @@ import structlog
 from esb.broker import open_broker
 from esb.broker.port import Broker
 from esb.config import Components, Definition
+from esb.config.load import restored
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
@@ -93,7 +94,14 @@ class Bus:
             owner=new_id(),
             clock=clock,
             point=point,
+            older=lambda hash: self._older(hash, components),
         )
+
+    def _older(self, hash: str, components: Components) -> Definition | None:
+        """A definition that was in force when a message set out, if the store still has it."""
+        with self.store.reading() as t:
+            stored = t.definitions.get(hash)
+        return restored(stored.files, components) if stored else None
 
     def prepare(self) -> None:
         """Make what must exist: see :func:`prepare`."""

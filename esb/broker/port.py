@@ -199,6 +199,11 @@ def saga_queue(name: str) -> str:
     return f"esb.saga.{name}"
 
 
+def resume_queue(name: str) -> str:
+    """Where answers to a flow's calls arrive."""
+    return f"esb.flow.{name}.resume"
+
+
 def endpoint_queue(name: str) -> str:
     """Where messages to be sent to an endpoint wait."""
     return f"esb.endpoint.{name}"

@@ -18,11 +18,12 @@ from esb.store.schedules import ScheduleRow
 from esb.store.sessions import FIRST, Session
 from esb.store.store import Store, Transaction, open_store
 from esb.store.timers import Timer
-from esb.store.tracking import Hop, Status
+from esb.store.tracking import FINAL, Hop, Status
 from esb.store.traffic import PlaceTraffic, Traffic
 from esb.store.users import ROLES, Role, User
 
 __all__ = [
+    "FINAL",
     "FIRST",
     "IN_DOUBT",
     "RETRY",

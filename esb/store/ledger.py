@@ -58,7 +58,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         """Nothing will change any more by itself."""
         sagas = self.sagas.get("running", 0) + self.sagas.get("compensating", 0)
         moving = self.in_progress or self.retrying or self.in_flight or sagas
-        return not moving and not any(counts.get(10) for counts in self.flows.values())
+        return not moving and not any(counts.get(10) or counts.get(11) for counts in self.flows.values())
 
 
 # A message is its row at "in:" together with its rows at "flow:" (what lies between "flow:" and "in;" in byte order)
@@ -70,7 +70,7 @@ WITH message AS (
            coalesce(max(CASE WHEN place >= 'in:' AND place < 'in;' THEN sent END), 0) AS copies,
            sum(CASE WHEN place >= 'in:' AND place < 'in;' THEN 0 ELSE 1 END) AS flows,
            sum(CASE WHEN status IN (20, 21) THEN 1 ELSE 0 END) AS parked,
-           sum(CASE WHEN status = 10 THEN 1 ELSE 0 END) AS retrying,
+           sum(CASE WHEN status IN (10, 11) THEN 1 ELSE 0 END) AS moving,
            sum(CASE WHEN status = 33 THEN 1 ELSE 0 END) AS filtered,
            sum(CASE WHEN status = 35 THEN 1 ELSE 0 END) AS discarded
     FROM hops WHERE (place >= 'flow:' AND place < 'in;') OR (place >= 'saga:' AND place < 'saga;') GROUP BY message_id
@@ -79,7 +79,7 @@ SELECT CASE WHEN entry = 31 THEN 'duplicate'
             WHEN entry = 32 THEN 'unsubscribed'
             WHEN parked > 0 THEN 'parked'
             WHEN entry = 35 THEN 'discarded'
-            WHEN retrying > 0 OR flows = 0 OR flows < copies THEN 'in_progress'
+            WHEN moving > 0 OR flows = 0 OR flows < copies THEN 'in_progress'
             WHEN discarded > 0 THEN 'discarded'
             WHEN filtered = flows THEN 'filtered'
             ELSE 'completed' END AS class, count(*)

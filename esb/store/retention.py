@@ -34,6 +34,7 @@ def rules() -> Iterator[_Rule]:
     )
     yield _Rule("suspects", "message_id, place", "at < ?", lambda r: r.messages)
     yield _Rule("inbox", "message_id, endpoint, operation", "at < ? AND state > 1", lambda r: r.inbox)
+    yield _Rule("continuations", "id", "at < ?", lambda r: r.inbox)
     yield _Rule("leases", "name", "expires_at < ? AND name >= 'role:' AND name < 'role;'", lambda r: 86400.0)
     yield _Rule("sessions", "id", "expires_at < ?", lambda r: 0.0)
     yield _Rule("links", "id", "expires_at < ?", lambda r: 0.0)

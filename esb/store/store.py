@@ -17,6 +17,7 @@ from esb.store.audit import Audit
 from esb.store.breakers import Breakers
 from esb.store.claims import Claims
 from esb.store.connection import Connection
+from esb.store.continuations import Continuations
 from esb.store.definitions import Definitions
 from esb.store.figures import Figures
 from esb.store.gate import Gate
@@ -58,6 +59,10 @@ class Transaction:
     @cached_property
     def sagas(self) -> Sagas:
         return Sagas(self.connection)
+
+    @cached_property
+    def continuations(self) -> Continuations:
+        return Continuations(self.connection)
 
     @cached_property
     def timers(self) -> Timers:
@@ -134,7 +139,7 @@ class Store:
     def __init__(self, engine: sa.Engine, file: Path | None = None, seal: Seal | None = None) -> None:
         """Args: the engine, for SQLite its file, and what encrypts. Use :func:`esb.store.open_store`."""
         self.engine = engine
-        self._seal = seal or Seal()
+        self.seal = seal or Seal()
         self.embedded = file is not None
         self.name = str(file) if file else engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
         self._reader = engine.execution_options(**_reading(self.embedded))
@@ -146,13 +151,13 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """Read and write; committed at the end of the block, rolled back when it raises."""
         with self._ours(), self._gate(), self.engine.begin() as connection:
-            yield Transaction(Connection(connection, self._seal))
+            yield Transaction(Connection(connection, self.seal))
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """Read only, all of one moment, holding nobody up. Keep it short: it keeps the database from tidying up."""
         with self._ours(), self._reader.begin() as connection:
-            yield Transaction(Connection(connection, self._seal))
+            yield Transaction(Connection(connection, self.seal))
 
     def migrate(self) -> None:
         """Bring the tables to what this version needs. Safe to call from several processes at once."""

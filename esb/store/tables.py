@@ -109,6 +109,15 @@ outbox = sa.Table(
     sqlite_autoincrement=True,
 )
 
+continuations = sa.Table(
+    "continuations",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Index("ix_continuations_at", "at"),
+)
+
 timers = sa.Table(
     "timers",
     metadata,

@@ -21,6 +21,7 @@ class Status(IntEnum):
     """What became of a message at a place. The tens are the rank, which only rises (see :meth:`Tracking.record`)."""
 
     RETRYING = 10  # failed, and will be tried again by itself
+    WAITING = 11  # flow: for the answer to a call
     IN_DOUBT = 20  # nobody can know whether its effect took place; a person decides
     PARKED = 21  # set aside for a person
     REJECTED = 22  # out: answered with a failure; whoever asked decides, and may ask again

@@ -38,6 +38,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     clock: Callable[[], float]
     point: Callable[[str], None] = pass_by
+    older: Callable[[str], Definition | None] = lambda hash: None  # one that was in force before, by its hash
     alone: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def journal(self, journey: str = "") -> Journal:

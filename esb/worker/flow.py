@@ -14,88 +14,24 @@ from itertools import islice
 
 import msgspec
 
-from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, Transfer, endpoint_queue, event_key, flow_queue
-from esb.errors import RoutingError, RowRefused
-from esb.flow import PART, Flow, Result
+from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, Transfer, flow_queue, resume_queue
+from esb.errors import RowRefused
+from esb.flow import PART, Flow
 from esb.message import Message
-from esb.store import RETRY, Hop, Parked, Status, Transaction
+from esb.store import FINAL, RETRY, Hop, Parked, Status, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
 from esb.worker.hold import held_hop, hold_back
+from esb.worker.legs import Legs
 from esb.worker.rows import kind_of, packed, text_of
+from esb.worker.run import Run
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
 
-_FINAL = {"completed": Status.COMPLETED, "filtered": Status.FILTERED, "failed": Status.PARKED}
-
-
-class Run(msgspec.Struct):
-    """One input on its way through a batch: what the engine said, and what the broker said of the results."""
-
-    delivery: Delivery
-    flow: Flow
-    result: Result
-    started: float
-    outcomes: Sequence[Outcome] = ()
-    smooth: bool = False  # nothing failed and everything is confirmed, as nearly always
-
-    def told(self, outcomes: Sequence[Outcome]) -> None:
-        """What the broker said of the results, in their order."""
-        self.outcomes = outcomes
-        went_well = self.result.error is None and not self.result.children
-        self.smooth = went_well and outcomes.count(Outcome.CONFIRMED) == len(outcomes)
-
-    @property
-    def message(self) -> Message:
-        """As it came, with the business key where its contract had to tell it."""
-        message, subject = self.delivery.message, self.result.subject
-        return message if subject is None else msgspec.structs.replace(message, subject=subject)
-
-    @property
-    def place(self) -> str:
-        return f"flow:{self.flow.name}"
-
-    def outgoing(self) -> list[Outgoing]:
-        """What is to be published: commands first, then events."""
-        sends = [
-            Outgoing(s.message, endpoint_queue(s.endpoint), properties={"operation": s.operation})
-            for s in self.result.sends
-        ]
-        return sends + [
-            Outgoing(e.message, event_key(e.message.type, e.message.version), event=True) for e in self.result.events
-        ]
-
-    @property
-    def key(self) -> suspects.Key:
-        """What its marks and its parked row go by."""
-        return suspects.key_at(self.delivery, self.place)
-
-    @property
-    def sent(self) -> int:
-        """Commands that are in their queue now, whatever became of the others."""
-        return sum(outcome is Outcome.CONFIRMED for outcome in self.outcomes[: len(self.result.sends)])
-
-    @property
-    def published(self) -> int:
-        """Events that were told, to whoever wanted them."""
-        return sum(outcome is not Outcome.REFUSED for outcome in self.outcomes[len(self.result.sends) :])
-
-    @property
-    def refused(self) -> bool:
-        """Some result met a full queue, or was not taken: the input has to wait and run again."""
-        return Outcome.REFUSED in self.outcomes
-
-    @property
-    def lost(self) -> list[str]:
-        """Endpoints of commands that no queue wanted."""
-        pairs = zip(self.result.sends, self.outcomes, strict=False)
-        return [send.endpoint for send, outcome in pairs if outcome is Outcome.RETURNED]
-
-    def unsubscribed(self) -> list[Message]:
-        """Events that nobody wanted."""
-        outcomes = self.outcomes[len(self.result.sends) :]
-        return [e.message for e, o in zip(self.result.events, outcomes, strict=False) if o is Outcome.RETURNED]
+_STATUS = {
+    "completed": Status.COMPLETED, "filtered": Status.FILTERED, "failed": Status.PARKED, "waiting": Status.WAITING,
+}  # fmt: skip
 
 
 class Begun(msgspec.Struct):
@@ -112,6 +48,8 @@ class FlowWorker(Worker):
         super().__init__(name)
         self._context = context
         self._flows = {flow_queue(flow.name): flow for flow in context.flows.values()}
+        self._resumed = {resume_queue(flow.name): flow for flow in context.flows.values()}
+        self._legs = Legs(context, self.stopping)
         self._settings = context.definition.config.worker
         self._journal = context.journal()
         self._marks = suspects.Marks(context, self.stopping)
@@ -143,7 +81,10 @@ class FlowWorker(Worker):
         self._marks.forgive()
 
     def _connect(self) -> Consumer:
-        return self._context.broker.consumer(tuple(self._flows), self._settings.prefetch, self.name)
+        """Also where answers arrive: of flows that call, and of those that did when the queue was made."""
+        found = self._context.broker.depths(tuple(self._resumed))
+        queues = (*self._flows, *(queue for queue in self._resumed if queue in found))
+        return self._context.broker.consumer(queues, self._settings.prefetch, self.name)
 
     def finish(self) -> None:
         while self._begun:
@@ -170,11 +111,18 @@ class FlowWorker(Worker):
     def _handle_alone(self, delivery: Delivery) -> None:
         """A redelivered message may be the one that killed its worker."""
         morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
-        suspects.run_alone(delivery, f"flow:{self._flows[delivery.queue].name}", self._handle, self._marks, morgue)
+        suspects.run_alone(delivery, f"flow:{self._flow(delivery).name}", self._handle, self._marks, morgue)
+
+    def _flow(self, delivery: Delivery) -> Flow:
+        return self._flows.get(delivery.queue) or self._resumed[delivery.queue]
 
     def _run(self, delivery: Delivery) -> Run:
-        flow = self._flows[delivery.queue]
         started = self._context.clock()
+        flow = self._flows.get(delivery.queue)
+        if flow is None:
+            flow = self._resumed[delivery.queue]
+            result, at = self._legs.resume(delivery, flow)
+            return Run(delivery, flow, result, started, at)
         return Run(delivery, flow, flow.run(delivery.message, delivery.properties.get(PART, "")), started)
 
     def _results(self, deliveries: Sequence[Delivery], runs: list[Run]) -> Iterator[Outgoing]:
@@ -182,13 +130,13 @@ class FlowWorker(Worker):
         for delivery in deliveries:
             run = self._run(delivery)
             runs.append(run)
-            yield from run.outgoing()
+            yield from run.outgoing(self._legs)
 
     def _record(self, runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[Delivery]:
         self._context.point("flow: published")
         known = iter(outcomes)
         for run in runs:
-            run.told(list(islice(known, len(run.result.sends) + len(run.result.events))))
+            run.told(list(islice(known, run.size)))
         ready = [run for run in runs if not run.refused]
         self._track(ready)
         self._context.point("flow: tracked")
@@ -208,11 +156,11 @@ class FlowWorker(Worker):
     def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
         now = self._context.clock()
         hops = [row for run in runs for row in self._hops(run, now)]
-        failures = [row for run in runs if not run.smooth for row in self._failures(run, now)]
+        failures = [row for run in runs if not run.smooth for row in self._failures(t, run, now)]
         t.tracking.record([row.sanitised() for row in hops] if clean else hops)
         if failures:
             t.parked.add(failures)
-        done = [run.key for run in runs if RETRY in run.delivery.properties and not self._error(run)]
+        done = [run.key for run in runs if RETRY in run.delivery.properties and not run.error]
         if done:
             t.parked.resolved(done)
         suspected = [run.key for run in runs if run.delivery.redelivered]
@@ -234,16 +182,25 @@ class FlowWorker(Worker):
             )
             for child in run.result.children
         ]  # fmt: skip
+        rows += [
+            self._journal.hop(
+                call.owner, run.place, Status.WAITING, received_at=run.started, attempts=1, sent=call.continuation.sent,
+                published=call.continuation.published, detail=call.step,
+            )
+            for call in run.parts_waiting()
+        ]  # fmt: skip
+        if run.answer_was_parked and not run.error:
+            rows.append(self._journal.hop(run.delivery.message, run.place, Status.COMPLETED, ended_at=now))
         return [*rows, self._hop(run, now)]
 
     def _hop(self, run: Run, now: float) -> Hop:
-        result, error = run.result, None if run.smooth else self._error(run)
-        return self._journal.hop(
+        result, error = run.result, None if run.smooth else run.error
+        hop = self._journal.hop(
             run.message,
             run.place,
-            Status.PARKED if error else _FINAL[result.status],
+            Status.PARKED if error else _STATUS[result.status],
             received_at=run.started,
-            ended_at=now,
+            ended_at=None if result.status == "waiting" else now,
             attempts=1,
             sent=len(result.sends) if run.smooth else run.sent,
             published=len(result.events) if run.smooth else run.published,
@@ -252,27 +209,30 @@ class FlowWorker(Worker):
             error=text_of(error) if error else None,
             detail=result.step or None,
         )
+        return hop if run.at is None else msgspec.structs.replace(hop, body=None)  # it was stored when it came
 
-    def _failures(self, run: Run, now: float) -> list[Parked]:
-        queue, journal = run.delivery.queue, self._journal
+    def _failures(self, t: Transaction, run: Run, now: float) -> list[Parked]:
+        queue, journal = flow_queue(run.flow.name), self._journal
         rows = [
             journal.parked(c.message, run.place, queue, c.error, now, step=c.step, properties=dict(c.properties))
             for c in run.result.children
         ]
-        error = self._error(run)
-        if error:
-            properties = dict(run.delivery.properties)
-            rows.append(
-                journal.parked(run.message, run.place, queue, error, now, step=run.result.step, properties=properties)
-            )
+        if run.error and not self._is_over(t, run):
+            message, properties = self._set_aside(run)
+            queue, step = run.delivery.queue, run.result.step
+            rows.append(journal.parked(message, run.place, queue, run.error, now, step=step, properties=properties))
         return rows
 
-    def _error(self, run: Run) -> Exception | None:
-        if run.result.error is not None:
-            return run.result.error
-        if run.lost:
-            return RoutingError(f"no queue for endpoint {', '.join(run.lost)}: is it still in the configuration?")
-        return None
+    def _set_aside(self, run: Run) -> tuple[Message, dict[str, str]]:
+        """What is parked: the message where it goes on, or what was delivered."""
+        if run.result.again is not None:
+            return self._legs.parked(run.result.again)
+        return run.message if run.at is None else run.delivery.message, dict(run.delivery.properties)
+
+    def _is_over(self, t: Transaction, run: Run) -> bool:
+        """A copy of an old answer, whose message has long gone on to its end."""
+        hop = t.tracking.get(run.message.id, run.place) if run.at is not None else None
+        return hop is not None and hop.status >= FINAL
 
     def _hold_back(self, runs: Sequence[Run]) -> None:
         waiting = {id(run.delivery): run for run in runs}
@@ -285,7 +245,7 @@ class FlowWorker(Worker):
     def _record_held(self, runs: Sequence[Run]) -> None:
         now = self._context.clock()
         rows = [
-            held_hop(self._journal, r.delivery, r.place, now, received_at=r.started, sent=r.sent, published=r.published)
+            held_hop(self._journal, r.message, r.place, now, received_at=r.started, sent=r.sent, published=r.published)
             for r in runs
         ]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from esb.broker.port import Consumer, Delivery, Outcome, Outgoing
+from esb.message import Message
 from esb.store import Hop, Status
 from esb.worker.rows import Journal
 
@@ -35,9 +36,9 @@ def hold_back(consumer: Consumer, deliveries: Sequence[Delivery], record: Callab
         consumer.release(missed)
 
 
-def held_hop(journal: Journal, delivery: Delivery, place: str, now: float, **more: Any) -> Hop:
+def held_hop(journal: Journal, message: Message, place: str, now: float, **more: Any) -> Hop:
     """What the journey says of it meanwhile."""
     text = "a result met a full queue; the input waits and runs again"
     return journal.hop(
-        delivery.message, place, Status.RETRYING, ended_at=now, error_kind="queue full", error=text, **more
+        message, place, Status.RETRYING, ended_at=now, error_kind="queue full", error=text, **more
     ).sanitised()

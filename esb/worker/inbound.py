@@ -122,7 +122,9 @@ class InboundWorker(Worker):
         now = self._context.clock()
 
         def write(t: Transaction) -> None:
-            t.tracking.record([held_hop(self._journal, d, self._place(d), now, received_at=now) for d in deliveries])
+            t.tracking.record(
+                [held_hop(self._journal, d.message, self._place(d), now, received_at=now) for d in deliveries]
+            )
             self._marks.clear(t, self._suspected(deliveries))
 
         commit(self._context.store, write, self.stopping)

@@ -12,10 +12,12 @@ from esb.broker.port import (
     event_key,
     flow_queue,
     inbound_queue,
+    resume_queue,
     saga_queue,
 )
 from esb.config import Definition, sources_of_flows, sources_of_sagas
 from esb.config.definition import LoadedFlow, LoadedSaga
+from esb.flow import calls
 from esb.recovery import delays
 from esb.worker.hold import FULL
 from esb.worker.verdict import LONGEST_DELAY_QUEUE
@@ -32,6 +34,7 @@ def topology(definition: Definition, previous: Iterable[tuple[str, str]] = (), s
     queues = [Queue(flow_queue(f.name), _wanted_by(f)) for f in definition.flows.values()]
     queues += [Queue(saga_queue(s.name), _wanted_by(s)) for s in definition.sagas.values()]
     queues += [Queue(saga_queue(name)) for name in sagas if name not in definition.sagas]
+    queues += [Queue(resume_queue(f.name)) for f in definition.flows.values() if calls((f.steps, f.on_error))]
     queues += [Queue(endpoint_queue(e.name)) for e in definition.endpoints.values() if e.operations]
     queues.append(Queue(JOBS_QUEUE))
     queues += [Queue(inbound_queue(e.name)) for e in definition.endpoints.values() if e.receive]

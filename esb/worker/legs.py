@@ -1,0 +1,144 @@
+"""Calls of flows: the continuation on its way with the request, and going on with the answer.
+
+A continuation travels as a property of the request; above :data:`INLINE` bytes it lies in the store, committed before
+the request goes out, and the property names it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from esb.broker.port import (
+    ASKED,
+    CONTEXT,
+    DEADLINE,
+    ERROR,
+    ERROR_KIND,
+    ERROR_STEP,
+    REPLY,
+    REPLY_TO,
+    Delivery,
+    Outgoing,
+    endpoint_queue,
+    resume_queue,
+)
+from esb.errors import ConfigError, MessageError
+from esb.flow import Call, Continuation, Failure, Flow, Result, build_parts
+from esb.formats.numbers import decode_json
+from esb.message import JSON, Message
+from esb.worker.context import Context
+from esb.worker.thread import commit
+
+INLINE = 64 * 1024  # bytes of a continuation that travel with the request: a header has to fit into a frame of 128 KB
+_STORED = "store:"
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Continuation)
+_NULL = msgspec.Raw(b"null")
+
+
+class Legs:
+    """What one flow worker knows of calls. Used by its thread alone, as the flows that it compiles are."""
+
+    def __init__(self, context: Context, stopping: threading.Event) -> None:
+        self._context = context
+        self._stopping = stopping
+        self._older: dict[str, dict[str, Flow]] = {}  # definition -> its flows
+
+    def request(self, call: Call) -> Outgoing:
+        """A call as a command that says where its answer goes. A large continuation is committed when this returns."""
+        at = call.continuation
+        properties = {"operation": call.operation, REPLY_TO: resume_queue(at.flow), CONTEXT: self._text(call)}
+        if at.asked:
+            properties[ASKED] = str(at.asked)
+        if call.timeout is not None:
+            properties[DEADLINE] = str(self._context.clock() + call.timeout)
+        return Outgoing(call.message, endpoint_queue(call.endpoint), properties=properties)
+
+    def resume(self, delivery: Delivery, active: Flow) -> tuple[Result, Continuation | None]:
+        """Go on with an answer, or from where a parked message is tried again; and where that was. Never raises for a
+        message: one whose continuation is lost is a failure of the answer itself."""
+        try:
+            at = self._continuation(delivery)
+        except MessageError as error:
+            return Result(status="failed", error=error), None
+        flow = self._flow(at, active)
+        if at.go != "answer":
+            return flow.resume(at), at
+        if delivery.properties.get(REPLY) != "done":
+            return flow.resume(at, failure=_failure(delivery)), at
+        try:
+            answer = decode_json(delivery.message.body)
+        except MessageError as error:
+            return flow.resume(at, failure=Failure(kind=error.kind, text=str(error))), at
+        return flow.resume(at, answer), at
+
+    def parked(self, again: Continuation) -> tuple[Message, dict[str, str]]:
+        """A leg that failed as it is set aside: its document as the message, so that a person can read and mend it."""
+        message = msgspec.structs.replace(
+            again.message, type=again.type, version=again.version, body=bytes(again.document), content_type=JSON
+        )
+        return message, {CONTEXT: self._sealed(msgspec.structs.replace(again, document=_NULL)).decode()}
+
+    # --- continuations ------------------------------------------------------------------------------------------
+
+    def _text(self, call: Call) -> str:
+        content = self._sealed(call.continuation)
+        if len(content) <= INLINE:
+            return content.decode()
+        id = f"{call.message.id}/{call.continuation.asked}"
+        now = self._context.clock()
+        commit(self._context.store, lambda t: t.continuations.keep(id, content, now), self._stopping)
+        return _STORED + id
+
+    def _sealed(self, at: Continuation) -> bytes:
+        """Properties are stored wherever a command waits, so what they hold is kept as what is stored is."""
+        return self._context.store.seal.close(_encode(at))
+
+    def _continuation(self, delivery: Delivery) -> Continuation:
+        text = delivery.properties.get(CONTEXT, "")
+        content: bytes | None = text.encode()
+        if text.startswith(_STORED):
+            with self._context.store.reading() as t:
+                content = t.continuations.get(text.removeprefix(_STORED))
+        if not content:
+            raise MessageError("an answer came, and where its message was to go on is not known (any more): discard it")
+        try:
+            at = _decoder.decode(self._context.store.seal.open(content))
+        except msgspec.DecodeError as error:
+            raise MessageError(f"an answer came, and where its message was to go on cannot be read: {error}") from error
+        if at.go != "answer":
+            at = msgspec.structs.replace(at, document=msgspec.Raw(delivery.message.body))
+        return at
+
+    # --- versions -----------------------------------------------------------------------------------------------
+
+    def _flow(self, at: Continuation, active: Flow) -> Flow:
+        """The version that the message was under way in, for an answer; for a person's retry, the one in force."""
+        if at.definition == self._context.definition.hash:
+            return active
+        if at.go != "answer" and active.knows(at.step):
+            return active
+        older = self._flows_of(at.definition).get(at.flow)
+        return older if older is not None and older.knows(at.step) else active
+
+    def _flows_of(self, definition: str) -> dict[str, Flow]:
+        """Compiled once: definitions change seldom, and answers to the last one's calls come together."""
+        if definition not in self._older:
+            try:
+                loaded = self._context.older(definition)
+                self._older[definition] = dict(build_parts(loaded).flows) if loaded else {}
+            except (
+                ConfigError,
+                MessageError,
+            ):  # this version of the bus, or what is set today, does not suit it any more
+                self._older[definition] = {}
+        return self._older[definition]
+
+
+def _failure(delivery: Delivery) -> Failure:
+    found = delivery.properties
+    return Failure(
+        kind=found.get(ERROR_KIND, "internal"), text=found.get(ERROR, ""), endpoint=found.get(ERROR_STEP, "")
+    )
