@@ -14,10 +14,11 @@ from pydantic import Field, model_validator
 from esb.config.components import Scope, Step, Steps
 from esb.config.mappings import plain
 from esb.config.models import InlineMapping
+from esb.config.shorthand import Shorthand
 from esb.errors import MappingError
 from esb.flow.legs import Continuation
 from esb.flow.result import Call as Request
-from esb.flow.step import Kind, Shorthand
+from esb.flow.step import Kind
 from esb.flow.transformation import MappingRef, merging
 from esb.flow.work import Action, Document, Work
 from esb.message import Message, derive_id
@@ -136,7 +137,9 @@ def _ask(step: Step, context: Context) -> Action:
     settings: CallSettings = step.settings
     endpoint, operation, contract = context.operation(settings.to, step)
     convert = None if settings.map is None else context.mapping(settings.map, step)
-    place, name, outcome = context.place, step.name, f"asked {endpoint}.{operation}"
+    # Not the context itself: what is compiled must not hold itself, since expressions may not be dropped by a collector.
+    flow, version, place = context.name, context.version, context.place
+    name, outcome = step.name, f"asked {endpoint}.{operation}"
     needs_object = settings.name is not None or step.kind == Enrich.kind
 
     def run(work: Work) -> bool:
@@ -147,7 +150,7 @@ def _ask(step: Step, context: Context) -> Action:
         document = work.document if convert is None else convert(work)
         message = document.child(parent, derive_id(parent.id, parent.epoch, place, name, 0), contract)
         work.trace(outcome, (message.id,))
-        continuation = _continuation(work, context)
+        continuation = _continuation(work, flow, version)
         work.calls.append(
             Request(
                 message=message, endpoint=endpoint, operation=operation, step=name, owner=parent,
@@ -160,13 +163,13 @@ def _ask(step: Step, context: Context) -> Action:
     return run
 
 
-def _continuation(work: Work, context: Context) -> Continuation:
+def _continuation(work: Work, flow: str, version: str) -> Continuation:
     """All that is needed to go on behind the step under way."""
     base, document = work.base, work.document
     again = base is not None and base.go == "again" and base.step == work.at.name
     return Continuation(
-        flow=context.name,
-        definition=context.version,
+        flow=flow,
+        definition=version,
         step=work.at.name,
         message=_bare(work.message),
         type=document.type,
