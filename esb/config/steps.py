@@ -133,7 +133,7 @@ class _Parser:
             self.report.at_key(spot.at(beside[0]), "unknown-key", text, value=beside[0])
             return here
         value = spot.value.only(beside)
-        value.put(self.kinds[kind].Settings.short, here.value, here.key_at, here.place)
+        value.put(getattr(self.kinds[kind].Settings, "short", kind), here.value, here.key_at, here.place)
         return Spot(value, here.place, here.key_at, here.path)
 
     def _nested(self, value: Any, above: Spot) -> tuple[Step, ...]:

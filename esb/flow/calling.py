@@ -137,7 +137,7 @@ def _ask(step: Step, context: Context) -> Action:
     settings: CallSettings = step.settings
     endpoint, operation, contract = context.operation(settings.to, step)
     convert = None if settings.map is None else context.mapping(settings.map, step)
-    # Not the context itself: what is compiled must not hold itself, since expressions may not be dropped by a collector.
+    # Not the context: what is compiled must hold no cycle, since a collector may drop expressions on any thread.
     flow, version, place = context.name, context.version, context.place
     name, outcome = step.name, f"asked {endpoint}.{operation}"
     needs_object = settings.name is not None or step.kind == Enrich.kind

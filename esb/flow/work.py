@@ -101,8 +101,9 @@ class Work:
 
     def rewind(self, mark: Mark) -> None:
         """Nothing goes out of what came since."""
-        for found, length in zip((self.sends, self.events, self.failures, self.calls), mark, strict=True):
-            del found[length:]
+        found: tuple[list[Any], ...] = (self.sends, self.events, self.failures, self.calls)
+        for results, length in zip(found, mark, strict=True):
+            del results[length:]
 
     def bind_error(self, failure: Failure | None) -> None:
         """From here on expressions can ask what failed."""

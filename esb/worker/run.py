@@ -8,7 +8,7 @@ import msgspec
 
 from esb.broker.port import REPLY, Delivery, Outcome, Outgoing, endpoint_queue, event_key
 from esb.errors import RoutingError
-from esb.flow import Call, Continuation, Flow, Result
+from esb.flow import Call, Continuation, Flow, Result, Send
 from esb.message import Message
 from esb.store import RETRY
 from esb.worker import suspects
@@ -98,7 +98,7 @@ class Run(msgspec.Struct):
     @property
     def lost(self) -> list[str]:
         """Endpoints of commands that no queue wanted."""
-        commands = [*self.result.sends, *self.result.calls]
+        commands: list[Send | Call] = [*self.result.sends, *self.result.calls]
         pairs = zip(commands, self.outcomes, strict=False)
         return [command.endpoint for command, outcome in pairs if outcome is Outcome.RETURNED]
 
