@@ -156,7 +156,7 @@ def print_table(
         click.secho("  ".join(cells).rstrip(), bold=n == 0)
 
 
-_TIMES = ("received", "parked", "first", "last")
+_TIMES = ("received", "parked", "first", "last", "next")
 _IDS = ("message",)
 
 

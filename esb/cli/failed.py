@@ -112,7 +112,7 @@ def show(root: str, env: str | None, message: str, as_json: bool) -> None:
 def retry(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> None:
     """Send messages on again from where they failed. Effects already done are recognised, not repeated."""
     done = _act("retry", root, env, chosen, why, yes)
-    said = "to be sent on by the role jobs, a piece at a time" if done.replay else "sent on again"
+    said = "to be sent on in pieces (`esb jobs replays` shows how far)" if done.replay else "sent on again"
     click.echo(f"{done.count} {said}; a running bus takes them up within seconds", err=True)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from esb.cli.common import directory, json_output, load, print_json, print_table, told, unknown
+from esb.cli.common import directory, json_output, load, moment, print_json, print_table, told, unknown
 
 if TYPE_CHECKING:
     from esb.config import Definition
     from esb.config.definition import LoadedFlow
+
+
+_HEAD = ("flow", "from", "waiting", "completed", "filtered", "parked", "next", "title")
 
 
 @click.command("flows")
@@ -28,8 +32,8 @@ def command(root: str, env: str | None, name: str | None, as_json: bool) -> None
         print_json(rows)
         return
     print_table(
-        ("flow", "from", "waiting", "completed", "filtered", "parked", "title"),
-        [[row[key] for key in ("flow", "from", "waiting", "completed", "filtered", "parked", "title")] for row in rows],
+        _HEAD,
+        [[row[key] if key != "next" else moment(row[key]) for key in _HEAD] for row in rows],
         right=("waiting", "completed", "filtered", "parked"),
         shrink=(("title", 12),),
     )
@@ -49,11 +53,17 @@ def _rows(definition: Definition, name: str | None) -> list[dict[str, Any]]:
     for f in chosen:
         counts = found.ledger.flows.get(f"flow:{f.name}", {}) if found.ledger else {}
         rows.append({
-            "flow": f.name, "title": f.title, "from": f.source, "waiting": found.waiting(flow_queue(f.name)),
+            "flow": f.name, "title": f.title, "from": f.origin, "next": _next(f),
+            "waiting": found.waiting(flow_queue(f.name)),
             "completed": counts.get(Status.COMPLETED, 0), "filtered": counts.get(Status.FILTERED, 0),
             "parked": counts.get(Status.PARKED, 0), "steps": [step.name for step in f.steps],
         })  # fmt: skip
     return rows
+
+
+def _next(flow: LoadedFlow) -> float | None:
+    """When a flow that starts by itself does so next, epoch seconds."""
+    return flow.schedule.timetable().after(time.time()) if flow.schedule else None
 
 
 def _draw(flow: LoadedFlow) -> None:

@@ -16,7 +16,7 @@ from esb.broker.port import flow_queue
 from esb.config.definition import Definition, LoadedFlow
 from esb.message import Message, content_id, create
 from esb.schedule import Cron, Timetable, every
-from esb.store import Dispatch, ScheduleRow, Status
+from esb.store import Dispatch, ScheduleRow, Status, Transaction
 from esb.units import duration_text
 from esb.worker.upkeep import Upkeep
 
@@ -85,6 +85,12 @@ def due(job: Job, row: ScheduleRow | None, now: float, work: bool = False) -> fl
 def next_run(job: Job, row: ScheduleRow | None, now: float) -> float | None:
     """When a job with a timetable runs next; None where that cannot be said."""
     return job.timetable.after(max(now, row.last if row else now)) if job.timetable else None
+
+
+def wish(t: Transaction, name: str, at: float, who: str, why: str = "") -> None:
+    """A person wants a job to run, whenever it is due. Audited."""
+    t.schedules.want(name, at)
+    t.audit.append(who, "run job", f"job:{name}", why)
 
 
 def fire(upkeep: Upkeep, flow: str, moment: float) -> bool:

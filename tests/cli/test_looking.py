@@ -305,6 +305,24 @@ def test_database_is_down(esb: Run, ran: Path, monkeypatch: pytest.MonkeyPatch) 
         assert "check that the server runs and `database:` is right" in result.stderr
 
 
+def test_jobs(esb: Run, ran: Path) -> None:
+    """What runs by itself, with its next run; one that a person asks for waits for a bus, and is in the audit."""
+    (ran / "flows" / "report.yaml").write_text(
+        'flow: report\nfrom: {schedule: "0 3 29 2 *", tz: Europe/London}\nsteps:\n  - send: orders-out.order\n'
+    )
+    listing = esb("jobs", "list", "-C", ran)
+    assert "0 3 29 2 * Europe/London" in listing.stdout
+    assert "nobody runs them now" in listing.stderr
+    assert "flow:report is asked for" in esb("jobs", "run", "report", "--why", "to see", "-C", ran).stderr
+    jobs = {job["name"]: job for job in data(esb("jobs", "list", "-C", ran, "--json"))}
+    assert jobs["flow:report"]["state"] == "wanted"
+    assert jobs["retention"]["kind"] == "retention"
+    assert esb("jobs", "run", "reprot", "-C", ran).exit_code == 3
+    assert data(esb("jobs", "replays", "-C", ran, "--json")) == []
+    (row,) = [row for row in data(esb("flows", "-C", ran, "--json")) if row["flow"] == "report"]
+    assert row["next"] > 0
+
+
 def test_db(esb: Run, shop: Path) -> None:
     """An empty database is told (exit code 1), made, and told again; pruning it deletes nothing."""
     assert esb("db", "status", "-C", shop).exit_code == 1
@@ -331,6 +349,16 @@ def test_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 def test_json_is_stable(esb: Run, ran: Path) -> None:
     """Each read gives JSON that another decoder reads, too."""
-    lines = ("messages", "trace O-1001", "failed list", "ledger", "endpoints", "flows", "doctor", "db status")
+    lines = (
+        "messages",
+        "trace O-1001",
+        "failed list",
+        "ledger",
+        "endpoints",
+        "flows",
+        "doctor",
+        "db status",
+        "jobs list",
+    )
     for line in lines:
         assert msgspec.json.decode(esb(*line.split(), "-C", ran, "--json").stdout)
