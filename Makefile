@@ -2,6 +2,7 @@
 #
 #   make demo              the retail example, up for exploring; ONCE=1 ends when its ledger has settled
 #   make test              everything; ARGS="-k mapping -x" goes to pytest
+#   make screenshots       docs/images, taken from the running demo
 #   make lint              style, types and import rules only
 #
 # Tests start a RabbitMQ and a PostgreSQL of their own. ESB_TEST_BROKER=amqp://… and ESB_TEST_DATABASE=postgresql://…
@@ -14,7 +15,7 @@ ARGS   ?=
 CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install install-test test demo lint clean
+.PHONY: install install-test test demo screenshots lint clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -44,6 +45,9 @@ test: install-test
 
 demo: install
 	$(BIN)/esb demo $(if $(ONCE),--once)
+
+screenshots: install-test
+	$(BIN)/python docs/screenshots.py
 
 lint: install-test
 	$(BIN)/ruff check $(CODE)

@@ -20,17 +20,19 @@ _RECENT = 300.0  # seconds that say how much passes now
 
 
 class Span(NamedTuple):
-    """What the bars show: so many intervals of ``width`` seconds."""
+    """What the bars show: so many intervals of ``width`` seconds, and the words for it."""
 
     title: str
     width: float
     intervals: int
+    ago: str
+    each: str
 
 
 SPANS = {
-    "hour": Span("last hour", 60.0, 60),
-    "day": Span("last 24 hours", 1800.0, 48),
-    "week": Span("last 7 days", 10800.0, 56),
+    "hour": Span("last hour", 60.0, 60, "an hour ago", "each minute"),
+    "day": Span("last 24 hours", 1800.0, 48, "a day ago", "each half hour"),
+    "week": Span("last 7 days", 10800.0, 56, "a week ago", "each three hours"),
 }
 
 

@@ -28,6 +28,9 @@ _TONES = {
     "warn": ("retrying", "probing", "waiting", "compensating", "late", "suspect"),
     "info": ("running", "in progress", "published", "new"),
 }
+# The order matters: most of them claim to be the later ones too.
+_BROWSERS = {"Firefox/": "Firefox", "Edg/": "Edge", "OPR/": "Opera", "Chrome/": "Chrome", "Safari/": "Safari"}
+_SYSTEMS = {"Windows": "Windows", "Android": "Android", "iPhone": "iPhone", "Mac OS": "macOS", "Linux": "Linux"}
 
 
 def install(app: flask.Flask, services: Services, placed: Sequence[tuple[Area, str]]) -> None:
@@ -36,7 +39,7 @@ def install(app: flask.Flask, services: Services, placed: Sequence[tuple[Area, s
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {
         "moment": moment, "iso": iso, "count": count, "duration": duration, "size": size, "tone": tone, "short": short,
-        "rate": rate, "counted": counted,
+        "rate": rate, "counted": counted, "browser": browser,
     }  # fmt: skip
     app.jinja_env.globals |= {
         "asset": _assets(app), "bus": services.definition.config.bus, "version": __version__,
@@ -106,6 +109,13 @@ def short(text: str | None, width: int = 80) -> str:
     """The first line of a text, cut."""
     line = (text or "").partition("\n")[0]
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def browser(agent: str) -> str:
+    """``Firefox on Linux``, of what a browser says of itself; else its first word."""
+    name = next((shown for word, shown in _BROWSERS.items() if word in agent), "")
+    system = next((shown for word, shown in _SYSTEMS.items() if word in agent), "")
+    return " on ".join(filter(None, (name, system))) or short(agent.partition(" ")[0], 40) or "a program"
 
 
 def tone(word: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,26 @@ def test_web_role_tells_its_address(shop: Path, start: Start) -> None:
     bus.wait_for("admin interface: http://127.0.0.1:")
     bus.wait_for("/link/")
     assert bus.stop() == 0
+
+
+def test_web_role_alone(shop: Path, start: Start) -> None:
+    """It says where it is by itself, answers, and ends in order: the ingress has answered what it took."""
+    web = start("run", "--role", "web", "-C", shop)
+    web.wait_for("admin interface: ")
+    web.wait_for("/link/")
+    url = re.search(r"admin interface: (\S+)", web.said)[1]
+    with urllib.request.urlopen(f"{url}/readyz") as answer:
+        assert json.load(answer) == {"status": "ready"}
+    assert web.stop(signal.SIGTERM) == 0
+    assert "error" not in web.said
+
+
+def test_web_role_waits_for_the_broker(shop: Path, start: Start) -> None:
+    """As the bus role does; told to stop meanwhile, it stops."""
+    web = start("run", "--role", "web", "-C", shop, env={"ESB_BROKER": "amqp://127.0.0.1:1/"})
+    web.wait_for("waiting for broker and store")
+    assert web.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in web.said
 
 
 def test_no_web_role_without_anything_to_serve(shop: Path, start: Start) -> None:
