@@ -131,6 +131,9 @@ class World(msgspec.Struct, frozen=True):
         assert set(undone) <= set(begun), "nothing is undone that was not begun"
         if self.saga.has_passed_pivot:
             assert not undone, "behind the pivot nothing is undone"
+        for name, direction in self.effects:
+            ways = [way for each, way in self.effects if each == name]
+            assert direction == "action" or ways[-1] == "undo", "no effect begins behind its compensation"
         self._check_end(names)
 
     def _check_end(self, names: list[str]) -> None:
@@ -142,6 +145,8 @@ class World(msgspec.Struct, frozen=True):
         if self.saga.status == "compensated":
             standing = {name for name, way in self.done if way == "action" and (name, "undo") not in self.done}
             assert {name for name in standing if steps[name].undo} <= by_hand, "what took place is undone"
+            told = any(entry.what == "compensate by eve" for entry in self.saga.history)
+            assert told or not any(steps[name].pivot for name in standing), "a pivot that took place stands alone"
         assert not (self.saga.status == "completed" and self.saga.turned_back)
 
     def settled(self) -> None:
