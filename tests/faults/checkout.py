@@ -139,7 +139,7 @@ class Shop:
         with closing(Bus(load(root, discover()), discover())) as bus:
             bus.prepare()
         self.broker = open_broker(broker, root / "data")
-        self.bus = BusProcess(root, root / "bus.log")
+        self.bus = BusProcess(root, root / "bus.log", {})
 
     def order(self, numbers: range) -> None:
         """Put orders into the saga's queue."""
@@ -154,7 +154,7 @@ class Shop:
 
     def crash_at(self, point: str, visit: int, limit: float = 30.0) -> None:
         """Start the bus and let it die at the nth visit of a point."""
-        self.bus.start(f"{point}#{visit}")
+        self.bus.start("--role", "bus", crash_at=f"{point}#{visit}")
         if not self.bus.dies_within(limit):
             raise AssertionError(f"the bus never came by {point!r}\n{self.log()}")
 

@@ -53,5 +53,5 @@ def _under_fire(shop: Shop, orders: int, points: tuple[str, ...]) -> None:
         last = number == len(points) - 1
         shop.order(range(number * share, orders if last else (number + 1) * share))
         shop.crash_at(point, 2 if point.startswith("saga") else 20)
-    shop.bus.start()
+    shop.bus.start("--role", "bus")
     shop.verdict(orders)
