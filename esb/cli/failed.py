@@ -146,6 +146,44 @@ def edit(root: str, env: str | None, message: str, file: IO[bytes] | None, place
     click.echo(f"changed; `esb failed retry {row.message.id}` sends it on", err=True)
 
 
+@command.command("settle")
+@directory
+@click.argument("message")
+@click.option("--done", "outcome", flag_value="done", help="It took place.")
+@click.option("--failed", "outcome", flag_value="failed", help="It did not take place; whoever asked is told so.")
+@click.option("--reply", "file", type=click.File("rb"), help="With --done: what the other side answered, as JSON.")
+@click.option("--at", "place", help="The place, where the message is parked at several.")
+@click.option("--why", default="", help="The reason, for the audit.")
+@told
+def settle(
+    root: str, env: str | None, message: str, outcome: str | None, file: IO[bytes] | None, place: str | None, why: str
+) -> None:
+    """Say how a command ended that is parked at an endpoint, in doubt above all. Nothing is sent to the endpoint."""
+    from esb.bus import make_format
+    from esb.flow import build_parts
+    from esb.ports import Reply
+    from esb.worker import settle as settling
+    from esb.worker.replies import Replies
+
+    if outcome is None or (file and outcome == "failed"):
+        raise click.UsageError("say --done (perhaps with --reply FILE), or --failed")
+    definition, components = load(root, env)
+    with opened_store(root, env) as store:
+        row = _one(store, message, place)
+        name = row.place.partition(":")[2]
+        if not row.place.startswith("out:") or name not in definition.endpoints:
+            not_found(f"{message} is parked at {row.place}: only what was sent to an endpoint is settled")
+        format = make_format(name, definition, components)
+        replies = Replies(definition.endpoints[name], format, build_parts(definition).contracts)
+        with store.transaction() as t:
+            if outcome == "failed":
+                settling.failed(t, replies, row, getpass.getuser(), why)
+            else:
+                reply = Reply(detail="settled", body=file.read() if file else b"", content_type="application/json")
+                settling.done(t, replies, row, reply, getpass.getuser(), why)
+    click.echo(f"settled as {outcome}; a running bus tells whoever asked within seconds", err=True)
+
+
 @command.command("save")
 @directory
 @click.argument("message")

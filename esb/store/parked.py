@@ -223,6 +223,10 @@ class ParkedMessages:
         Tracking(self._db).discard([parked.key for parked in found], time.time())
         return self._audited(found, "discard", who, why)
 
+    def settle(self, key: Key, act: str, who: str, why: str = "") -> bool:
+        """Somebody knows how it ended, and says so by ``act``; False when it was not parked any more."""
+        return bool(self._audited(self._take([key], "resolved"), act, who, why))
+
     def resolved(self, keys: Sequence[Key]) -> None:
         """Messages that were sent on got through. Say so for those with the property ``esb-retry``."""
         self._db.many(_ACT, [("resolved", *key, "retrying") for key in keys])

@@ -137,6 +137,14 @@ class Tracking:
             list(keys),
         )
 
+    def settle(self, key: tuple[str, str], status: Status) -> None:
+        """(message id, place) came to its end, says somebody who looked."""
+        self._db.run(
+            f"UPDATE hops SET status = ?, ended_at = {self._db.now} "
+            f"WHERE message_id = ? AND place = ? AND status < {FINAL}",
+            (int(status), *key),
+        )
+
     def discard(self, keys: Sequence[tuple[str, str]], at: float) -> None:
         """(message id, place) are given up, by somebody's decision."""
         self._db.many(
