@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ def command(once: bool, crash: bool, workdir: str, tickets: int, orders: int, an
         DemoBus(place, systems.env) as bus,
     ):
         bus.await_ready()
+        _say("\n".join(bus.announced()) + "\n")
         _say(f"The tills drop {tickets} tickets, the ERP its stock, and the web shop posts {orders} orders.\n")
         day = _Day(systems, store, bus, systems.work(tickets, orders, seed))
         agreed = day.follow(crash, began)
@@ -86,36 +88,46 @@ class _Day:
 
     def __init__(self, systems: Systems, store: Store, bus: DemoBus, expected: Expected) -> None:
         self._systems, self._store, self._bus, self._expected = systems, store, bus, expected
+        self._deadline = time.monotonic() + PATIENCE
 
     def follow(self, crash: bool, began: float) -> bool:
         """Until all has settled; print the ledger; whether it equals what the systems saw."""
         from esb.cli.ledger import show
         from esb.examples.retail.compare import compare
 
-        ledger = self._settled(crash)
+        with _progress(self._expected.messages + 1) as advance:
+            self._settle(crash, advance)
+            self._report()
+            ledger = self._settle(False, advance)
         _say(f"\nThe ledger, {time.monotonic() - began:.0f} s after the start:\n")
         show(ledger)
         differences = compare(ledger, self._systems.recorded(), self._expected)
         _compared(differences, self._bus.log)
         return not differences
 
-    def _settled(self, crash: bool) -> Ledger:
-        """Follow the ledger until nothing is under way any more."""
+    def _settle(self, crash: bool, advance: Callable[[int], None]) -> Ledger:
+        """Follow the ledger until nothing is under way any more; ``crash``: kill the bus halfway."""
         from esb.examples.retail.compare import settled
 
-        deadline, total = time.monotonic() + PATIENCE, self._expected.messages
-        with _progress(total) as advance:
-            while True:
-                ledger = self._read()
-                advance(min(_ended(ledger), total))
-                if crash and _ended(ledger) >= total // 2:
-                    crash = False
-                    self._crash()
-                if settled(ledger, self._expected) and not self._systems.working:
-                    return self._read()
-                if time.monotonic() > deadline or self._bus.ended:
-                    return ledger
-                time.sleep(0.2)
+        while True:
+            ledger = self._read()
+            advance(min(_ended(ledger), self._expected.messages))
+            if crash and _ended(ledger) >= self._expected.messages // 2:
+                crash = False
+                self._crash()
+            if settled(ledger, self._expected) and not self._systems.working:
+                return self._read()
+            if time.monotonic() > self._deadline or self._bus.ended:
+                return ledger
+            time.sleep(0.2)
+
+    def _report(self) -> None:
+        """The night comes early: the settlement report is asked for, as `esb jobs run settlement` does."""
+        from esb.worker.schedules import job_of
+
+        with self._store.transaction() as t:
+            t.schedules.want(job_of("settlement"), time.time())
+        self._expected = replace(self._expected, reports=1)
 
     def _read(self) -> Ledger:
         with self._store.reading() as t:

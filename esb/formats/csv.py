@@ -38,6 +38,9 @@ class CsvSettings(Settings):
     )
     skip_blank: bool = Field(True, description="Rows without any content are passed over.")
     trim: bool = Field(False, description="Spaces around each cell are removed.")
+    rows: str | None = Field(
+        None, min_length=1, description="When writing: the field of the document that has the rows as a list."
+    )
     guard_formulas: bool = Field(
         False, description="When writing, put ' before text that a spreadsheet would run (=, +, -, @)."
     )
@@ -96,6 +99,8 @@ class CsvFormat(Format):
 
     def encode(self, document: Any) -> bytes:
         """One document or a list of them as rows, behind a header line unless ``header`` lists the names."""
+        if self.settings.rows is not None:
+            document = self._listed(document, self.settings.rows)
         documents = document if isinstance(document, list) else [document]
         names = self._written_names(documents)
         buffer = io.StringIO()
@@ -167,6 +172,12 @@ class CsvFormat(Format):
             except ValueError as error:
                 return f"column {name}: {error}"
         return ""
+
+    def _listed(self, document: Any, name: str) -> list[Any]:
+        rows = document.get(name) if isinstance(document, dict) else None
+        if not isinstance(rows, list):
+            raise DecodeError(f"the field {name} has no list of rows to write")
+        return rows
 
     def _written_names(self, documents: list[Any]) -> list[str]:
         for number, one in enumerate(documents, 1):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from esb.store import Ledger
 
 REFUSED = "refused"
+Movement = tuple[str, str, float]  # order number, charge or refund or due, amount
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Recorded:
         stock: system -> ``warehouse/article`` -> pieces.
         archive: order number -> files that hold it.
         finance: order number -> the amounts booked for it.
+        movements: order number, charge or refund, and amount, of all that payments have moved.
+        reports: of each file the same, and what is due.
         answers: shop's number -> what the bus answered, in order.
     """
 
@@ -39,16 +42,22 @@ class Recorded:
     stock: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     archive: Mapping[str, int] = field(default_factory=dict)
     finance: Mapping[str, list[float]] = field(default_factory=dict)
+    movements: list[Movement] = field(default_factory=list)
+    reports: list[list[Movement]] = field(default_factory=list)
     answers: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What must become of everything, put together from what tills, ERP and web shop planned."""
+    """What must become of everything, put together from what tills, ERP and web shop planned.
+
+    ``reports``: settlement reports that were asked for, when all else had ended.
+    """
 
     tills: tills.Expected
     erp: erp.Expected
     web: shoppers.Expected
+    reports: int = 0
 
     @property
     def orders(self) -> list[str]:
@@ -58,7 +67,8 @@ class Expected:
     @property
     def messages(self) -> int:
         """What comes in, each once; what the shop sends again is not among them."""
-        return self.tills.accepted + len(self.erp.levels) + len(self.erp.wrong) + len(self.web.accepted)
+        stock = len(self.erp.levels) + len(self.erp.wrong)
+        return self.tills.accepted + stock + len(self.web.accepted) + self.reports
 
     @property
     def copies(self) -> dict[str, int]:
@@ -90,6 +100,8 @@ class Expected:
             "courier.book": len(charged),
             "warehouse.release": len(released),
             "payments.refund": len(refunded),
+            "payments.settlement": self.reports,
+            "reports.settlement": self.reports,
         }
 
     @property
@@ -126,13 +138,14 @@ def settled(ledger: Ledger, expected: Expected) -> bool:
 
 def _ledger(ledger: Ledger, expected: Expected) -> Iterator[str]:
     refused, sent = len(expected.tills.refused), sum(expected.sends.values())
+    parked = sum(expected.tills.parked.values()) + len(expected.erp.wrong)
     undone = expected.sends["warehouse.release"] + expected.sends["payments.refund"]
     counts = {
         "accepted": expected.messages,
-        "completed": expected.tills.completed + len(expected.erp.levels) + len(expected.web.accepted),
+        "completed": expected.messages - expected.tills.filtered - expected.tills.duplicate - parked,
         "filtered": expected.tills.filtered,
         "duplicate": expected.tills.duplicate,
-        "parked": sum(expected.tills.parked.values()) + len(expected.erp.wrong),
+        "parked": parked,
         "unsubscribed": 0,
         "published": len(expected.orders) + len(expected.erp.levels) + 2 * len(expected.web.accepted),
         "sent": sent,
@@ -177,6 +190,7 @@ def _systems(recorded: Recorded, expected: Expected) -> Iterator[str]:
     yield from _levels(recorded, expected)
     yield from _bookings(recorded.finance, expected.amounts)
     yield from _answers(recorded.answers, expected)
+    yield from _reports(recorded, expected)
 
 
 def _neither_shipped_nor_refunded(recorded: Recorded) -> Iterator[str]:
@@ -203,6 +217,16 @@ def _bookings(booked: Mapping[str, list[float]], amounts: Mapping[str, float]) -
     yield from _effects("finance.book", {order: len(found) for order, found in booked.items()}, amounts)
     for order in sorted(set(booked) & set(amounts)):
         yield from _differs(f"finance.book: amount of {order}", amounts[order], booked[order][0])
+
+
+def _reports(recorded: Recorded, expected: Expected) -> Iterator[str]:
+    """Each was asked for when nothing moved any more, so each has all movements, and their sum."""
+    yield from _differs("reports.settlement: files", expected.reports, len(recorded.reports))
+    due = sum((amount if kind == "charge" else -amount for _, kind, amount in recorded.movements), 0.0)
+    wanted = sorted([*recorded.movements, ("", "due", round(due, 2))])
+    for report in recorded.reports:
+        for row in sorted({*wanted, *report}):
+            yield from _differs(f"reports.settlement: {' '.join(map(str, row))}", wanted.count(row), report.count(row))
 
 
 def _answers(answers: Mapping[str, list[str]], expected: Expected) -> Iterator[str]:

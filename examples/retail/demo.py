@@ -11,6 +11,7 @@ Whoever runs the bus does, in this order::
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from esb.errors import EsbError
-from esb.examples.retail.compare import Expected, Recorded
+from esb.examples.retail.compare import Expected, Movement, Recorded
 from esb.examples.retail.systems import books, documents, erp, finance, shoppers, tills
 
 BUS = ("esb.yaml", "README.md", "endpoints", "flows", "sagas", "mappings", "contracts", "lookups", "samples")
@@ -116,6 +117,8 @@ class Systems:
             stock={name: {place: one["pieces"] for place, one in found.items()} for name, found in stock.items()},
             archive=_archived(self.workdir / "archive"),
             finance=finance.recorded(_record(self.workdir, "finance")),
+            movements=_movements(_record(self.workdir, "payments")),
+            reports=[_report(path) for path in sorted((self.workdir / "reports").glob("[!.]*.csv"))],
             answers=_json(self.workdir / "systems" / "shoppers.json") or {},
         )
 
@@ -215,6 +218,17 @@ def _record(workdir: Path, name: str) -> Path:
 def _archived(directory: Path) -> dict[str, int]:
     names = [path for path in directory.glob("*.json") if not path.name.startswith(".")]
     return dict(Counter(str(json.loads(path.read_bytes())["orderId"]) for path in names))
+
+
+def _movements(payments: Path) -> list[Movement]:
+    kinds = ("charge", "refund")
+    return [(one["orderId"], kind, one["amount"]) for kind in kinds for one in books.answers(payments, kind)]
+
+
+def _report(path: Path) -> list[Movement]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter=";")
+        return [(row["order"], row["movement"], float(row["amount"].replace(",", "."))) for row in rows]
 
 
 def _json(path: Path) -> Any:

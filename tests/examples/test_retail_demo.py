@@ -18,7 +18,7 @@ from esb.examples.retail.compare import Expected, Recorded, compare, settled
 from esb.examples.retail.systems import erp, shoppers, tills
 from esb.store import Ledger
 
-EXPECTED = Expected(tills.plan(100).expected, erp.plan()[1], shoppers.plan(30)[1])
+EXPECTED = Expected(tills.plan(100).expected, erp.plan()[1], shoppers.plan(30)[1], reports=1)
 COUNTS = [
     *("accepted", "completed", "filtered", "parked", "duplicate", "unsubscribed"),
     *("published", "sent", "done", "compensated", "rejected", "out_parked", "in_doubt"),
@@ -32,7 +32,7 @@ def ledger() -> Ledger:
     undone = EXPECTED.sends["warehouse.release"] + EXPECTED.sends["payments.refund"]
     return Ledger(
         accepted=EXPECTED.messages,
-        completed=EXPECTED.tills.completed + len(EXPECTED.erp.levels) + len(EXPECTED.web.accepted),
+        completed=EXPECTED.tills.completed + len(EXPECTED.erp.levels) + len(EXPECTED.web.accepted) + 1,
         filtered=EXPECTED.tills.filtered,
         duplicate=EXPECTED.tills.duplicate,
         parked=sum(EXPECTED.tills.parked.values()) + 1,
@@ -53,6 +53,8 @@ def recorded() -> Recorded:
     once, levels = {"effects": 1, "repeats": 0}, {p: max(n, 0) for p, n in EXPECTED.erp.levels.items()}
     refused = set(EXPECTED.tills.refused)
     reserved, charged, released, refunded = EXPECTED.checkouts
+    moved = [(order, "charge", EXPECTED.web.amounts[order]) for order in charged]
+    moved += [(order, "refund", EXPECTED.web.amounts[order]) for order in refunded]
     status = {"confirmed": EXPECTED.web.confirmed, "cancelled": EXPECTED.web.cancelled}
     answers = {order.removeprefix("WO-"): ["accepted"] for order in EXPECTED.web.accepted}
     answers |= {order.removeprefix("WO-"): ["accepted", "duplicate"] for order in EXPECTED.web.fates[shoppers.TWICE]}
@@ -70,6 +72,8 @@ def recorded() -> Recorded:
         stock={"search": levels, "webshop": levels},
         archive=dict.fromkeys(EXPECTED.orders, 1),
         finance={order: [amount] for order, amount in EXPECTED.amounts.items()},
+        movements=moved,
+        reports=[[*moved, ("", "due", round(sum(EXPECTED.web.amounts[order] for order in charged - refunded), 2))]],
         answers=answers | {key: ["422"] for key in EXPECTED.web.refused},
     )
 
@@ -156,6 +160,18 @@ def test_a_saga_that_did_not_end_well_is_named() -> None:
     assert compare(replace(ledger(), sagas=ends), recorded(), EXPECTED) == [
         f"ledger: sagas completed: {ends['completed'] + 1} expected, {ends['completed']} found",
         "ledger: sagas stuck: 0 expected, 1 found",
+    ]
+
+
+def test_a_report_that_lacks_a_row_is_named() -> None:
+    """The report is held against what the payment provider moved, row by row; one that never came is named."""
+    seen = recorded()
+    lost, *rest = seen.reports[0]
+    assert compare(ledger(), dataclasses.replace(seen, reports=[rest]), EXPECTED) == [
+        f"reports.settlement: {lost[0]} charge {lost[2]}: 1 expected, 0 found"
+    ]
+    assert compare(ledger(), dataclasses.replace(seen, reports=[]), EXPECTED) == [
+        "reports.settlement: files: 1 expected, 0 found"
     ]
 
 

@@ -181,6 +181,14 @@ def test_encode():
     assert csv_format(header=["b", "a"]).encode({"a": 1.5, "b": True}) == b"true,1.5\r\n"
 
 
+def test_encode_rows_of_a_document():
+    """A mapping makes an object; the rows are a list in it."""
+    assert csv_format(rows="lines").encode({"lines": [{"a": 1}, {"a": 2}], "b": 3}) == b"a\r\n1\r\n2\r\n"
+    for document in ({"b": 3}, {"lines": {"a": 1}}, [{"a": 1}]):
+        with pytest.raises(DecodeError, match="the field lines has no list of rows"):
+            csv_format(rows="lines").encode(document)
+
+
 def test_encode_guards_formulas():
     """Text that a spreadsheet would run gets a quote in front, where asked; numbers do not."""
     assert csv_format(guard_formulas=True).encode({"a": "=1+1", "b": -1}) == b"a,b\r\n'=1+1,-1\r\n"
