@@ -16,6 +16,31 @@ settings.load_profile("untimed")
 # Tests run more than one bus at a time; each admin interface takes a port that is free.
 os.environ["ESB_ADMIN_PORT"] = "0"
 
+# The folders whose tests take longest, longest first, so that no process is left with one of them at the end.
+LONGEST = ("faults", "adapters", "broker", "cli", "worker", "ui", "examples")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes share the tests (`make test`), a folder goes to one of them: it has its own servers."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Folders(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _folder(nodeid)
+
+    return Folders(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Processes that share the tests take the folders in this order."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONGEST.index(f) if (f := _folder(item.nodeid)) in LONGEST else len(LONGEST))
+
+
+def _folder(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("/")[0]
+
 
 def missing(what: str) -> None:
     """Skip with a reason where a person runs the tests, fail where nobody would notice the skip."""

@@ -1,4 +1,4 @@
-"""The bus under fire, as a directory: files and rows in, HTTP and tables out, keyed and not."""
+"""The bus under fire, as a directory: files and rows in, HTTP and tables out, keyed and not, and a saga."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ timeout: 10s
 operations:
   keyed: {{post: /keyed, contract: counted/v1, effect: keyed}}
   event: {{post: /event, contract: counted/v1, effect: keyed}}
+  reserve: {{post: /reserve, contract: sale/v1, effect: keyed}}
+  release: {{post: /release, contract: sale/v1, effect: keyed}}
+  charge: {{post: /charge, contract: sale/v1, effect: keyed}}
+  refund: {{post: /refund, contract: sale/v1, effect: keyed}}
+  ship: {{post: /ship, contract: sale/v1, effect: keyed}}
 ---
 endpoint: blunt
 adapter: http
@@ -80,7 +85,26 @@ from: till
 steps:
   - send: books.book
   - send: notes.note
+  - map: {{to: sale/v1, set: {{number: n}}}}
+  - publish: sale/v1
 """,
+    "sagas/checkout.yaml": """
+saga: checkout
+from: sale/v1
+key: $string(number)
+steps:
+  - {{name: reserve, call: recorder.reserve, compensate: recorder.release}}
+  - {{name: charge, call: recorder.charge, compensate: recorder.refund}}
+  - {{name: ship, call: recorder.ship, pivot: true}}
+""",
+    "contracts/sale/v1.json": json.dumps(
+        {
+            "type": "object",
+            "properties": {"number": {"type": "integer"}},
+            "required": ["number"],
+            "x-subject": "$string(number)",
+        }
+    ).replace("{", "{{").replace("}", "}}"),
     "contracts/numbered/v1.json": json.dumps(
         {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "x-subject": "$string(n)"}
     ).replace("{", "{{").replace("}", "}}"),

@@ -17,29 +17,32 @@ from pathlib import Path
 
 from esb.store import Ledger, Parked, open_store
 from tests.faults.directory import CONCURRENCY, write_bus
-from tests.faults.recorder import Recorder
+from tests.faults.recorder import DECLINED, Recorder
 from tests.faults.tables import Tables
 
 BATCH = 40  # messages a file
 ROWS = 10  # rows beside each file
 UNDER_WAY = 400  # messages that the feed keeps under way
+SOLD = 40  # rows that it keeps under way
 
 
 class Feed(threading.Thread):
     """Drops files of numbered messages, by rename, and rows, and keeps some under way until it is told to stop."""
 
-    def __init__(self, inbox: Path, tables: Tables, done: Callable[[], int]) -> None:
+    def __init__(self, inbox: Path, tables: Tables, done: Callable[[], int], over: Callable[[], int]) -> None:
+        """Args: where to put files and rows; how many messages of files are through, how many of rows."""
         super().__init__(daemon=True)
         self.fed = self.sold = 0
         self._inbox = inbox
         self._tables = tables
-        self._done = done
+        self._done, self._over = done, over
         self._stopped = threading.Event()
 
     def run(self) -> None:
         while not self._stopped.is_set():
             if self.fed - self._done() < UNDER_WAY:
                 self.drop(BATCH)
+            if self.sold - self._over() < SOLD:
                 self.sell(ROWS)
             self._stopped.wait(0.05)
 
@@ -126,7 +129,8 @@ class Fire:
         self.store = open_store(database, root / "data")
         self.store.migrate()
         self.bus = BusProcess(root, root / "bus.log", tables.environment)
-        self.feed = Feed(root / "inbox", tables, lambda: min(len(self.recorder.keyed), len(self.recorder.events)))
+        self.effects = self.recorder.effects
+        self.feed = Feed(root / "inbox", tables, self.through, self.sagas_over)
         self.kills = 0  # of the bus
         self.table_kills = 0  # of the database with the tables
 
@@ -161,14 +165,24 @@ class Fire:
         self.wait_until(lambda: self.done() >= before + effects, f"{effects} more effects", 60)
 
     def done(self) -> int:
-        return sum(self.recorder.keyed.values()) + self.recorder.repeats + sum(self.recorder.unkeyed.values())
+        """Effects until now, and tries at them."""
+        return sum(counts.total() for counts in list(self.effects.values())) + self.recorder.repeats
+
+    def through(self) -> int:
+        """Messages of files that had all their effects."""
+        return min(len(self.effects["/keyed"]), len(self.effects["/event"]))
+
+    def sagas_over(self) -> int:
+        """Sagas that came to their end, one way or the other."""
+        return len(self.effects["/ship"]) + len(self.effects["/release"])
 
     def settle(self, limit: float = 60.0) -> Ledger:
         """Stop feeding, wait until nothing is under way, and read the ledger."""
         self.feed.stop()
         self.wait_until(self.tables.taken, "all rows are taken", limit)
         self.wait_until(lambda: self.ledger().accepted >= self.accepted and self.ledger().settled, "it settles", limit)
-        self.wait_until(lambda: len(self.recorder.events) >= self.feed.fed, "all events are told", limit)
+        self.wait_until(lambda: len(self.effects["/event"]) >= self.feed.fed, "all events are told", limit)
+        self.wait_until(lambda: self.sagas_over() >= self.feed.sold, "all sagas are over", limit)
         self.wait_until(lambda: self.ledger().settled, "it settles", limit)
         return self.ledger()
 
@@ -198,13 +212,18 @@ class Fire:
         assert [p for p in self.parked() if p.kind != "in doubt"] == []
         assert ledger.accepted == ledger.completed == self.accepted
         fed, sold = range(self.feed.fed), range(self.feed.sold)
-        assert [n for n in fed if self.recorder.keyed[n] != 1] == []
-        assert [n for n in fed if self.recorder.events[n] != 1] == []
+        assert self.effects["/keyed"] == self.effects["/event"] == Counter(fed)
         assert self.tables.booked == Counter(sold)
-        doubtful = self._in_doubt("blunt", fed, self.recorder.unkeyed, self.kills)
+        declined = Counter(range(0, self.feed.sold, DECLINED))
+        assert self.effects["/reserve"] == self.effects["/charge"] == Counter(sold)
+        assert self.effects["/release"] == self.effects["/refund"] == declined
+        assert self.effects["/ship"] == Counter(sold) - declined
+        assert ledger.sagas == {"completed": len(sold) - len(declined), "compensated": len(declined)}
+        doubtful = self._in_doubt("blunt", fed, self.effects["/unkeyed"], self.kills)
         doubtful += self._in_doubt("notes", sold, self.tables.noted, self.kills + self.table_kills)
         assert ledger.in_doubt == doubtful
-        assert ledger.sent == ledger.done + ledger.in_doubt
+        assert ledger.rejected == len(declined)
+        assert ledger.sent == ledger.done + ledger.compensated + ledger.rejected + ledger.in_doubt
 
     def _in_doubt(self, endpoint: str, numbers: range, effects: Counter[int], kills: int) -> int:
         """Without a key, an effect happened once, or is listed as in doubt: as many as could be under way."""

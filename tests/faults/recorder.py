@@ -1,20 +1,20 @@
-"""A system that records effects: one path honours Idempotency-Keys, the other does not know them."""
+"""A system that records effects: one path does not know Idempotency-Keys, the others honour them."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+DECLINED = 5  # the courier does not go to every number that this divides
 
 
 class Recorder:
-    """``keyed`` counts effects per number (a repeated key has none), ``unkeyed`` counts every arrival."""
+    """Counts effects by path and number; a repeated key has none."""
 
     def __init__(self) -> None:
-        self.keyed: Counter[int] = Counter()
-        self.unkeyed: Counter[int] = Counter()
-        self.events: Counter[int] = Counter()
+        self.effects: dict[str, Counter[int]] = defaultdict(Counter)
         self.repeats = 0
         self._keys: set[str] = set()
         self._lock = threading.Lock()
@@ -22,15 +22,17 @@ class Recorder:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def effect(self, path: str, key: str, number: int) -> None:
+    def take(self, path: str, key: str, number: int) -> int:
+        """The status to answer with."""
         with self._lock:
-            if path == "/unkeyed":
-                self.unkeyed[number] += 1
-            elif key in self._keys:
+            if path == "/ship" and number % DECLINED == 0:
+                return 422
+            if path != "/unkeyed" and key in self._keys:
                 self.repeats += 1
             else:
                 self._keys.add(key)
-                (self.keyed if path == "/keyed" else self.events)[number] += 1
+                self.effects[path][number] += 1
+        return 201
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -53,8 +55,8 @@ def _handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            recorder.effect(self.path, self.headers.get("Idempotency-Key", ""), json.loads(body)["number"])
-            self.send_response(201)
+            key = self.headers.get("Idempotency-Key", "")
+            self.send_response(recorder.take(self.path, key, json.loads(body)["number"]))
             self.send_header("Content-Length", "0")
             self.end_headers()
 
