@@ -108,27 +108,13 @@ class Outcome(Settings):
     """What follows from the given. Lists are complete and in order; one that is not there is not looked at."""
 
     sends: tuple[ExpectedSend, ...] | None = Field(None, description="Commands to endpoints.")
+    calls: tuple[ExpectedSend, ...] | None = Field(None, description="Calls: what is asked.")
     publishes: tuple[ExpectedEvent, ...] | None = Field(None, description="Events.")
-    status: Literal["completed", "filtered", "failed"] | None = Field(
+    status: Literal["completed", "filtered", "failed", "waiting"] | None = Field(
         None, description="completed when not said, or failed where an error is expected."
     )
     error: FlowFailure | None = Field(None, description="How the message fails.")
     failed_parts: tuple[FlowFailure, ...] = Field((), description="Parts of a split that fail by themselves.")
-
-
-class FlowCase(Settings):
-    """One message in, everything that goes out."""
-
-    name: str = Field(description="What the case shows, in a sentence.")
-    given: Given = Field(description="What arrives.")
-    expect: Outcome = Field(description="What follows from it.")
-
-
-class FlowCases(Settings):
-    """A file of cases for a flow."""
-
-    flow: Name = Field(description="The flow under test.")
-    cases: tuple[FlowCase, ...] = Field(min_length=1, description="The cases, in order.")
 
 
 class CallAnswer(Settings):
@@ -145,6 +131,25 @@ class CallAnswer(Settings):
 
 
 OneAnswer = Literal["nothing"] | CallAnswer
+
+
+class FlowCase(Settings):
+    """One message in, everything that goes out."""
+
+    name: str = Field(description="What the case shows, in a sentence.")
+    given: Given = Field(description="What arrives.")
+    answers: dict[str, OneAnswer | tuple[OneAnswer, ...]] = Field(
+        default_factory=dict,
+        description="By endpoint.operation: {done: document}, {failed: kind}, nothing, or a list of such, one a call.",
+    )
+    expect: Outcome = Field(description="What follows from it.")
+
+
+class FlowCases(Settings):
+    """A file of cases for a flow."""
+
+    flow: Name = Field(description="The flow under test.")
+    cases: tuple[FlowCase, ...] = Field(min_length=1, description="The cases, in order.")
 
 
 class SagaOutcome(Settings):

@@ -11,7 +11,7 @@ from esb.cases.compare import partial, whole
 from esb.cases.files import Expected, FlowFailure, MappingCase, MappingFailure, Outcome
 from esb.config.mappings import plain
 from esb.errors import MessageError
-from esb.flow import Result, Send
+from esb.flow import Call, Result, Send
 from esb.message import Message
 from esb.quoting import quote
 
@@ -24,6 +24,9 @@ def judge(expected: Outcome, result: Result) -> list[str]:
     if expected.sends is not None:
         pairs = [(_recipient(send, expected.sends, n), send.message) for n, send in enumerate(result.sends)]
         problems += went_out("send", [(one.to, one) for one in expected.sends], pairs)
+    if expected.calls is not None:
+        asked = [(_recipient(call, expected.calls, n), call.message) for n, call in enumerate(result.calls)]
+        problems += went_out("call", [(one.to, one) for one in expected.calls], asked)
     if expected.publishes is not None:
         going = [(event.message.contract, event.message) for event in result.events]
         problems += went_out("publish", [(one.event, one) for one in expected.publishes], going)
@@ -40,7 +43,7 @@ def _status(expected: Outcome, result: Result) -> list[str]:
     return []
 
 
-def _recipient(send: Send, expected: Sequence[Any], number: int) -> str:
+def _recipient(send: Send | Call, expected: Sequence[Any], number: int) -> str:
     short = number < len(expected) and "." not in expected[number].to
     return send.endpoint if short else f"{send.endpoint}.{send.operation}"
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from esb.cases.calls import Answers, unknown_answers
 from esb.cases.files import KINDS, CaseFile, FlowCase, MappingCase, SagaCase, load_cases, raise_findings
 from esb.cases.judge import judge, judge_document, judge_error, went_out
 from esb.cases.sagas import judge_saga, play, unknown_calls
@@ -154,13 +155,17 @@ class _Runner:
 
     def _flow(self, name: str, case: FlowCase) -> list[str]:
         flow = self._parts.flows[name]
-        results = [self._result(flow, admitted) for admitted in self._arrivals(flow.source, case)]
+        unknown = unknown_answers(case, self._definition)
+        if unknown:
+            return unknown
+        answers = Answers(case, self._definition, self._parts.contracts)
+        results = [self._result(flow, admitted, answers) for admitted in self._arrivals(flow.source, case)]
         return judge(case.expect, _together(results))
 
-    def _result(self, flow: Flow, admitted: Admitted) -> Result:
+    def _result(self, flow: Flow, admitted: Admitted, answers: Answers) -> Result:
         if admitted.error is not None:
             return Result(status="failed", error=admitted.error, step=f"in:{admitted.message.source}")
-        return flow.run(admitted.message)
+        return answers.play(flow, admitted.message.id, flow.run(admitted.message))
 
     def _arrivals(self, source: str, case: FlowCase | SagaCase) -> list[Admitted]:
         given = case.given
@@ -224,11 +229,15 @@ def _together(results: Sequence[Result]) -> Result:
     if len(results) == 1:
         return results[0]
     failed = next((result for result in results if result.status == "failed"), None)
-    status: Literal["completed", "filtered", "failed"]
-    status = "failed" if failed else "completed" if any(r.status == "completed" for r in results) else "filtered"
+    found = {result.status for result in results}
+    status: Literal["completed", "filtered", "failed", "waiting"]
+    status = "failed" if failed else "waiting" if "waiting" in found else "filtered"
+    if status == "filtered" and "completed" in found:
+        status = "completed"
     return Result(
         status=status,
         sends=tuple(send for result in results for send in result.sends),
+        calls=tuple(call for result in results for call in result.calls),
         events=tuple(event for result in results for event in result.events),
         children=tuple(child for result in results for child in result.children),
         error=failed.error if failed else None,

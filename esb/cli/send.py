@@ -149,4 +149,4 @@ def _settled(store: Store, id: str) -> tuple[list[Hop], bool]:
 
 
 def _moving(hops: Sequence[Hop]) -> bool:
-    return any(hop.status.label == "retrying" for hop in hops) or sum(hop.sent for hop in hops) > len(hops)
+    return any(hop.status.label in ("retrying", "waiting") for hop in hops) or sum(hop.sent for hop in hops) > len(hops)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from esb.broker.port import CONTEXT
 from esb.config import Definition
 from esb.contract import Contract
 from esb.errors import EsbError
@@ -147,6 +148,10 @@ def case_of(t: Transaction, definition: Definition, parked: Parked) -> tuple[str
 def _of_flow(t: Transaction, definition: Definition, parked: Parked) -> tuple[str, Message | Hop]:
     """The flow in which it failed, or from which it came, and what that flow was given."""
     sort, _, name = parked.place.partition(":")
+    if sort == "flow" and CONTEXT in parked.properties:  # it waited: what is parked is no longer what came in
+        causes = (parked.message.causation_id or "", parked.message.id)
+        came = next((hop for id in causes if (hop := t.tracking.get(id, parked.place))), None)
+        return name, came or parked.message
     if sort == "flow" and PART not in parked.properties:
         return name, parked.message
     if sort == "in":

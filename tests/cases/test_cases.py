@@ -66,7 +66,7 @@ class Fake(Adapter):
     """Never opened."""
 
     kind = "fake"
-    features = Features(polls=True, sends=True)
+    features = Features(polls=True, sends=True, replies=True)
 
 
 class Bench:
@@ -282,3 +282,68 @@ def test_hidden_directories_are_left_alone(bench):
     """A virtual environment or Git's own files have no cases of this bus."""
     bench.write(".git/x.test.yaml", "nonsense")
     assert bench.run() == []
+
+
+# --- calls --------------------------------------------------------------------------------------------------------
+
+
+ASKING = """\
+    flow: sales
+    from: pos
+    steps:
+      - call: out.ask
+        as: a
+        on_error: {set: {a: {const: none}}}
+      - split: {each: n, do: [{call: out.note, as: b}, {send: out.note}]}
+      - send: {to: out.order, map: {set: {id: ticket, who: '$string(a)'}}}
+    """
+
+
+def asked(bench: Bench, answers: str, expect: str) -> list[str]:
+    """What is wrong with one case of a flow that calls."""
+    bench.write("contracts/left/v1.json", '{"type": "object"}')
+    bench.write(
+        "endpoints/out.yaml",
+        "endpoint: out\nadapter: fake\noperations: {order: {contract: order/v1}, note: {}, ask: {reply: left/v1}}\n",
+    )
+    bench.write("flows/sales.yaml", ASKING)
+    case = "flow: sales\ncases:\n  - name: it\n    given: {document: {ticket: A, n: [{k: 1}, {k: 2}]}}\n"
+    bench.write("flows/sales.test.yaml", f"{case}    answers: {answers}\n    expect: {expect}\n")
+    (result,) = bench.run()
+    return list(result.problems)
+
+
+DONE = "{out.ask: {done: {left: 1}}, out.note: {done: 7}}"
+
+
+@pytest.mark.parametrize(
+    ("answers", "expect"),
+    [
+        (DONE, "{sends: [{to: out.order, partial: {who: '{\"left\":1}'}}, {to: out.note}, {to: out.note}]}"),
+        (DONE, "{calls: [{to: out.ask}, {to: out.note, document: {k: 1}}, {to: out.note, document: {k: 2}}]}"),
+        ("{out.ask: {failed: refused}, out.note: nothing}", "{sends: [{to: out.order, partial: {who: none}}]}"),
+        ("{out.ask: {done: 5}, out.note: nothing}", "{sends: [{to: out.order, partial: {who: none}}]}"),
+        ("{}", "{status: waiting, sends: []}"),
+        (
+            "{out: {done: {}}, out.note: [{done: 1}, {failed: busy}]}",
+            "{failed_parts: [{step: 'call:out.note', kind: busy}]}",
+        ),
+    ],
+)
+def test_calls_are_answered_as_the_case_says(bench: Bench, answers: str, expect: str) -> None:
+    """Done, failed, against the reply contract, or not at all; parts each for itself."""
+    assert asked(bench, answers, expect) == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "expect", "said"),
+    [
+        (DONE, "{sends: []}", "expected to send nothing"),
+        (DONE, "{calls: [{to: out.ask}]}", "expected to call out.ask"),
+        ("{out.aks: {done: 1}}", "{}", "did you mean 'out.ask'"),
+        ("{}", "{}", "expected status completed, got waiting"),
+    ],
+)
+def test_what_calls_did_otherwise_is_said(bench: Bench, answers: str, expect: str, said: str) -> None:
+    """As for what is sent."""
+    assert said in "\n".join(asked(bench, answers, expect))

@@ -17,6 +17,7 @@ from esb.store import Status
 from esb.worker import legs
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
+from esb.worker.repair import case_of
 from tests.worker.rig import Point, Rig, dies, drive, feed, order, put
 
 FLOW = "flow:main"
@@ -366,3 +367,15 @@ def test_a_copy_of_an_old_failure_parks_nothing(calling: Rig) -> None:
     machine.drive(lambda: calling.left(BACK) == 0, "the copy is taken")
     assert copy.properties[ERROR_KIND] == "refused"
     assert calling.parked() == []
+
+
+def test_what_is_parked_behind_a_call_is_kept_as_a_case_of_what_came_in(calling: Rig) -> None:
+    """The case is given the document that arrived, not the one with the answer in it."""
+    flow_file(calling, "\n  - {call: stock.ask, as: stock}\n  - filter: stock.left\n  - send: target.put\n")
+    machine = run(calling)
+    (row,) = calling.parked()
+    with machine.bus.store.reading() as t:
+        name, text = case_of(t, machine.bus.definition, row)
+    assert name == "flows/main.test.yaml"
+    assert '"number": 1' in text
+    assert '"left"' not in text
