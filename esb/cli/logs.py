@@ -31,4 +31,13 @@ def configure(role: str, level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(role=role)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    logging.basicConfig(handlers=[Forward()], level=logging.WARNING)
+
+
+class Forward(logging.Handler):
+    """What libraries log (Celery, uvicorn) goes where our own lines go, in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger(record.name).log(
+            record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info or None
+        )

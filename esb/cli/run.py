@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ def command(root: str, env: str | None, path: str | None, role: str | None, dev:
     root = path or root
     logs.configure(role or "supervisor", level)
     if role:
-        {"bus": run_bus, "web": run_web, "jobs": run_jobs}[role](root, env)
+        RUN[role](*load(root, env))
     else:
         supervise(root, env, dev, level)
 
@@ -53,24 +53,32 @@ def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
     from esb.cli.supervisor import Supervisor, alone
 
     definition, components = load(root, env)
-    arguments = ["-C", root, *(["--env", env] if env else []), "--log-level", level]
     with alone(data_directory(definition)):
         _require_tables(definition)
         _require_ports(_ports(definition, components))
         worker = definition.config.worker
-        supervisor = Supervisor(_roles(definition, components, arguments), worker.drain, worker.memory)
-        make_roles = partial(_roles, arguments=arguments)
+        supervisor = Supervisor(_roles(definition, components, level), worker.drain, worker.memory)
+        make_roles = partial(_roles, level=level)
         supervisor.run(
             partial(_announce, supervisor, definition.config.bus), watcher(dev, root, env, supervisor, make_roles)
         )
 
 
-def _roles(definition: Definition, components: Components, arguments: Sequence[str]) -> list[Role]:
+def _roles(definition: Definition, components: Components, level: str) -> list[Role]:
     """The bus and jobs roles, and the web role for the admin interface and endpoints that are called from outside."""
-    from esb.cli.supervisor import Role, command_of
+    from esb.cli.supervisor import Role
 
     names = ["bus", *(["web"] if _ports(definition, components) else []), "jobs"]
-    return [Role(name, command_of("run", "--role", name, *arguments)) for name in names]
+    return [Role(name, partial(_run_role, name, definition, components, level)) for name in names]
+
+
+@told
+def _run_role(name: str, definition: Definition, components: Components, level: str) -> None:
+    """A role in a process of its own, with what the supervisor has loaded."""
+    from esb.cli import logs
+
+    logs.configure(name, level)
+    RUN[name](definition, components)
 
 
 def _ports(definition: Definition, components: Components) -> dict[str, Http | Admin]:
@@ -127,13 +135,12 @@ def _announce_web(said: Mapping[str, str]) -> None:
         click.echo(f"{FIRST_AT}{said['first']}", err=True)
 
 
-def run_bus(root: str, env: str | None) -> None:
+def run_bus(definition: Definition, components: Components) -> None:
     """The bus role: pollers, flows, endpoints, sweeper."""
     from esb import bus as composition
     from esb.cli.supervisor import report_ready
     from esb.worker.points import point_from_environment
 
-    definition, components = load(root, env)
     bus = composition.Bus(definition, components, point=point_from_environment())
     try:
         sizes = {"flows": len(definition.flows), "endpoints": len(definition.endpoints)}
@@ -142,22 +149,20 @@ def run_bus(root: str, env: str | None) -> None:
         bus.close()
 
 
-def run_jobs(root: str, env: str | None) -> None:
+def run_jobs(definition: Definition, components: Components) -> None:
     """The jobs role: what is scheduled or slow."""
     from esb import bus as composition
     from esb.cli.supervisor import report_ready
     from esb.worker.points import point_from_environment
 
-    definition, components = load(root, env)
     composition.run_jobs(definition, components, told_to_stop(), report_ready, point_from_environment())
 
 
-def run_web(root: str, env: str | None) -> None:
+def run_web(definition: Definition, components: Components) -> None:
     """The web role: the ingress and the admin interface."""
     from esb import bus as composition
     from esb.cli.supervisor import report_ready, supervised
 
-    definition, components = load(root, env)
     bus = composition.Bus(definition, components)
 
     def ready(urls: dict[str, str]) -> None:
@@ -178,3 +183,6 @@ def told_to_stop() -> Callable[[], bool]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _: came.append(n))
     return lambda: bool(came)
+
+
+RUN = {"bus": run_bus, "web": run_web, "jobs": run_jobs}

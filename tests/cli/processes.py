@@ -57,7 +57,7 @@ class Esb:
     def children(self, role: str = "") -> list[int]:
         """The process ids of what it started, or of one role of a bus."""
         text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [pid for pid in map(int, text.split()) if not role or role in _arguments(pid)]
+        return [pid for pid in map(int, text.split()) if not role or _name(pid) == f"esb {role}"]
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Send a signal; the exit code."""
@@ -69,11 +69,11 @@ class Esb:
         self.process.wait()
 
 
-def _arguments(pid: int) -> list[str]:
+def _name(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
-        return []
+        return ""
 
 
 def alive(pid: int) -> bool:

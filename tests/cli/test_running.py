@@ -12,6 +12,7 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from click.testing import Result
 from processes import Esb, alive, until
 
 from esb.cli import logs
-from esb.cli.supervisor import LONGEST_PAUSE, Role, Supervisor, pause_after
+from esb.cli.supervisor import LONGEST_PAUSE, Role, Supervisor, pause_after, report_ready
 
 Run = Callable[..., Result]
 Start = Callable[..., Esb]
@@ -169,7 +170,7 @@ def test_role_that_keeps_dying(capfd: pytest.CaptureFixture[str]) -> None:
     """Each death is told with how it came, and is followed by a longer pause."""
     logs.configure("supervisor")
     try:
-        role = Role("broken", [sys.executable, "-c", "raise SystemExit(3)"])
+        role = Role("broken", partial(sys.exit, 3))
         said = ""
 
         def dies(times: int) -> bool:
@@ -195,10 +196,14 @@ def test_pauses_grow_and_end() -> None:
 
 def test_role_that_does_not_stop_is_killed() -> None:
     """A role deaf to SIGTERM is killed when its time is over."""
-    deaf = (
-        "import signal,os; signal.signal(15, signal.SIG_IGN); os.write(int(os.environ['ESB_READY_FD']), b'{\"a\":1}')"
-    )
-    role = Role("deaf", [sys.executable, "-c", deaf + "; signal.pause(); signal.pause()"])
+
+    def deaf() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        report_ready()
+        signal.pause()
+        signal.pause()
+
+    role = Role("deaf", deaf)
     supervisor = Supervisor([role], drain=-5.0, memory=1024**3)
     pids: list[int] = []
 
