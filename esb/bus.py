@@ -14,8 +14,7 @@ import structlog
 
 from esb.broker import open_broker
 from esb.broker.port import Broker
-from esb.config import Components, Definition
-from esb.config.load import restored
+from esb.config import Components, Definition, load_stored
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
@@ -101,7 +100,7 @@ class Bus:
         """A definition that was in force when a message set out, if the store still has it."""
         with self.store.reading() as t:
             stored = t.definitions.get(hash)
-        return restored(stored.files, components) if stored else None
+        return load_stored(Path(self.definition.root), stored.files, components) if stored else None
 
     def prepare(self) -> None:
         """Make what must exist: see :func:`prepare`."""

@@ -33,7 +33,7 @@ class Line(msgspec.Struct, frozen=True):
 def blueprint(services: Services) -> flask.Blueprint:
     """``/journey?id=…`` with ``place=…`` for the place that is looked at."""
     area = flask.Blueprint("journey", __name__, url_prefix="/journey")
-    recomputer = Recomputer(services.definition, services.parts, services.components, services.store)
+    recomputer = Recomputer(services.context, services.parts)
 
     @area.get("")
     def index() -> Any:

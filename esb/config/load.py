@@ -105,17 +105,6 @@ def load_bus_config(
     return sources.root, config
 
 
-def restored(files: Mapping[str, str], components: Components, environ: Mapping[str, str] = os.environ) -> Definition:
-    """The definition that the store keeps as files, to look at what it did; secrets that are gone do not matter.
-
-    Raises ``ConfigError`` when the files make none any more.
-    """
-    definition = load_stored(Path(), files, components, environ)
-    if definition is None:
-        raise ConfigError("the stored definition cannot be read by this version")
-    return definition
-
-
 def inspect(
     directory: str | Path, components: Components, env: str | None = None, environ: Mapping[str, str] = os.environ
 ) -> Checked:

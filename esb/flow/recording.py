@@ -12,7 +12,8 @@ from esb.config.definition import Definition
 from esb.contract import Contract
 from esb.flow.compile import compile_flow
 from esb.flow.context import Context, Parts
-from esb.flow.result import Result
+from esb.flow.legs import Continuation
+from esb.flow.result import Failure, Result
 from esb.flow.work import Action, Work
 from esb.message import Message
 
@@ -25,7 +26,7 @@ class Seen(msgspec.Struct, frozen=True):
     part: str
     before: Any
     after: Any
-    ended: bool = False  # the step raised, or let nothing pass: what is behind it did not run
+    answered: bool = False  # not the asking, but the taking of the answer
 
 
 class Recorder:
@@ -39,11 +40,18 @@ class Recorder:
             parts = msgspec.structs.replace(parts, contracts={ref: _open(one) for ref, one in parts.contracts.items()})
         self._flow = compile_flow(definition.flows[name], definition, parts, self._context)
 
-    def run(self, message: Message, part: str = "") -> tuple[Result, list[Seen]]:
-        """What :meth:`~esb.flow.run.Flow.run` gives, and each step that ran, inner ones before the one around them."""
-        self._seen.clear()
-        result = self._flow.run(message, part)
-        return result, list(self._seen)
+    @property
+    def seen(self) -> list[Seen]:
+        """Each step that ran so far, inner ones before the one around them."""
+        return list(self._seen)
+
+    def run(self, message: Message, part: str = "") -> Result:
+        """As :meth:`~esb.flow.run.Flow.run`."""
+        return self._flow.run(message, part)
+
+    def resume(self, at: Continuation, answer: Any = None, failure: Failure | None = None) -> Result:
+        """As :meth:`~esb.flow.run.Flow.resume`."""
+        return self._flow.resume(at, answer, failure)
 
     def _context(self, *arguments: Any) -> Context:
         return _Noting(self._seen.append, *arguments)
@@ -54,19 +62,30 @@ class _Noting(Context):
         super().__init__(*arguments)
         self._note = note
 
+    # What is compiled must not lead back to this context: a cycle would be dropped on any thread, and expressions
+    # may be dropped on their own only.
+
     def action(self, step: Step) -> Action:
-        act = super().action(step)
+        act, note = super().action(step), self._note
 
         def run(work: Work) -> bool:
-            before, goes_on = work.document.value, False
+            before = work.document.value
             try:
-                goes_on = act(work)
+                return act(work)
             finally:
-                after = work.document.value
-                self._note(Seen(step.name, step.kind, work.part, before, after, ended=not goes_on))
-            return goes_on
+                note(Seen(step.name, step.kind, work.part, before, work.document.value))
 
         return run
+
+    def waits(self, step: Step, ask: Action, take: Callable[[Work, Any], None]) -> Action:
+        note = self._note
+
+        def taken(work: Work, answer: Any) -> None:
+            before = work.document.value
+            take(work, answer)
+            note(Seen(step.name, step.kind, work.part, before, work.document.value, answered=True))
+
+        return super().waits(step, ask, taken)
 
 
 def _open(contract: Contract) -> Contract:

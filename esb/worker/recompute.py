@@ -6,24 +6,27 @@ machine and at any time, so a journey shows what was, also when the definition h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from esb.config import Components, Definition
-from esb.config.load import restored
+from esb.config import Definition
 from esb.errors import EsbError
-from esb.flow import Parts, StepTrace, build_parts
+from esb.flow import Call, Failure, Parts, StepTrace, build_parts
 from esb.flow.recording import Recorder, Seen
+from esb.formats.numbers import decode_json
 from esb.masking import Masks
 from esb.message import JSON, Message
-from esb.store import Hop, Store
+from esb.store import Hop
+from esb.worker.context import Context
 from esb.worker.differences import Change, changes
 from esb.worker.journey import headers_of, steps_of
+from esb.worker.replies import Replies, stored_failure, stored_reply
+from esb.worker.rows import kind_of, text_of
 
 LARGEST = 1024**2  # bytes of a document that is computed again for a page
-KEPT = 4  # definitions kept compiled
+LEGS = 100  # calls of one message that are gone through
 
 
 class StepView(msgspec.Struct, frozen=True):
@@ -48,15 +51,18 @@ class Recomputed(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class Recomputer:
-    """Computes steps again with the definition that was in force; keeps the last few compiled."""
+class _Answer(msgspec.Struct, frozen=True):
+    document: Any
+    failure: Failure | None = None
 
-    def __init__(self, definition: Definition, parts: Parts, components: Components, store: Store) -> None:
-        """Args: the definition in force now with what it compiles to, the kinds there are, and the store that keeps
-        earlier ones."""
-        self._components = components
-        self._store = store
-        self._known: dict[str, tuple[Definition, Parts]] = {definition.hash: (definition, parts)}
+
+class Recomputer:
+    """Computes steps again with the definition that was in force. May be shared by threads."""
+
+    def __init__(self, context: Context, parts: Parts) -> None:
+        """Args: the bus of this process, and what its definition compiles to."""
+        self._context = context
+        self._parts = parts
 
     def steps(self, hop: Hop, split: str = "") -> Recomputed:
         """The steps of a message at a flow.
@@ -79,23 +85,52 @@ class Recomputer:
         name = hop.place.partition(":")[2]
         if name not in definition.flows:
             raise EsbError(f"flow {name} is not in the definition that was in force")
-        covered = Masks({ref: contract.mask for ref, contract in parts.contracts.items()}).of(hop.type) is not None
-        result, seen = Recorder(name, definition, parts, covered).run(_message(hop), split)
-        by_step = {(one.part, one.step): one for one in seen}
-        views = [_view(trace, by_step.get((trace.part, trace.step))) for trace in traces or result.steps]
+        masks = Masks({ref: contract.mask for ref, contract in parts.contracts.items()})
+        covered = masks.of(hop.type) is not None
+        recorder = Recorder(name, definition, parts, covered)
+        result = recorder.run(_message(hop), split)
+        for _ in range(LEGS):
+            call = next((call for call in result.calls if call.owner.id == hop.message_id), None)
+            answer = call and self._answer(call, traces, definition, parts, masks)
+            if not call or not answer:
+                break
+            result = recorder.resume(call.continuation, answer.document, answer.failure)
+        seen = {(one.part, one.step, one.answered): one for one in recorder.seen}
+        views = [_view(trace, _found(seen, trace)) for trace in traces or result.steps]
         return Recomputed(views, _caveat(covered, views))
 
+    def _answer(
+        self, call: Call, traces: Sequence[StepTrace], definition: Definition, parts: Parts, masks: Masks
+    ) -> _Answer | None:
+        """What came back, covered, from where it is kept to answer a repeated call; None: nothing (any more)."""
+        ids = (id for trace in traces if trace.step == call.step for id in trace.children)
+        key = (call.operation, next(ids, call.message.id))
+        with self._context.store.reading() as t:
+            entry = t.inbox.seen(call.endpoint, [key]).get(key)
+        endpoint = definition.endpoints.get(call.endpoint)
+        if entry is None or endpoint is None or call.endpoint not in self._context.formats:
+            return None
+        if entry.state != "done":
+            failure, _ = stored_failure(entry.reply)
+            return _Answer(None, Failure(kind=failure.kind, text=str(failure), endpoint=call.endpoint))
+        replies = Replies(endpoint, self._context.formats[call.endpoint], parts.contracts)
+        answer = replies.read(call.operation, stored_reply(entry.reply))
+        if answer.error is not None:
+            return _Answer(
+                None, Failure(kind=kind_of(answer.error), text=text_of(answer.error), endpoint=call.endpoint)
+            )
+        mask = masks.of((endpoint.operations[call.operation].common.reply or "").rpartition("/v")[0])
+        document = decode_json(answer.body)
+        return _Answer(document if mask is None else mask.document(document))
+
     def _definition(self, hash: str) -> tuple[Definition, Parts]:
-        if hash not in self._known:
-            with self._store.reading() as t:
-                stored = t.definitions.get(hash)
-            if stored is None:
-                raise EsbError("the definition that was in force is not stored any more")
-            definition = restored(stored.files, self._components)
-            if len(self._known) > KEPT:
-                self._known.pop(list(self._known)[1])
-            self._known[hash] = (definition, build_parts(definition))
-        return self._known[hash]
+        if hash == self._context.definition.hash:
+            return self._context.definition, self._parts
+        definition = self._context.older(hash)
+        if definition is None:
+            raise EsbError("the definition that was in force is not stored any more")
+        # Compiled anew each time: expressions must be dropped on the thread that made them, which is this one.
+        return definition, build_parts(definition)
 
 
 def _not_possible(hop: Hop) -> str:
@@ -115,6 +150,12 @@ def _caveat(covered: bool, views: Sequence[StepView]) -> str:
     return "Hidden fields read ***, and so does what was made of them" + (
         "; steps that need their values cannot be computed again." if missing else "."
     )
+
+
+def _found(seen: Mapping[tuple[str, str, bool], Seen], trace: StepTrace) -> Seen | None:
+    """The step that a trace is about. A part that is looked at by itself is no part of anything."""
+    answered = trace.outcome == "answered"
+    return seen.get((trace.part, trace.step, answered)) or seen.get(("", trace.step, answered))
 
 
 def _view(trace: StepTrace, seen: Seen | None) -> StepView:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
 
-from esb.config import Components
-from esb.flow import STEPS
-from esb.formats import FORMATS
+from esb.flow.recording import Recorder
+from esb.ports import Reply
 from esb.store import Status
 from esb.worker.differences import changes, lines
 from esb.worker.recompute import Recomputer
-from tests.worker.rig import ORDER, Rig, Scripted, drive, feed, flow_worker, order
+from tests.worker.rig import ORDER, Rig, drive, endpoint_worker, feed, flow_worker, order
 
 FLOW = """\
     flow: main
@@ -26,6 +27,22 @@ FLOW = """\
       - split: items
       - map: {set: {code: sku}}
       - send: target.put
+    """
+
+
+TARGET = """\
+    endpoint: target
+    adapter: scripted
+    operations:
+      put: {effect: keyed}
+      ask: {effect: keyed, reply: price/v1}
+    """
+CALLING = """\
+    flow: main
+    from: source
+    steps:
+      - call: {to: target.ask, as: answer}
+      - set: {total: answer.price * number}
     """
 
 
@@ -48,9 +65,7 @@ def through(rig: Rig, **more):
 
 def again(rig: Rig):
     """Somebody who looks later."""
-    bus = rig.last
-    components = Components(adapters={"scripted": Scripted}, formats=FORMATS, steps=STEPS)
-    return Recomputer(bus.definition, bus.parts, components, bus.store)
+    return Recomputer(rig.last.context, rig.last.parts)
 
 
 def words(found):
@@ -117,12 +132,11 @@ def test_what_is_masked_stays_masked(rig: Rig):
 def test_a_definition_that_is_gone_is_said(rig: Rig):
     """The steps are listed without their documents."""
     hop = through(rig)
+    rig.write("flows/main.yaml", FLOW.replace("const: EU", "const: US"))
+    rig.bus()  # what runs now is another
     with rig.last.store.transaction() as t:
-        t.connection.run("DELETE FROM definitions")
-    other = Rig(rig.root / "other")
-    other.bus()
-    found = Recomputer(other.last.definition, other.last.parts, again(rig)._components, rig.last.store).steps(hop)
-    other.close()
+        t.connection.run("DELETE FROM definitions WHERE NOT active")
+    found = again(rig).steps(hop)
     assert "not stored any more" in found.why
 
 
@@ -144,3 +158,64 @@ def test_a_document_is_lines_with_marks():
     found = lines({"a": 1, "b": [{"c": "<x>"}, {}]}, {"b[0].c": "changed"})
     assert json.loads("\n".join(line.text for line in found)) == {"a": 1, "b": [{"c": "<x>"}, {}]}
     assert [line.text for line in found if line.sort] == ['"c": "<x>"']
+
+
+def called(rig: Rig, reply):
+    """An order that asked for a price and was answered; a process that looks at it later."""
+    rig.write(
+        "contracts/price/v1.json",
+        json.dumps({"type": "object", "x-mask": ["cost"], "properties": {"cost": {}, "price": {}}}),
+    )
+    rig.write("endpoints/target.yaml", TARGET)
+    rig.write("flows/main.yaml", CALLING)
+    rig.outside("target").script = lambda request: reply
+    bus = rig.bus()
+    feed(bus, order(2))
+    flows, endpoint = flow_worker(bus), endpoint_worker(bus)
+
+    def ended():
+        endpoint.cycle()
+        hop = rig.hop("order-2", "flow:main")
+        return hop is not None and hop.status in (Status.COMPLETED, Status.PARKED)
+
+    drive(flows, ended, "the order is through")
+    return again(rig).steps(rig.hop("order-2", "flow:main"))
+
+
+def test_a_call_is_gone_on_from_with_the_answer_that_came(rig: Rig):
+    """What was asked, what the answer put into the document, and the steps behind it; what it hides is hidden."""
+    found = called(rig, Reply(body=b'{"price": 5, "cost": 4711}', content_type="application/json"))
+    assert [(view.trace.step, view.trace.outcome, view.known) for view in found.steps] == [
+        ("call:target.ask", "asked target.ask", True),
+        ("call:target.ask", "answered", True),
+        ("set", "total", True),
+    ]
+    assert [change.path for change in found.steps[1].changes] == ["answer.price", "answer.cost"]
+    assert found.steps[1].after["answer"] == {"price": 5, "cost": "***"}
+    assert found.steps[2].after["total"] == 10
+
+
+def test_an_answer_that_is_gone_ends_what_can_be_computed(rig: Rig):
+    """The steps behind it are listed without their documents."""
+    called(rig, Reply(body=b'{"price": 5}', content_type="application/json"))
+    with rig.last.store.transaction() as t:
+        t.connection.run("DELETE FROM inbox")
+    found = again(rig).steps(rig.hop("order-2", "flow:main"))
+    assert [view.known for view in found.steps] == [True, False, False]
+
+
+def test_what_was_compiled_goes_at_once(rig: Rig):
+    """Expressions may be dropped on their own thread only, so nothing is left for the collector to find elsewhere."""
+    hop = through(rig)
+    kept, parts = again(rig), rig.last.parts
+    gc.collect()
+    gc.disable()
+    try:
+        recorder = Recorder("main", rig.last.definition, parts)
+        recorder.run(order(2, items=[{"sku": "A"}]))
+        gone = weakref.ref(recorder._flow)
+        del recorder
+        assert gone() is None
+        assert kept.steps(hop).why == ""
+    finally:
+        gc.enable()
