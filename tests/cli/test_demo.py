@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,10 +25,15 @@ SMALL = ("demo", "--once", "--any-port", "--tickets", 60, "--orders", 30)
 
 
 @pytest.fixture(scope="module")
-def crashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Esb]:
+def crashed_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it lies."""
+    return tmp_path_factory.mktemp("crashed") / "demo"
+
+
+@pytest.fixture(scope="module")
+def crashed(crashed_place: Path) -> Iterator[Esb]:
     """A demo that was killed halfway, went on and has ended."""
-    place = tmp_path_factory.mktemp("crashed") / "demo"
-    with Esb(*SMALL, "--crash", "--dir", place) as demo:
+    with Esb(*SMALL, "--crash", "--dir", crashed_place) as demo:
         demo.process.wait(120)
         yield demo
 
@@ -44,6 +50,15 @@ def test_demo_shows_ledger_and_progress(crashed: Esb) -> None:
     assert "contract at in:pos" in crashed.said
     assert "refused at out:warehouse" in crashed.said
     assert "messages: " in crashed.said
+
+
+def test_demo_keeps_no_card_where_people_look(crashed: Esb, crashed_place: Path) -> None:
+    """What the contracts mask stands in no journey and in no parked message."""
+    with closing(sqlite3.connect(crashed_place / "data" / "store.db")) as db:
+        rows = [row for table in ("hops", "parked") for row in db.execute(f"SELECT * FROM {table}")]
+    cells = [cell if isinstance(cell, bytes) else str(cell).encode() for row in rows for cell in row]
+    assert any(b"WO-1001" in cell for cell in cells)
+    assert [cell for cell in cells if b"tok-" in cell or b"@shop.example" in cell] == []
 
 
 @pytest.mark.rabbitmq
