@@ -19,6 +19,8 @@ MEANINGS = {
     Status.DUPLICATE: "It came before, and was set aside.",
     Status.UNSUBSCRIBED: "An event that no flow asked for.",
     Status.DISCARDED: "A person gave it up.",
+    Status.REJECTED: "It was answered with a failure; the flow or saga that asked decides what follows.",
+    Status.COMPENSATED: "Done, and undone by a saga that turned back.",
 }
 
 

@@ -47,4 +47,6 @@ def _verdict(d: Definition | None, errors: int, warnings: int) -> str:
         (len(d.mappings), "mapping"),
         (len(d.contracts), "contract"),
     ]
+    if d.sagas:
+        sizes.insert(2, (len(d.sagas), "saga"))
     return "no findings: " + ", ".join(counted(*size) for size in sizes)

@@ -62,7 +62,11 @@ def _publish(bus: Bus, outgoing: Outgoing, target: str) -> None:
         publisher.close()
     if outcome is Outcome.CONFIRMED:
         return
-    why = "no flow subscribes to it" if outgoing.event else "it has no queue yet: start the bus with `esb run`"
+    why = (
+        "no flow and no saga subscribes to it"
+        if outgoing.event
+        else "it has no queue yet: start the bus with `esb run`"
+    )
     complain(f"nothing was sent to {target}: {'its queue is full' if outcome is Outcome.REFUSED else why}")
     sys.exit(FAILED)
 

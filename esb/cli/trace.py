@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "completed": "green", "accepted": "green", "parked": "red", "in doubt": "red", "retrying": "yellow",
-    "waiting": "yellow", "rejected": "red", "discarded": "yellow", "unsubscribed": "yellow",
+    "waiting": "yellow", "rejected": "red", "discarded": "yellow", "unsubscribed": "yellow", "compensated": "yellow",
 }  # fmt: skip
 WIDEST = 60  # columns that the tree takes at the most before status and notes are no longer aligned
 MOST = 1000

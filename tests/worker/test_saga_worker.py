@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from esb.broker.port import saga_queue
-from esb.errors import Refused
+from esb.errors import Interrupted, Refused
 from esb.message import create
 from esb.ports import Reply, Request
 from esb.store import SagaRow, Status
@@ -21,6 +21,8 @@ from esb.worker.endpoint import EndpointWorker
 from esb.worker.saga import SagaWorker, saga_names
 from esb.worker.saga_acts import ActRefused, act
 from esb.worker.saga_round import saga_of
+from esb.worker.sweeper import Sweeper
+from esb.worker.thread import Worker
 from tests.worker.rig import Dies, Point, Rig, put, sweep, until
 
 SAGA = """\
@@ -49,6 +51,7 @@ class Partner:
 
     def __init__(self) -> None:
         self.fails: dict[str, set[int]] = {}
+        self.breaks: dict[str, set[int]] = {}  # the connection goes behind the effect
         self.calls: list[tuple[str, int]] = []
         self.seen: set[str] = set()
 
@@ -59,6 +62,8 @@ class Partner:
         if request.key not in self.seen:
             self.seen.add(request.key)
             self.calls.append((request.operation, number))
+        if number in self.breaks.get(request.operation, ()):
+            raise Interrupted(f"no answer from {request.operation}")
         body = json.dumps({"place": "A7"}).encode() if request.operation == "reserve" else b""
         return Reply(detail="done", body=body, content_type="application/json")
 
@@ -168,6 +173,32 @@ def test_what_took_place_is_undone_in_reverse(rig: Rig) -> None:
     running.close()
 
 
+def test_a_step_of_which_nobody_knows_is_undone_too(rig: Rig) -> None:
+    """The connection broke behind the charge: what may have taken place is refunded, before the goods are released."""
+    partner(rig).breaks["charge"] = {1}
+    running = Running(rig)
+    orders(running, 1)
+    running.until(running.all_over, "it ends")
+    assert partner(rig).of(1) == ["reserve", "charge", "refund", "release"]
+    assert running.rows()["1"].status == "compensated"
+    running.close()
+
+
+def test_a_pivot_of_which_nobody_knows_asks_a_person(rig: Rig) -> None:
+    """Who says that it did not take place turns the saga back."""
+    partner(rig).breaks["ship"] = {1}
+    running = Running(rig)
+    orders(running, 1)
+    running.until(running.all_over, "it is stuck")
+    row = running.rows()["1"]
+    assert (row.status, row.step) == ("stuck", "ship")
+    assert "nobody knows whether ship took place" in row.reason
+    act(running.bus.context, row.id, "compensate", who="eve", reason="no van came")
+    running.until(lambda: running.rows()["1"].status == "compensated", "it turns back")
+    assert partner(rig).of(1) == ["reserve", "charge", "ship", "refund", "release"]
+    running.close()
+
+
 def test_a_repeated_trigger_starts_nothing(rig: Rig) -> None:
     """Neither while the saga runs, nor behind its end, nor when retention has removed it."""
     running = Running(rig)
@@ -237,6 +268,26 @@ def test_a_death_at_any_point_changes_nothing(rig: Rig, point: str) -> None:
     ledger = rig.ledger()
     assert ledger.sent == ledger.done + ledger.compensated + ledger.rejected
     running.close()
+
+
+def test_two_processes_share_the_sagas(rig: Rig) -> None:
+    """Answers to one saga may reach either; each is taken once, and no change of the other is lost."""
+    partner(rig).fails = {"ship": set(range(0, 40, 4))}
+    processes = [Running(rig), Running(rig)]
+    orders(processes[0], *range(40))
+    workers: list[Worker] = [w for p in processes for w in (p.saga, p.endpoint)] + [Sweeper(processes[0].bus.context)]
+    for worker in workers:
+        worker.start()
+    until(processes[0].all_over, "they end", 60)
+    until(lambda: rig.ledger().settled, "it settles", 60)
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.join(10)
+    for number in range(40):
+        back = ["reserve", "charge", "refund", "release"]
+        assert partner(rig).of(number) == (["reserve", "charge", "ship", "tell"] if number % 4 else back)
+    assert Counter(row.status for row in processes[0].rows().values()) == {"completed": 30, "compensated": 10}
 
 
 # --- a person -----------------------------------------------------------------------------------------------------
