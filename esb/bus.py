@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import structlog
 
 from esb.broker import open_broker
 from esb.broker.port import Broker
+from esb.cases.run import run_cases
 from esb.config import Components, Definition, load_stored
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
 from esb.flow import STEPS, Parts, build_parts
@@ -157,7 +159,8 @@ class Bus:
         from esb.admin.app import create_app  # only the web role needs the framework in its memory
         from esb.admin.services import Services
 
-        return create_app(Services(self.context, self.parts, self.components), LARGEST_FORM)
+        cases = partial(run_cases, self.definition, self.parts)
+        return create_app(Services(self.context, self.parts, self.components, cases), LARGEST_FORM)
 
     def sites(self, ingress: Ingress) -> list[Site]:
         """What the web role serves: the admin interface, and the ingress where an endpoint is called from outside."""

@@ -7,7 +7,22 @@ from collections.abc import Callable, Sequence
 import flask
 import msgspec
 
-from esb.admin import account, audit, guide, health, journey, messages, overview, parked, signin, users
+from esb.admin import (
+    account,
+    audit,
+    contracts,
+    endpoints,
+    flows,
+    guide,
+    health,
+    journey,
+    mappings,
+    messages,
+    overview,
+    parked,
+    signin,
+    users,
+)
 from esb.admin.services import Services
 from esb.store import Role
 
@@ -27,6 +42,10 @@ AREAS: Sequence[Area] = (
     Area(messages.blueprint, "Messages", "m", "Traffic"),
     Area(journey.blueprint),
     Area(parked.blueprint, "Parked", "p", "Traffic"),
+    Area(flows.blueprint, "Flows", "f", "Systems"),
+    Area(endpoints.blueprint, "Endpoints", "e", "Systems"),
+    Area(contracts.blueprint, "Contracts", "c", "Systems"),
+    Area(mappings.blueprint, "Mappings", "t", "Systems"),
     Area(audit.blueprint, "Audit", "a", "Administration", "operator"),
     Area(users.blueprint, "Users", "u", "Administration", "admin"),
     Area(guide.blueprint, "Help", "h", "Administration"),

@@ -12,13 +12,14 @@ from itertools import pairwise
 
 import msgspec
 
-from esb.admin.picture import HEIGHT, SIDE, STACK, WIDTH, Arrow, Box, Picture, framed, part_of
-from esb.config.definition import Definition, LoadedFlow
-from esb.flow.outline import every, outline
+from esb.admin.picture import HEIGHT, STACK, Arrow, Box, Picture, framed, part_of
+from esb.config.definition import Definition, LoadedFlow, LoadedSaga
+from esb.flow.outline import whole
 
 SWEEPS = 6  # there and back; more changes nothing on maps that were looked at
 SLOT = 14.0  # height of the empty slot that a long arrow passes through
-SPACE = SIDE * 1.6  # between columns: room for curves
+WIDTH = 176.0  # of a box: five columns fit on a common screen
+SPACE = 62.0  # between columns: room for curves
 
 Edge = tuple[str, str]
 
@@ -48,12 +49,14 @@ def landscape(definition: Definition) -> Landscape:
     for flow in definition.flows.values():
         me = _add(found, Node(f"flow:{flow.name}", "flow", "flow", flow.name, flow.name, f"flow:{flow.name}"))
         found.edges[_origin(found, flow), me] = "event" if flow.is_event else "plain"
-        for node in every(outline(flow)):
+        for node in whole(flow):
             for link in node.links:
                 if link.kind == "event":
                     found.edges[me, _event(found, link.name)] = "event"
                 elif link.kind == "endpoint":
                     _leads_out(found, me, link.name, link.answers)
+    for saga in definition.sagas.values():
+        _saga(found, saga)
     _unused(found, definition)
     return found
 
@@ -88,6 +91,17 @@ def _origin(found: Landscape, flow: LoadedFlow) -> str:
     if flow.schedule:
         return _add(found, Node(f"schedule:{flow.name}", "schedule", "schedule", flow.origin, "", ""))
     return _entry(found, flow.source)
+
+
+def _saga(found: Landscape, saga: LoadedSaga) -> None:
+    me = _add(found, Node(f"saga:{saga.name}", "saga", "saga", saga.name, saga.name, f"saga:{saga.name}"))
+    origin = _event(found, saga.source) if saga.is_event else _entry(found, saga.source)
+    found.edges[origin, me] = "event" if saga.is_event else "plain"
+    for step in saga.steps:
+        for part in filter(None, (step, step.compensate)):
+            _leads_out(found, me, part.call.partition(".")[0], answers=True)
+    for event in filter(None, (saga.completed, saga.compensated)):
+        found.edges[me, _event(found, event.publish)] = "event"
 
 
 def _entry(found: Landscape, name: str) -> str:
@@ -197,7 +211,7 @@ def _box(node: Node, x: float, y: float, height: float) -> Box:
     title = f"{node.word} {node.text}"
     return Box(
         id=node.id, kind=node.kind, word=node.word, text=node.text, title=title, key=node.key, link=node.link,
-        x=x, y=y, height=height,
+        x=x, y=y, width=WIDTH, height=height,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from itertools import count as counter
 import msgspec
 
 from esb.config.definition import LoadedFlow
-from esb.flow.outline import Branch, Node, outline
+from esb.flow.outline import Branch, Node, failing, outline
 from esb.flow.step import Link
 
 WIDTH, HEIGHT = 216.0, 50.0  # of a box, in the picture's units
@@ -22,6 +22,7 @@ GAP, SIDE = 30.0, 52.0  # between boxes: downwards, sideways
 STACK = 12.0  # between the targets of one step
 FRAME, FRAME_HEAD = 16.0, 34.0  # inside a frame
 MARGIN = 12.0
+WHEN_FAILING = "when a step fails"
 
 Point = tuple[float, float]
 
@@ -146,13 +147,16 @@ def picture_of(flow: LoadedFlow) -> Picture:
         key="source",
         link=link,
     )
-    return draw(flow.title, source, outline(flow))
+    return draw(flow.title, source, outline(flow), failing(flow))
 
 
-def draw(title: str, source: Box, nodes: Sequence[Node]) -> Picture:
-    """A source, and steps below it."""
+def draw(title: str, source: Box, nodes: Sequence[Node], failing: Sequence[Node] = ()) -> Picture:
+    """A source, steps below it, and apart from them those for failures."""
     drawing = _Drawing()
-    return framed(title, drawing.row([_leaf(source), *(drawing.node(node) for node in nodes)]))
+    part = drawing.row([_leaf(source), *(drawing.node(node) for node in nodes)])
+    if failing:
+        part.take(drawing.boxed(Branch(WHEN_FAILING, tuple(failing))), 0.0, part.height + GAP)
+    return framed(title, part)
 
 
 def framed(title: str, part: _Part) -> Picture:
@@ -171,6 +175,14 @@ def lines_of(nodes: Iterable[Node], depth: int = 0) -> Iterable[tuple[int, str]]
         for branch in node.branches:
             yield depth + 1, f"{branch.title}:"
             yield from lines_of(branch.nodes, depth + 2)
+
+
+def told_lines(flow: LoadedFlow) -> Iterable[tuple[int, str]]:
+    """A flow in words."""
+    yield from lines_of(outline(flow))
+    if flow.on_error:
+        yield 0, f"{WHEN_FAILING}:"
+        yield from lines_of(failing(flow), 1)
 
 
 def told(node: Node) -> str:
@@ -234,14 +246,18 @@ class _Drawing:
         return Box(id=id, kind=link.kind, word=word, text=text, title=text, key=key, link=link.name)
 
     def _body(self, body: Branch, box: Box, part: _Part) -> None:
+        frame, left = self.boxed(body), WIDTH + SIDE
+        part.take(frame, left, 0.0)
+        if frame.boxes:
+            part.arrows.append(_across(box, frame.boxes[0].moved(left, 0.0), "plain"))
+
+    def boxed(self, body: Branch) -> _Part:
+        """Steps in a frame."""
         inner = self.row([self.node(node) for node in body.nodes])
-        left = WIDTH + SIDE
         frame = _Part(width=inner.width + 2 * FRAME, height=inner.height + FRAME + FRAME_HEAD)
         frame.frames.append(Frame(body.title, 0.0, 0.0, frame.width, frame.height))
         frame.take(inner, FRAME, FRAME_HEAD)
-        part.take(frame, left, 0.0)
-        if inner.boxes:
-            part.arrows.append(_across(box, inner.boxes[0].moved(left + FRAME, FRAME_HEAD), "plain"))
+        return frame
 
     def _ways(self, node: Node, box: Box, part: _Part) -> None:
         top, left, exits = part.height + GAP, 0.0, []

@@ -14,6 +14,7 @@ import jinja2
 
 from esb import __version__
 from esb.admin import access, pages
+from esb.admin.drawing import fit
 from esb.admin.services import Services
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def install(app: flask.Flask, services: Services, placed: Sequence[tuple[Area, s
     app.jinja_env.filters |= {
         "moment": moment, "iso": iso, "count": count, "duration": duration, "size": size, "tone": tone, "short": short,
         "rate": rate, "counted": counted, "browser": browser,
+        "fit": fit
     }  # fmt: skip
     app.jinja_env.globals |= {
         "asset": _assets(app), "bus": services.definition.config.bus, "version": __version__,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ class Services(msgspec.Struct, frozen=True):
     context: Context
     parts: Parts
     components: Components
+    cases: Callable[[str], Iterable[Any]]  # runs the test cases whose place and name have a text in it
 
     @property
     def definition(self) -> Definition:

@@ -27,6 +27,8 @@ COMMANDS = {
     "endpoints": ("endpoints", "List endpoints with their state; test a connection."),
     "flows": ("flows", "List flows with their figures, or show one."),
     "jobs": ("jobs", "List what runs by itself; run one now; follow replays."),
+    "contracts": ("contracts", "List contracts, show one, or check a document against one."),
+    "mappings": ("mappings", "List mappings, or try one on a document."),
     "map": ("map", "Show what leads where: the whole bus, or one flow."),
     "sagas": ("sagas", "List sagas; retry, skip, compensate or end one."),
     "user": ("user", "Say who may sign in to the admin interface."),

@@ -67,8 +67,7 @@ def _next(flow: LoadedFlow) -> float | None:
 
 
 def _draw(flow: LoadedFlow) -> None:
-    from esb.admin.picture import lines_of
-    from esb.flow.outline import outline
+    from esb.admin.picture import told_lines
 
-    for depth, line in lines_of(outline(flow)):
+    for depth, line in told_lines(flow):
         click.echo(f"{'  ' * (depth + 1)}{line}")

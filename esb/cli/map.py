@@ -88,10 +88,10 @@ def _plain(picture: Picture, numbers: dict[str, Numbers]) -> dict[str, Any]:
 
 def _bus(definition: Definition, numbers: dict[str, Numbers]) -> None:
     """Each flow in a line: where from, its name, where to."""
-    from esb.flow.outline import every, outline
+    from esb.flow.outline import whole
 
     for name, flow in definition.flows.items():
-        links = [link for node in every(outline(flow)) for link in node.links if link.kind != "end"]
+        links = [link for node in whole(flow) for link in node.links if link.kind != "end"]
         targets = dict.fromkeys(f"{link.name}.{link.operation}".rstrip(".") for link in links)
         words = numbers[f"flow:{name}"].words if f"flow:{name}" in numbers else ""
         click.echo(f"{flow.origin} → {click.style(name, bold=True)} → {', '.join(targets) or 'nothing'}")
@@ -102,11 +102,10 @@ def _bus(definition: Definition, numbers: dict[str, Numbers]) -> None:
 
 
 def _flow(definition: Definition, name: str, numbers: dict[str, Numbers]) -> None:
-    from esb.admin.picture import lines_of
-    from esb.flow.outline import outline
+    from esb.admin.picture import told_lines
 
     flow = definition.flows[name]
     words = numbers["source"].words if "source" in numbers else ""
     click.echo(f"{click.style(name, bold=True)} from {flow.origin}" + (f": {words}" if words else ""))
-    for depth, line in lines_of(outline(flow)):
+    for depth, line in told_lines(flow):
         click.echo(f"{'  ' * (depth + 1)}{line}")

@@ -18,8 +18,8 @@ from esb.config.shorthand import Shorthand
 from esb.errors import MappingError
 from esb.flow.legs import Continuation
 from esb.flow.result import Call as Request
-from esb.flow.step import Kind
-from esb.flow.transformation import MappingRef, merging
+from esb.flow.step import Kind, Link, Sketch
+from esb.flow.transformation import MappingRef, merging, named
 from esb.flow.work import Action, Document, Work
 from esb.message import Message, derive_id
 from esb.ports import Duration
@@ -58,6 +58,10 @@ class Call(Kind):
     @classmethod
     def target(cls, settings: CallSettings) -> str:
         return settings.to
+
+    @classmethod
+    def sketch(cls, settings: CallSettings) -> Sketch:
+        return _sketch(settings)
 
     @classmethod
     def check(cls, settings: CallSettings, scope: Scope) -> Scope:
@@ -107,6 +111,10 @@ class Enrich(Kind):
         return settings.to
 
     @classmethod
+    def sketch(cls, settings: EnrichSettings) -> Sketch:
+        return _sketch(settings)
+
+    @classmethod
     def check(cls, settings: EnrichSettings, scope: Scope) -> Scope:
         _check_request(settings, scope)
         scope.with_answer(settings.to).mapping(InlineMapping(set=settings.fields), ("set",))
@@ -125,6 +133,13 @@ class Enrich(Kind):
                 work.bindings = before
 
         return context.waits(step, _ask(step, context), take)
+
+
+def _sketch(settings: CallSettings) -> Sketch:
+    name, _, operation = settings.to.partition(".")
+    mappings, contracts = named(settings.map)
+    links = (Link("endpoint", name, operation, answers=True),)
+    return Sketch(settings.to, links=links, mappings=mappings, contracts=contracts)
 
 
 def _check_request(settings: CallSettings, scope: Scope) -> None:

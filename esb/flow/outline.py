@@ -47,6 +47,16 @@ def outline(flow: LoadedFlow, kinds: Mapping[str, type[Kind]] = STEPS) -> tuple[
     return _nodes(flow.steps, kinds)
 
 
+def failing(flow: LoadedFlow, kinds: Mapping[str, type[Kind]] = STEPS) -> tuple[Node, ...]:
+    """The steps that a flow takes when one of the others fails."""
+    return _nodes(flow.on_error, kinds)
+
+
+def whole(flow: LoadedFlow) -> Iterator[Node]:
+    """Every node of a flow, those for failures at the end."""
+    return every((*outline(flow), *failing(flow)))
+
+
 def every(nodes: Iterable[Node]) -> Iterator[Node]:
     """All nodes, in the order in which they stand in the file."""
     for node in nodes:
@@ -68,6 +78,8 @@ def _nodes(steps: Sequence[Step], kinds: Mapping[str, type[Kind]]) -> tuple[Node
 
 def _node(step: Step, sketch: Sketch, kinds: Mapping[str, type[Kind]]) -> Node:
     ways = tuple(Branch(way.title, _nodes(way.steps, kinds)) for way in sketch.ways)
+    if step.on_error:
+        ways = (*(ways or (Branch("goes well", ()),)), Branch("on error", _nodes(step.on_error, kinds)))
     body = Branch(sketch.body.title, _nodes(sketch.body.steps, kinds)) if sketch.body else None
     return Node(
         step.name, step.kind, sketch.text, step.line, sketch.links, ways, body, sketch.mappings, sketch.contracts

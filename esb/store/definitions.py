@@ -58,6 +58,13 @@ class Definitions:
         """One that is or was in force."""
         return _stored(self._db.row("SELECT hash, activated_at, files FROM definitions WHERE hash = ?", (hash,)))
 
+    def history(self, limit: int = 20) -> list[StoredDefinition]:
+        """Those that were in force, the newest first."""
+        rows = self._db.rows(
+            "SELECT hash, activated_at, files FROM definitions ORDER BY activated_at DESC LIMIT ?", (limit,)
+        )
+        return [StoredDefinition(row[0], row[1], _decoder.decode(row[2])) for row in rows]
+
 
 def _stored(row: Sequence[Any] | None) -> StoredDefinition | None:
     return StoredDefinition(row[0], row[1], _decoder.decode(row[2])) if row else None

@@ -248,11 +248,11 @@ class Tracking:
         """What became of everything: see :class:`~esb.store.ledger.Ledger`."""
         return ledger.read(self._db)
 
-    def traffic(self, since: float, limit: int = 5000) -> traffic.Traffic:
+    def traffic(self, since: float, limit: int = 2000) -> traffic.Traffic:
         """What passed each place since a moment (epoch seconds), read from the newest ``limit`` hops."""
         return traffic.read(self._db, since, limit)
 
-    def steps_at(self, place: str, since: float, limit: int = 5000) -> Sequence[bytes]:
+    def steps_at(self, place: str, since: float, limit: int = 2000) -> Sequence[bytes]:
         """What a flow noted of its steps, for those of the newest ``limit`` hops that are its; packed."""
         return traffic.steps(self._db, place, since, limit)
 
