@@ -30,7 +30,7 @@ class SqlAdapter(Adapter):
 
     kind: ClassVar[str] = "sql"
     summary: ClassVar[str] = "rows of SQL databases, in and out"
-    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True)
+    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, replies=True)
     Settings: ClassVar[type[BaseModel]] = SqlSettings
     Operation: ClassVar[type[BaseModel]] = SqlOperation
 
@@ -61,6 +61,8 @@ class SqlAdapter(Adapter):
     @classmethod
     def effect(cls, settings: Any, operation: Any) -> Effect:
         """Exactly once through the inbox table; else it depends on the statement."""
+        if operation.kind == "select":
+            return "none"
         if settings.inbox_table:
             return "keyed"
         return "unkeyed" if operation.kind in ("insert", "execute") else "idempotent"

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from esb.adapters.sql.database import Database
 from esb.adapters.sql.notes import Notes
 from esb.adapters.sql.once import Once
+from esb.adapters.sql.query import Query
 from esb.adapters.sql.rows import Reader
 from esb.adapters.sql.scan import DeleteSource, SeenSource
 from esb.adapters.sql.settings import SqlOperation, SqlSettings
@@ -41,8 +42,10 @@ class Parts:
         self._source = _source(endpoint, settings, self._database, self._tables, self._notes)
         name, create = settings.inbox_table, settings.create_inbox
         self._once = Once(endpoint, name, create, self._database) if name else None
-        self.writers = {
-            key: Writer(endpoint, operation, self._database, self._tables, self._once)
+        self.writers: dict[str, Writer | Query] = {
+            key: Query(endpoint, operation, self._database)
+            if operation.select
+            else Writer(endpoint, operation, self._database, self._tables, self._once)
             for key, operation in operations.items()
         }
 

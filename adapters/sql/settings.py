@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from esb.adapters.sql.text import parameters, sql_condition, sql_statement
+from esb.adapters.sql.text import parameters, sql_condition, sql_query, sql_statement
 from esb.ports import Duration, Settings, Template
 
 _WORD = r"[^\W\d][\w$#-]*(?: [\w$#-]+)*"  # what legacy schemas call things: spaces and umlauts too, never a quote
@@ -27,7 +27,8 @@ _PATH = re.compile(r"[^\s.{}]+(?:\.[^\s.{}]+)*")
 _BACKENDS = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mariadb", "mysql": "mariadb"}
 
 Scalar = str | int | None
-Kind = Literal["insert", "upsert", "update", "delete", "execute"]
+Kind = Literal["insert", "upsert", "update", "delete", "execute", "select"]
+_KINDS: tuple[Kind, ...] = ("insert", "upsert", "update", "delete", "execute", "select")
 
 
 def _name(text: str) -> str:
@@ -211,7 +212,7 @@ class Lines(Settings):
 
 
 class SqlOperation(Settings):
-    """One statement, filled from the message. Exactly one of insert, upsert, update, delete and execute."""
+    """One statement, filled from the message. Exactly one of insert, upsert, update, delete, execute and select."""
 
     insert: Table | None = Field(None, description="Add a row to this table.")
     upsert: Table | None = Field(None, description="Add a row to this table, or change the one with its key.")
@@ -220,6 +221,10 @@ class SqlOperation(Settings):
     execute: Annotated[str, AfterValidator(sql_statement)] | None = Field(
         None, description="One SQL statement with :name for each value."
     )
+    select: Annotated[str, AfterValidator(sql_query)] | None = Field(
+        None, description="One SELECT with :name for each value; its rows are the answer to a call."
+    )
+    one: bool = Field(False, description="For select. The first row is the answer, or null; otherwise a list of rows.")
     key: Columns = Field((), description="The columns that identify the row; they are among the columns.")
     columns: Pairs = Field(
         default_factory=dict,
@@ -228,28 +233,31 @@ class SqlOperation(Settings):
     )
     body: Column | None = Field(None, description="A column that takes the whole message, in the endpoint's format.")
     parameters: Pairs = Field(
-        default_factory=dict, description="For execute. Name: field of the message; the one of that name when left out."
+        default_factory=dict,
+        description="For execute and select. Name: field of the message; the one of that name when left out.",
     )
     lines: Lines | None = Field(None, description="Rows of a second table, from a list in the message.")
 
     @model_validator(mode="after")
     def _one(self) -> SqlOperation:
-        if sum(value is not None for value in (self.insert, self.upsert, self.update, self.delete, self.execute)) != 1:
-            raise ValueError("give exactly one of insert, upsert, update, delete and execute")
-        problem = self._execute_problem() if self.execute else self._table_problem()
+        if sum(getattr(self, kind) is not None for kind in _KINDS) != 1:
+            raise ValueError("give exactly one of insert, upsert, update, delete, execute and select")
+        if self.one and not self.select:
+            raise ValueError("one is for select")
+        problem = self._statement_problem() if self.execute or self.select else self._table_problem()
         if problem:
             raise ValueError(problem)
         return self
 
-    def _execute_problem(self) -> str:
+    def _statement_problem(self) -> str:
         if self.key or self.columns or self.body or self.lines:
-            return "execute has parameters, and none of key, columns, body and lines"
-        unused = sorted(set(self.parameters) - set(parameters(self.execute or "")))
+            return f"{self.kind} has parameters, and none of key, columns, body and lines"
+        unused = sorted(set(self.parameters) - set(parameters(self.execute or self.select or "")))
         return f"the statement has no :{unused[0]}" if unused else ""
 
     def _table_problem(self) -> str:
         if self.parameters:
-            return "parameters are for execute; a table has columns"
+            return "parameters are for execute and select; a table has columns"
         if self.insert is None and not self.key:
             return "key is missing: the columns that identify the row"
         if self.insert is not None and self.key:
@@ -262,12 +270,12 @@ class SqlOperation(Settings):
 
     @property
     def kind(self) -> Kind:
-        """Which of the five it is."""
-        return next(kind for kind in ("insert", "upsert", "update", "delete", "execute") if getattr(self, kind))
+        """Which of the six it is."""
+        return next(kind for kind in _KINDS if getattr(self, kind))
 
     @property
     def table(self) -> str:
-        """The table it writes to; empty for execute."""
+        """The table it writes to; empty for a statement."""
         return self.insert or self.upsert or self.update or self.delete or ""
 
     @property

@@ -33,6 +33,15 @@ def sql_statement(text: str) -> str:
     return text
 
 
+def sql_query(text: str) -> str:
+    """One SELECT. Raises ``ValueError`` saying what cannot stand in one."""
+    text = text.strip().removesuffix(";").rstrip()
+    _look_over(text)
+    if (text.split(None, 1) or [""])[0].lower() not in ("select", "with"):
+        raise ValueError("one statement is needed that begins with select (or with)")
+    return text
+
+
 def parameters(text: str) -> tuple[str, ...]:
     """The names behind colons, each once, in order."""
     return tuple(dict.fromkeys(match["name"] for match in _tokens(text) if match["name"]))

@@ -77,15 +77,19 @@ class Statement(Effect):
     """A statement as it stands in the settings, its parameters bound."""
 
     def __init__(self, operation: SqlOperation) -> None:
-        text = operation.execute or ""
+        text = operation.execute or operation.select or ""
         self._statement = sa.text(bindable(text))
         self._fields = {name: operation.parameters.get(name, name) for name in parameters(text)}
 
     def carry_out(self, connection: sa.Connection, request: Request) -> str:
         """Null is bound as NULL; a field that is not there is a mistake."""
-        values = {name: self._value(name, field, request) for name, field in self._fields.items()}
-        result = connection.execute(self._statement, values, execution_options={"preserve_rowcount": True})
+        result = self.execute(connection, request)
         return "executed" if result.returns_rows else f"executed, {max(result.rowcount, 0)} rows"
+
+    def execute(self, connection: sa.Connection, request: Request) -> sa.CursorResult[Any]:
+        """The statement with its values bound. Raises ``Refused`` for a field that is not there."""
+        values = {name: self._value(name, field, request) for name, field in self._fields.items()}
+        return connection.execute(self._statement, values, execution_options={"preserve_rowcount": True})
 
     def check(self, connection: sa.Connection) -> None:
         """Nothing can be known without executing it."""

@@ -44,6 +44,37 @@ def order(id: Any = 7, amount: Any = 12.5, **more: Any) -> dict[str, Any]:
     return {"orderId": id, "sum": {"amount": amount}} | more
 
 
+# --- what is answered ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("one", "answer"), [(False, b'[{"id":7,"note":"a"}]'), (True, b'{"id":7,"note":"a"}')])
+def test_a_select_answers_its_rows(database, one, answer):
+    """A list of objects, or with `one` the first; values are bound."""
+    database.run("INSERT INTO orders (id, total, note) VALUES (7, 1, 'a'), (8, 2, 'b')")
+    adapter = opened(database, {"look": {"select": "SELECT id, note FROM orders WHERE id = :id", "one": one,
+                                         "parameters": {"id": "orderId"}}})  # fmt: skip
+    reply = adapter.send(message(order(), operation="look"))
+    assert (reply.body, reply.content_type, reply.detail) == (answer, "application/json", "1 rows")
+    assert adapter.send(message(order(9), 2, operation="look")).body == (b"null" if one else b"[]")
+
+
+def test_an_answer_has_an_end(database):
+    """More than 1,000 rows are refused, and the operation is a read."""
+    database.run("INSERT INTO order_lines (order_id, sku, qty) VALUES " + ", ".join(["(1, 'a', 1)"] * 1001))
+    adapter = opened(database, {"look": {"select": "SELECT * FROM order_lines"}})
+    with pytest.raises(Refused, match="more than 1000 rows"):
+        adapter.send(message(order(), operation="look"))
+    assert SqlAdapter.effect(adapter.settings, SqlOperation(select="select 1")) == "none"
+
+
+@pytest.mark.parametrize("given", [{"select": "DELETE FROM orders"}, {"select": "select 1", "key": "id"},
+                                   {"insert": "orders", "columns": ["id"], "one": True}])  # fmt: skip
+def test_a_select_only_reads(given):
+    """What is none is a finding."""
+    with pytest.raises(ValidationError):
+        SqlOperation(**given)
+
+
 # --- what each does -----------------------------------------------------------------------------------------------
 
 
