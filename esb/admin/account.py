@@ -53,7 +53,7 @@ def blueprint(services: Services) -> flask.Blueprint:
         if chosen not in THEMES:
             raise BadRequest("There is no such look.")
         response = pages.back(flask.url_for("overview.index"))
-        response.set_cookie(THEME, chosen, max_age=A_YEAR, httponly=True, samesite="Strict")
+        pages.keep(response, THEME, chosen, A_YEAR)
         return response
 
     return area

@@ -15,6 +15,7 @@ def create_app(services: Services, max_body: int = 4 * 1024**2) -> flask.Flask:
         MAX_CONTENT_LENGTH=max_body,
         MAX_FORM_MEMORY_SIZE=max_body,
         PROVIDE_AUTOMATIC_OPTIONS=False,
+        SESSION_COOKIE_SECURE=services.settings.url.startswith("https:"),
         SEND_FILE_MAX_AGE_DEFAULT=headers.A_YEAR,
     )
     headers.install(app, services)

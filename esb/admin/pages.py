@@ -90,8 +90,14 @@ def back(default: str, code: int = 303) -> Response:
     response = flask.redirect(inside(flask.request.form.get("next", "")) or default, code)
     said = flask.g.pop("said", [])
     if said:
-        response.set_cookie(NOTICE, _sealed(said), max_age=60, httponly=True, samesite="Strict")
+        keep(response, NOTICE, _sealed(said), 60)
     return response
+
+
+def keep(response: Any, name: str, value: str, seconds: int) -> None:
+    """A small cookie of a page, with the care that the one of the session gets."""
+    secure = flask.current_app.config["SESSION_COOKIE_SECURE"]
+    response.set_cookie(name, value, max_age=seconds, secure=secure, httponly=True, samesite="Strict")
 
 
 def inside(address: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from esb.admin.access import TOKEN
+from tests.admin.conftest import SESSION
+
 
 @pytest.fixture
 def place(place):
@@ -35,3 +38,16 @@ def test_links_lead_to_it(bus):
         t.connection.run("DELETE FROM users")
     assert bus.first_link({"admin": "http://127.0.0.1:1"})["first"].startswith("https://esb.example.org/link/")
     assert bus.first_link({}) == {}
+
+
+def test_every_cookie_goes_over_https_only(app, bus):
+    """The small ones of look and notice too."""
+    client = app.test_client()
+    client.set_cookie("__Host-esb_session", SESSION.format("viewer"), domain="esb.example.org")
+    host = {"base_url": "https://esb.example.org"}
+    token = client.get("/account", **host).text.partition(f'name="{TOKEN}" value="')[2].partition('"')[0]
+    for path, data in (("/theme", {"theme": "dark"}), ("/account/sessions", {})):
+        answer = client.post(path, data=data | {TOKEN: token}, **host)
+        assert answer.status_code == 303
+        cookies = answer.headers.getlist("Set-Cookie")
+        assert cookies and all("; Secure; HttpOnly; Path=/; SameSite=Strict" in cookie for cookie in cookies)
