@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -20,9 +20,6 @@ from esb.config import Components, Definition, load_stored
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
-from esb.gateway.app import Served, build
-from esb.gateway.serve import Site, serve
-from esb.gateway.wsgi import Bridge
 from esb.jobs import role
 from esb.masking import Masks, mask_of
 from esb.message import new_id
@@ -33,7 +30,6 @@ from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
-from esb.worker.ingress import Ingress
 from esb.worker.intake import Intake
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
@@ -43,6 +39,13 @@ from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker
 from esb.worker.topology import bindings_of, topology
 from esb.worker.upkeep import Upkeep
 from esb.worker.versions import Versions
+
+# The web server and the framework of the admin interface are imported where the web role asks for them: the other
+# roles, of which each is a process, have no room for them in their memory.
+if TYPE_CHECKING:
+    from esb.gateway.app import Served
+    from esb.gateway.serve import Site
+    from esb.worker.ingress import Ingress
 
 log = structlog.get_logger("esb.bus")
 
@@ -142,21 +145,27 @@ class Bus:
 
     def serving(self) -> list[Served]:
         """Endpoints that take HTTP requests."""
+        from esb.gateway.app import Served
+
         names = (name for name in self.intakes() if self.adapters[name].features.serves)
         return [Served(name, self.adapters[name], self.formats[name].content_type) for name in names]
 
     def ingress(self) -> Ingress:
         """The way in of the web role."""
+        from esb.worker.ingress import Ingress
+
         return Ingress(self.context, self.intakes())
 
     def web(self, ingress: Ingress) -> Any:
-        """The ASGI application of the web role."""
+        """The ASGI application of the ingress."""
+        from esb.gateway.app import build
+
         limit = self.definition.config.http.max_body
         return build(self.serving(), ingress.enter, max_body=limit, ready=self.trouble)
 
     def admin(self) -> Any:
         """The admin interface, as a WSGI application."""
-        from esb.admin.app import create_app  # only the web role needs the framework in its memory
+        from esb.admin.app import create_app
         from esb.admin.services import Services
 
         cases = partial(run_cases, self.definition, self.parts)
@@ -164,6 +173,9 @@ class Bus:
 
     def sites(self, ingress: Ingress) -> list[Site]:
         """What the web role serves: the admin interface, and the ingress where an endpoint is called from outside."""
+        from esb.gateway.serve import Site
+        from esb.gateway.wsgi import Bridge
+
         config = self.definition.config
         sites = []
         if self.serving() or not config.admin.enabled:
@@ -231,6 +243,8 @@ def run_web(bus: Bus, stopped: Callable[[], bool], ready: Callable[[dict[str, st
     ``ready`` is called with the addresses: ``http`` and ``admin``, as far as they are served. Raises as :func:`run`,
     and ``EsbError`` when a port cannot be had.
     """
+    from esb.gateway.serve import serve
+
     if not persist(bus.prepare, stopped):
         return
     ingress, heartbeat = bus.ingress(), Heartbeat(bus.context, "web")

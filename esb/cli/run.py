@@ -111,7 +111,7 @@ def _require_tables(definition: Definition) -> None:
 
 def _require_ports(ports: Mapping[str, Http | Admin]) -> None:
     """Refuse at once where another program listens already; both are held together, so that they differ."""
-    from esb.gateway.serve import bind
+    from esb.gateway.listen import bind
 
     with ExitStack() as stack:
         for setting, listen in ports.items():

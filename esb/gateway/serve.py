@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import uvicorn
 
-from esb.errors import EsbError
+from esb.gateway.listen import Listen, address, bind
 
 DRAIN = 30  # seconds that requests under way may take after a stop
 HEADERS = 64 * 1024  # bytes of a request's head; h11 answers 400 to more
 LOOK = 0.1  # seconds between looks whether to stop
 KEEP_ALIVE = 60  # seconds; longer than what clients wait between calls, so that none writes into a closed connection
-
-
-class Listen(Protocol):
-    """Where to listen: the ``http`` or ``admin`` part of the configuration."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -88,26 +78,3 @@ def make_server(app: Any) -> Server:
         timeout_graceful_shutdown=DRAIN,
     )
     return Server(config)
-
-
-def bind(host: str, port: int, setting: str = "http") -> socket.socket:
-    """A listening socket. Raises ``EsbError`` with what to do; ``setting`` is the part of esb.yaml that says where."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise EsbError(f"cannot listen on {host}, port {port}: {_advice(error, setting)}") from error
-
-
-def address(host: str, listener: socket.socket) -> str:
-    """How to reach a listener from this machine."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
-
-
-def _advice(error: OSError, setting: str) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"another program has it; set {setting}.port in esb.yaml to another one, or to 0 for any that is free"
-    if error.errno == errno.EACCES:
-        return f"this user may not have it; set {setting}.port in esb.yaml to one above 1023"
-    return f"{error.strerror or error}; set {setting}.host in esb.yaml to an address of this machine"

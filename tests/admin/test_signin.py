@@ -139,6 +139,17 @@ def test_the_first_link_makes_the_first_admin(bus, app, browser):
         assert browser().post(f"/link/{used}", data=form | {"name": "eve"}).status_code == 404
 
 
+def test_the_first_link_ends_with_the_first_user(bus, browser):
+    """Also when that one was made on the command line meanwhile."""
+    with bus.store.transaction() as t:
+        t.connection.run("DELETE FROM users")
+        first = make_first_link(t, bus.context.clock())
+        t.users.add("ada", "admin", "root")
+    form = {"name": "eve", "password": PASSWORD, "again": PASSWORD}
+    assert browser().get(f"/link/{first}").status_code == 404
+    assert browser().post(f"/link/{first}", data=form).status_code == 404
+
+
 def test_a_link_sets_a_password_and_ends_old_sessions(bus, browser, monkeypatch):
     """Whoever has the link is in, whoever was in is out."""
     with bus.store.transaction() as t:

@@ -14,7 +14,8 @@ import pytest
 
 from esb.adapters.http import HttpAdapter, HttpReceive, HttpSettings
 from esb.gateway.app import Served, build
-from esb.gateway.serve import bind, make_server
+from esb.gateway.listen import bind
+from esb.gateway.serve import make_server
 from esb.ports import Arrival
 
 LIMIT = 1000

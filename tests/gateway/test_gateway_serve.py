@@ -15,7 +15,8 @@ import pytest
 
 from esb.errors import EsbError
 from esb.gateway.app import build
-from esb.gateway.serve import Site, bind, make_server, serve
+from esb.gateway.listen import bind
+from esb.gateway.serve import Site, make_server, serve
 from tests.gateway.conftest import Said, endpoint
 
 PROGRAM = """

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from esb.gateway.serve import bind, make_server
+from esb.gateway.listen import bind
+from esb.gateway.serve import make_server
 from esb.gateway.wsgi import Bridge, environ
 
 LIMIT = 1000

@@ -141,6 +141,8 @@ class SessionScenarios:
         with store.transaction() as t:
             first = token_hash(make_first_link(t, NOW))
             assert (t.links.peek(first, NOW), t.links.peek(first, NOW + FIRST_LIFE)) == (FIRST, None)
+            late = token_hash(make_first_link(t, NOW))
+            assert t.links.use(late, NOW + FIRST_LIFE) is None
             t.users.add("ada", "admin", "root")
             assert make_first_link(t, NOW) == ""
             old = token_hash(make_link(t, "ada", NOW, "root"))
