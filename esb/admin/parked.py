@@ -13,10 +13,14 @@ from esb.admin import pages
 from esb.admin.access import requires
 from esb.admin.excerpts import excerpts
 from esb.admin.services import Services
+from esb.broker.port import REPLY_TO
 from esb.errors import EsbError, StoreError
+from esb.message import JSON
+from esb.ports import Reply
 from esb.store import Chosen, Parked
-from esb.worker import repair
+from esb.worker import repair, settle
 from esb.worker.journey import pretty
+from esb.worker.replies import Replies
 
 PAGE = 50
 SHOWN = 64 * 1024  # bytes of a body that a page shows
@@ -48,6 +52,7 @@ def blueprint(services: Services) -> flask.Blueprint:
         return _case(services)
 
     _acts(area, services)
+    _settling(area, services)
     return area
 
 
@@ -84,6 +89,39 @@ def _acts(area: flask.Blueprint, services: Services) -> None:
         return pages.back(flask.url_for("parked.message", id=key[0], place=key[1]))
 
 
+def _settling(area: flask.Blueprint, services: Services) -> None:
+    @area.post("/settle")
+    @requires("operator")
+    def settled() -> Any:
+        """A person has looked at the other side, and says how it ended."""
+        key, outcome, why = _key(pages.field("key")), pages.field("outcome"), pages.reason()
+        try:
+            _settle(services, key, outcome, why)
+        except StoreError:
+            raise
+        except EsbError as error:
+            pages.notice(f"Not settled: {error}", "bad")
+        else:
+            pages.notice(f"Settled as {outcome}. Nothing was sent to the endpoint.")
+        return pages.back(flask.url_for("parked.message", id=key[0], place=key[1]))
+
+
+def _settle(services: Services, key: repair.Key, outcome: str, why: str) -> None:
+    """Raises ``EsbError`` where it cannot be settled so."""
+    name = key[1].partition(":")[2]
+    with services.store.transaction() as t:
+        row = t.parked.get(*key)
+        if row is None or name not in services.definition.endpoints or outcome not in ("done", "failed"):
+            raise BadRequest("Only what is parked at an endpoint is settled, as done or as failed.")
+        replies = Replies(services.definition.endpoints[name], services.context.formats[name], services.parts.contracts)
+        if outcome == "failed":
+            settle.failed(t, replies, row, pages.who(), why)
+            return
+        body = flask.request.form.get("reply", "").strip().encode()
+        reply = Reply(detail="settled", body=body, content_type=JSON)
+        settle.done(t, replies, row, reply, pages.who(), why)
+
+
 def _group(services: Services) -> str:
     meant, now = _cause(pages.arg), services.clock()
     after = pages.arg("after")
@@ -109,7 +147,7 @@ def _message(services: Services, key: repair.Key | None = None, draft: str | Non
     body = pretty(found.message.body[:SHOWN]) if len(found.message.body) <= SHOWN else ""
     return flask.render_template(
         "parked/message.html", one=found, body=body, draft=draft, problem=problem, acts=acts,
-        excerpts=excerpts(found.error, stored.files if stored else {}),
+        asked=REPLY_TO in found.properties, excerpts=excerpts(found.error, stored.files if stored else {}),
     )  # fmt: skip
 
 

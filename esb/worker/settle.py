@@ -33,7 +33,7 @@ def done(t: Transaction, replies: Replies, row: Parked, reply: Reply, who: str, 
     Raises:
         NotSettled: it is not parked any more, or the answer does not meet the operation's reply contract.
     """
-    delivery = _command(row)
+    delivery = _command(t, row)
     answer = replies.read(row.operation, reply)
     if answer.error is not None and wanted(delivery):
         raise NotSettled(str(answer.error))
@@ -44,7 +44,7 @@ def done(t: Transaction, replies: Replies, row: Parked, reply: Reply, who: str, 
 
 def failed(t: Transaction, replies: Replies, row: Parked, who: str, why: str) -> None:
     """It did not take place: whoever asked is told so. Arguments and errors as for :func:`done`."""
-    delivery = _command(row)
+    delivery = _command(t, row)
     if not wanted(delivery):
         raise NotSettled("nobody waits for an answer to this message: discard it, or retry it")
     error = Rejected(row.kind, why or f"settled as failed by {who}")
@@ -53,10 +53,11 @@ def failed(t: Transaction, replies: Replies, row: Parked, who: str, why: str) ->
     _answer(t, replies, delivery, Answer(error=error))
 
 
-def _command(row: Parked) -> Delivery:
+def _command(t: Transaction, row: Parked) -> Delivery:
+    """The command as it came: what an answer inherits from it (headers, the business key) may be hidden in the row."""
     if not row.place.startswith("out:"):
         raise NotSettled(f"{row.message.id} is parked at {row.place}: only what was sent to an endpoint is settled")
-    return Delivery(row.message, row.queue, None, properties=row.properties)
+    return Delivery(t.parked.original(row.key) or row.message, row.queue, None, properties=row.properties)
 
 
 def _decide(t: Transaction, row: Parked, act: str, status: Status, who: str, why: str) -> None:

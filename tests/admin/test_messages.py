@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from bench.seed import seed
+from esb.broker.port import REPLY, REPLY_TO
 from esb.bus import Bus
 from esb.message import Message, create
 from esb.store import Chosen, Status
 from esb.worker.flow import FlowWorker
+from esb.worker.inbox import InDoubtError
 from tests.worker.rig import drive, feed
 
 SCRIPT = "<script>alert('x')</script>"
@@ -237,6 +239,38 @@ def test_a_document_is_edited(bus, browser, stuck):
         assert (found.status, json.loads(found.message.body)) == ("parked", json.loads(good))
     text = client.get("/parked/message?id=row-1002&place=flow:orders").text
     assert "a typing error" in text
+
+
+@pytest.fixture
+def doubtful(bus: Bus) -> tuple[str, str]:
+    """A command of which nobody knows whether it took place, and whose answer somebody waits for."""
+    message = create(b"{}", type="order", version=1, source="x", id="asked", subject="O-7")
+    parked = bus.context.journal().parked(
+        message, "out:archive", "esb.endpoint.archive", InDoubtError("?"), 1.0, operation="keep",
+        properties={REPLY_TO: "esb.flow.orders", "operation": "keep"},
+    )  # fmt: skip
+    with bus.store.transaction() as t:
+        t.parked.add([parked])
+    return parked.key
+
+
+@pytest.mark.parametrize(
+    ("form", "said", "answer"),
+    [
+        ({"outcome": "done", "reply": '{"ok": true}'}, "Settled as done", "done"),
+        ({"outcome": "failed"}, "Settled as failed", "failed"),
+        ({"outcome": "done", "reply": "{"}, "Not settled: ", None),
+    ],
+)
+def test_what_is_in_doubt_is_settled(bus, browser, doubtful, form, said, answer):
+    """A person says how it ended, and whoever asked is answered; what cannot be an answer is refused."""
+    client = browser("operator")
+    assert "It took place" in client.get("/parked/message?id=asked&place=out:archive").text
+    given = form | {"key": "out:archive asked", "reason": "looked there"}
+    assert said in client.post("/parked/settle", data=given, follow_redirects=True).text
+    with bus.store.transaction() as t:
+        assert [one.properties[REPLY] for one in t.outbox.take(9, "a")] == ([answer] if answer else [])
+        assert (t.parked.get(*doubtful).status == "parked") == (answer is None)
 
 
 def test_a_test_case_is_offered(browser, stuck):
