@@ -231,6 +231,7 @@ function dress(root) {
 }
 
 dress(document);
+document.querySelector(".side a[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 setInterval(tellTimes, 10000);
 startLive();
 document.querySelectorAll("form[data-select]").forEach(offerSelection);
