@@ -20,6 +20,7 @@ from esb.admin import (
     messages,
     overview,
     parked,
+    sagas,
     signin,
     users,
 )
@@ -42,6 +43,7 @@ AREAS: Sequence[Area] = (
     Area(messages.blueprint, "Messages", "m", "Traffic"),
     Area(journey.blueprint),
     Area(parked.blueprint, "Parked", "p", "Traffic"),
+    Area(sagas.blueprint, "Sagas", "s", "Traffic"),
     Area(flows.blueprint, "Flows", "f", "Systems"),
     Area(endpoints.blueprint, "Endpoints", "e", "Systems"),
     Area(contracts.blueprint, "Contracts", "c", "Systems"),

@@ -18,8 +18,8 @@ from esb.flow.outline import whole
 
 SWEEPS = 6  # there and back; more changes nothing on maps that were looked at
 SLOT = 14.0  # height of the empty slot that a long arrow passes through
-WIDTH = 176.0  # of a box: five columns fit on a common screen
-SPACE = 62.0  # between columns: room for curves
+WIDTH = 168.0  # of a box: five columns fit on a common screen
+SPACE = 54.0  # between columns: room for curves
 
 Edge = tuple[str, str]
 

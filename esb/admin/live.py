@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from esb.broker.port import Broker, Depth, endpoint_queue, flow_queue, inbound_queue
+from esb.broker.port import Broker, Depth, endpoint_queue, flow_queue, inbound_queue, saga_queue
 from esb.config.definition import Definition
 from esb.errors import BrokerDown
 from esb.flow.result import StepTrace
@@ -67,6 +67,7 @@ def queues_of(definition: Definition) -> list[str]:
     endpoints = definition.endpoints.values()
     return [
         *map(flow_queue, definition.flows),
+        *map(saga_queue, definition.sagas),
         *(endpoint_queue(endpoint.name) for endpoint in endpoints if endpoint.operations),
         *(inbound_queue(endpoint.name) for endpoint in endpoints if endpoint.receive),
     ]
@@ -83,6 +84,7 @@ def depths_of(broker: Broker, queues: list[str]) -> tuple[Mapping[str, Depth], s
 def map_numbers(look: Look, definition: Definition) -> dict[str, Numbers]:
     """For the boxes of the map of the bus."""
     numbers = {f"flow:{name}": look.at(f"flow:{name}", flow_queue(name)) for name in definition.flows}
+    numbers |= {f"saga:{name}": look.at(f"saga:{name}", saga_queue(name)) for name in definition.sagas}
     for name, endpoint in definition.endpoints.items():
         if endpoint.receive:
             numbers[f"in:{name}"] = look.at(f"in:{name}", inbound_queue(name))

@@ -17,7 +17,8 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 def addresses(page) -> list[str]:
     """What the navigation leads to, and what stands beside it."""
     links = page.locator("nav.side a").evaluate_all("links => links.map(link => link.pathname)")
-    return [*links, "/account", "/nothing"]
+    deeper = ["/flows/orders", "/endpoints/archive", "/contracts/order/v1", "/mappings/row-to-order"]
+    return [*links, *deeper, "/account", "/nothing"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
