@@ -118,6 +118,16 @@ def test_a_journey_shows_steps_with_their_documents(bus, browser):
     assert re.search(r'class="added" title="added">\s*&#34;orderId&#34;: &#34;O-1001&#34;', text)
 
 
+def test_a_journey_leads_to_its_saga(bus, browser):
+    """By the saga's name and the business key."""
+    with bus.store.transaction() as t:
+        t.tracking.record([bus.context.journal().hop(row(), "saga:checkout", Status.COMPLETED, received_at=1.0)])
+    client = browser("viewer")
+    link = unescape(re.search(r'href="(/sagas[^"]*)">Saga<', client.get("/journey?id=row-1001").text)[1])
+    assert link == "/sagas?name=checkout&key=1001"
+    assert client.get(link).status_code == 200
+
+
 def test_a_journey_of_nobody(browser):
     """Neither page nor file."""
     client = browser("viewer")
