@@ -10,6 +10,7 @@ import flask
 import msgspec
 from werkzeug.exceptions import NotFound
 
+from esb.admin import pages
 from esb.admin.flows import run_cases_of
 from esb.admin.services import Services
 from esb.config.definition import LoadedMapping
@@ -43,7 +44,8 @@ def blueprint(services: Services) -> flask.Blueprint:
 
     @area.get("/<name>")
     def show(name: str) -> Any:
-        return _page(services, _find(services, name), uses)
+        mapping = _find(services, name)
+        return _page(services, mapping, uses, document=_body(services, pages.arg("message")))
 
     @area.post("/<name>")
     def attempt(name: str) -> Any:
@@ -98,6 +100,20 @@ def _note(leaf: Leaf) -> str:
     if leaf.default:
         words.append(f"else {msgspec.json.encode(leaf.default[0]).decode()}")
     return ", ".join(words)
+
+
+def _body(services: Services, id: str) -> str:
+    """What a message carried, as far as the journey keeps it; masked fields are covered there."""
+    if not id:
+        return ""
+    with services.store.reading() as t:
+        hops = t.tracking.find(id=id, limit=10)
+        found = (t.tracking.get(hop.message_id, hop.place) for hop in hops)
+        body = next((hop.body for hop in found if hop is not None and hop.body), None)
+    if body is None:
+        pages.notice(f"No body of a message {id} is stored.", "warn")
+        return ""
+    return body.decode("utf-8", "replace")
 
 
 def _find(services: Services, name: str) -> LoadedMapping:

@@ -11,8 +11,8 @@ DEEPEST = 12  # levels; a schema may refer to itself
 _RULES = (
     ("const", "is {}"), ("enum", "one of {}"), ("pattern", "matches {}"), ("format", "{}"), ("minimum", "at least {}"),
     ("maximum", "at most {}"), ("exclusiveMinimum", "above {}"), ("exclusiveMaximum", "below {}"),
-    ("multipleOf", "a multiple of {}"), ("minLength", "at least {} characters"), ("maxLength", "at most {} characters"),
-    ("minItems", "at least {} elements"), ("maxItems", "at most {} elements"), ("default", "default {}"),
+    ("multipleOf", "a multiple of {}"), ("minLength", "{} or more characters"), ("maxLength", "at most {} characters"),
+    ("minItems", "{} or more elements"), ("maxItems", "at most {} elements"), ("default", "default {}"),
 )  # fmt: skip
 
 

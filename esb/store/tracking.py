@@ -248,7 +248,7 @@ class Tracking:
         """What became of everything: see :class:`~esb.store.ledger.Ledger`."""
         return ledger.read(self._db)
 
-    def traffic(self, since: float, limit: int = 2000) -> traffic.Traffic:
+    def traffic(self, since: float, limit: int = 5000) -> traffic.Traffic:
         """What passed each place since a moment (epoch seconds), read from the newest ``limit`` hops."""
         return traffic.read(self._db, since, limit)
 

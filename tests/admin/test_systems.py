@@ -165,6 +165,17 @@ def test_a_mapping_is_tried_on_a_document(bus, browser):
     assert EVIL not in client.post("/mappings/row-to-order", data={"document": f'{{"order": "{EVIL}"}}'}).text
 
 
+def test_what_a_message_carried_is_tried_again(bus, browser):
+    """Its stored body is put into the pane; without one the page says so."""
+    hop = Hop(message_id="m1", place="flow:orders", status=Status.COMPLETED, correlation_id="m1", type="order.row",
+              body=b'{"number": "x-7"}')  # fmt: skip
+    with bus.store.transaction() as t:
+        t.tracking.record([hop])
+    client = browser("viewer")
+    assert "x-7" in client.get("/mappings/row-to-order?message=m1").text
+    assert "No body of a message m2" in client.get("/mappings/row-to-order?message=m2").text
+
+
 def test_a_trial_that_takes_too_long_is_ended():
     """It costs a process and a few seconds, never the pages."""
     job = trial.Job(document=b"{}", mapping={"name": "m", "set": {"a": "$sum([1..9999999])"}, "lines": []})
@@ -197,6 +208,6 @@ def test_a_contract_is_a_tree_of_fields():
     }
     found = {(field.depth, field.name): field for field in fields_of(schema, ("lines[].sku",))}
     assert found[0, "lines"].required and found[0, "lines"].type == "list of object"
-    assert found[1, "sku"].rules == "at least 1 characters"
+    assert found[1, "sku"].rules == "1 or more characters"
     assert found[1, "sku"].masked
     assert (found[0, "buyer"].ref, found[0, "buyer"].text) == ("person/v1", "who pays")
