@@ -52,12 +52,15 @@ def blueprint(services: Services) -> flask.Blueprint:
     def show(id: str) -> Any:
         return _page(services, id)
 
-    @area.post("/<id>/<any(retry, skip, compensate, end):name>")
+    @area.post("/<id>/<name>")
     @requires("operator")
-    def perform(id: str, name: ActName) -> Any:
+    def perform(id: str, name: str) -> Any:
+        chosen = next((known for known in ACTS if known == name), None)
+        if chosen is None:
+            raise NotFound(f"There is no act {name}.")
         reason = pages.reason()
         try:
-            after = act(services.context, id, name, pages.who(), reason)
+            after = act(services.context, id, chosen, pages.who(), reason)
         except ActRefused as refused:
             pages.notice(str(refused), "bad")
         else:
