@@ -23,6 +23,7 @@ from esb.masking import Mask, Masks
 from esb.message import JSON, Message
 from esb.store import Chosen, Hop, Parked, Store, Transaction
 from esb.worker.replays import send_on
+from esb.worker.settle import discard
 
 Act = Literal["retry", "discard"]
 Key = tuple[str, str]  # message id, place
@@ -64,7 +65,7 @@ def act_on(
     count = 0
     for keys in _pieces(store, meant, piece):
         with store.transaction() as t:
-            count += len(t.parked.discard(keys, who=who, why=why))
+            count += discard(t, keys, who, why)
     return Acted(count)
 
 

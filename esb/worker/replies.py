@@ -63,7 +63,7 @@ class Replies:
 
     def to(self, delivery: Delivery, answer: Answer) -> Outgoing | None:
         """The answer to a command as a message, or None where nobody asked for one."""
-        return reply_to(delivery, self.endpoint, answer)
+        return reply_to(delivery, self.endpoint.name, _contract(self.endpoint, operation_of(delivery)), answer)
 
     def _body(self, operation: str, reply: Reply) -> bytes:
         document = self._document(reply)
@@ -81,16 +81,19 @@ class Replies:
         return decode_json(reply.body) if is_json else self._format.decode(reply.body)
 
 
-def reply_to(delivery: Delivery, endpoint: LoadedEndpoint, answer: Answer) -> Outgoing | None:
-    """The message that carries an answer back; the same command always gives the same id. None: nobody asked."""
+def reply_to(delivery: Delivery, endpoint: str, contract: str, answer: Answer) -> Outgoing | None:
+    """The message that carries an answer back; the same command always gives the same id. None: nobody asked.
+
+    ``endpoint`` is the one that answers, ``contract`` what its answer is by, or nothing.
+    """
     to = delivery.properties.get(REPLY_TO)
     if not to:
         return None
     command, operation = delivery.message, operation_of(delivery)
-    id = derive_id(command.id, command.epoch, f"out:{endpoint.name}", "reply", 0)
-    type, _, version = _contract(endpoint, operation).partition("/v")
+    id = derive_id(command.id, command.epoch, f"out:{endpoint}", "reply", 0)
+    type, _, version = contract.partition("/v")
     message = child_of(
-        command, id, type or f"{endpoint.name}.{operation}.reply", int(version or 0), command.subject, answer.body
+        command, id, type or f"{endpoint}.{operation}.reply", int(version or 0), command.subject, answer.body
     )
     return Outgoing(message, to, properties=_properties(delivery, endpoint, answer))
 
@@ -137,14 +140,14 @@ def _contract(endpoint: LoadedEndpoint, operation: str) -> str:
     return (found.common.reply if found else None) or ""
 
 
-def _properties(delivery: Delivery, endpoint: LoadedEndpoint, answer: Answer) -> dict[str, str]:
+def _properties(delivery: Delivery, endpoint: str, answer: Answer) -> dict[str, str]:
     properties = {REPLY: "done"}
     if answer.error is not None:
         properties = {
             REPLY: "failed",
             ERROR_KIND: kind_of(answer.error),
             ERROR: cut(text_of(answer.error), LONGEST_ERROR),
-            ERROR_STEP: f"{endpoint.name}.{operation_of(delivery)}",
+            ERROR_STEP: f"{endpoint}.{operation_of(delivery)}",
             EFFECT: _effect(answer.error),
         }
     if CONTEXT in delivery.properties:

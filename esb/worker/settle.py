@@ -6,12 +6,16 @@ outbox, all in one transaction.
 
 from __future__ import annotations
 
-from esb.broker.port import Delivery
+from collections.abc import Sequence
+
+from esb.broker.port import Delivery, Outgoing
 from esb.errors import EsbError
 from esb.ports import Reply
 from esb.store import Dispatch, InboxEntry, Parked, Status, Transaction
-from esb.worker.replies import Answer, Rejected, Replies, asked, kept_failure, kept_reply, wanted
+from esb.worker.replies import Answer, Rejected, Replies, asked, kept_failure, kept_reply, reply_to, wanted
 from esb.worker.rows import fit
+
+Key = tuple[str, str]  # message id, place
 
 
 class NotSettled(EsbError):  # noqa: N818 - says what is so
@@ -38,8 +42,8 @@ def done(t: Transaction, replies: Replies, row: Parked, reply: Reply, who: str, 
     if answer.error is not None and wanted(delivery):
         raise NotSettled(str(answer.error))
     _decide(t, row, "settle as done", Status.COMPLETED, who, why)
-    t.inbox.done([_entry(replies, row, kept_reply(reply), who)])
-    _answer(t, replies, delivery, answer)
+    t.inbox.done([_entry(replies.endpoint.name, row, kept_reply(reply), who)])
+    _send(t, replies.to(delivery, answer))
 
 
 def failed(t: Transaction, replies: Replies, row: Parked, who: str, why: str) -> None:
@@ -49,8 +53,24 @@ def failed(t: Transaction, replies: Replies, row: Parked, who: str, why: str) ->
         raise NotSettled("nobody waits for an answer to this message: discard it, or retry it")
     error = Rejected(row.kind, why or f"settled as failed by {who}")
     _decide(t, row, "settle as failed", Status.REJECTED, who, why)
-    t.inbox.rejected([_entry(replies, row, kept_failure(error, asked(delivery)), who)])
-    _answer(t, replies, delivery, Answer(error=error))
+    t.inbox.rejected([_entry(replies.endpoint.name, row, kept_failure(error, asked(delivery)), who)])
+    _send(t, replies.to(delivery, Answer(error=error)))
+
+
+def discard(t: Transaction, keys: Sequence[Key], who: str, why: str) -> int:
+    """Give parked messages up; a flow or saga that waits for the answer to one is told that it failed.
+
+    Args and the audit as for :func:`done`. How many there were: of two people who act at once, one gets each message.
+    """
+    rows = [row for key in keys if key[1].startswith("out:") and (row := t.parked.get(*key))]
+    asking = {row.key: (row, delivery) for row in rows if wanted(delivery := _command(t, row))}
+    given_up = t.parked.discard(keys, who=who, why=why)
+    for row, delivery in (asking[key] for key in given_up if key in asking):
+        error = Rejected(row.kind, why or f"discarded by {who}")
+        endpoint = row.place.removeprefix("out:")
+        t.inbox.rejected([_entry(endpoint, row, kept_failure(error, asked(delivery)), who)])
+        _send(t, reply_to(delivery, endpoint, "", Answer(error=error)))
+    return len(given_up)
 
 
 def _command(t: Transaction, row: Parked) -> Delivery:
@@ -66,14 +86,13 @@ def _decide(t: Transaction, row: Parked, act: str, status: Status, who: str, why
     t.tracking.settle(row.key, status)
 
 
-def _entry(replies: Replies, row: Parked, reply: bytes, who: str) -> InboxEntry:
+def _entry(endpoint: str, row: Parked, reply: bytes, who: str) -> InboxEntry:
     return InboxEntry(
-        endpoint=replies.endpoint.name, operation=row.operation, message_id=row.key[0], owner=fit(who),
+        endpoint=endpoint, operation=row.operation, message_id=row.key[0], owner=fit(who),
         at=row.parked_at, reply=reply,
     )  # fmt: skip
 
 
-def _answer(t: Transaction, replies: Replies, delivery: Delivery, answer: Answer) -> None:
-    reply = replies.to(delivery, answer)
+def _send(t: Transaction, reply: Outgoing | None) -> None:
     if reply is not None:
         t.outbox.add([Dispatch(message=reply.message, to=reply.to, properties=reply.properties)])

@@ -11,7 +11,7 @@ from esb.bus import Bus
 from esb.errors import Refused
 from esb.ports import Reply
 from esb.store import Parked, Status
-from esb.worker import settle
+from esb.worker import repair, settle
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.replies import Replies
 from tests.worker.rig import Dies, Point, Rig, feed, order, send, sweep
@@ -78,6 +78,17 @@ def test_failed_fails_the_call(doubtful: Rig) -> None:
     doubtful.retry()
     Machine(doubtful.last).drive(lambda: status(doubtful) == Status.COMPLETED and settled(doubtful)(), "through")
     assert doubtful.ledger().rejected == 0
+
+
+def test_what_is_discarded_fails_the_call(doubtful: Rig) -> None:
+    """A call whose command was given up does not wait for ever: the flow's message is parked at its step."""
+    parked = row(doubtful)
+    assert repair.act_on(doubtful.last.store, "discard", [parked.key], "eve", "test data").count == 1
+    goes_on(doubtful)
+    waiting = row(doubtful)
+    assert (waiting.place, waiting.step) == (FLOW, "call:stock.book")
+    assert "test data" in waiting.error
+    assert doubtful.parked_state(parked) == "discarded"
 
 
 def test_an_answer_that_breaks_its_contract_changes_nothing(doubtful: Rig) -> None:
