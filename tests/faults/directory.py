@@ -1,4 +1,4 @@
-"""The bus under fire, as a directory: files and rows in, HTTP and tables out, keyed and not, and a saga."""
+"""The bus under fire, as a directory: files, rows and moments in, HTTP and tables out; a saga, and calls."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ timeout: 10s
 operations:
   keyed: {{post: /keyed, contract: counted/v1, effect: keyed}}
   event: {{post: /event, contract: counted/v1, effect: keyed}}
+  ask: {{post: /ask, contract: sale/v1, reply: sale/v1, effect: keyed}}
+  answered: {{post: /answered, contract: sale/v1, effect: keyed}}
+  tick: {{post: /tick, contract: sale/v1, effect: keyed}}
   reserve: {{post: /reserve, contract: sale/v1, effect: keyed}}
   release: {{post: /release, contract: sale/v1, effect: keyed}}
   charge: {{post: /charge, contract: sale/v1, effect: keyed}}
@@ -50,6 +53,14 @@ concurrency: {concurrency}
 timeout: 10s
 operations:
   unkeyed: {{post: /unkeyed, contract: counted/v1, effect: unkeyed, idempotency_header: null}}
+---
+endpoint: oracle
+adapter: http
+settings: {{url: "{url}"}}
+concurrency: {concurrency}
+timeout: 10s
+operations:
+  ask: {{post: /unkeyed/ask, contract: sale/v1, reply: sale/v1, effect: unkeyed, idempotency_header: null}}
 """,
     "endpoints/books.yaml": """
 endpoint: books
@@ -87,6 +98,22 @@ steps:
   - send: notes.note
   - map: {{to: sale/v1, set: {{number: n}}}}
   - publish: sale/v1
+---
+flow: asked
+from: till
+steps:
+  - map: {{to: sale/v1, set: {{number: n}}}}
+  - call: {{to: recorder.ask, as: answer}}
+  - map: {{to: sale/v1, set: {{number: answer.number}}}}
+  - call: {{to: oracle.ask, as: answer}}
+  - map: {{to: sale/v1, set: {{number: answer.number}}}}
+  - send: recorder.answered
+---
+flow: ticks
+from: {{every: 1s}}
+steps:
+  - map: {{to: sale/v1, set: {{number: $toMillis(scheduled) / 1000}}}}
+  - send: recorder.tick
 """,
     "sagas/checkout.yaml": """
 saga: checkout

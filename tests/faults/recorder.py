@@ -1,4 +1,4 @@
-"""A system that records effects: one path does not know Idempotency-Keys, the others honour them."""
+"""A system that records effects: paths that begin with /unkeyed know no Idempotency-Keys, the others honour them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Recorder:
         with self._lock:
             if path == "/ship" and number % DECLINED == 0:
                 return 422
-            if path != "/unkeyed" and key in self._keys:
+            if key in self._keys and not path.startswith("/unkeyed"):
                 self.repeats += 1
             else:
                 self._keys.add(key)
@@ -55,10 +55,13 @@ def _handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            key = self.headers.get("Idempotency-Key", "")
-            self.send_response(recorder.take(self.path, key, json.loads(body)["number"]))
-            self.send_header("Content-Length", "0")
+            key, number = self.headers.get("Idempotency-Key", ""), json.loads(body)["number"]
+            answer = json.dumps({"number": number}).encode()
+            self.send_response(recorder.take(self.path, key, number))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
 
         def do_HEAD(self) -> None:
             self.send_response(200)
