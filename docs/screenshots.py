@@ -24,7 +24,6 @@ PATIENCE = 180.0  # seconds for the demo's ledger to settle
 # Name -> the way to it: a page's address, texts of links of the side bar, or a CSS selector of what to click.
 PAGES: dict[str, tuple[str, ...]] = {
     "overview": (),
-    "parked": ("Parked",),
     "journey": ("/messages?q=WO-1052&at=in:webshop", "main tbody a"),  # no van goes there: charged, and refunded
     "flow": ("Flows", "main a:text-is('sales')"),
     "saga": ("/sagas?key=WO-1052", "main tbody a"),

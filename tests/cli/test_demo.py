@@ -66,23 +66,24 @@ def test_demo_keeps_no_card_where_people_look(crashed: Esb, crashed_place: Path)
 def test_demo_ends_in_the_same_ledger_on_servers(rabbitmq: Any, postgresql: Any, tmp_path: Path, start: Start) -> None:
     """On RabbitMQ and PostgreSQL, also killed halfway."""
     env = {"ESB_BROKER": rabbitmq.vhost(), "ESB_DATABASE": postgresql.database()}
-    demo = start(
-        "demo", "--once", "--crash", "--any-port", "--tickets", 60, "--orders", 30, "--dir", tmp_path / "demo", env=env
-    )
+    demo = start(*SMALL, "--crash", "--dir", tmp_path / "demo", env=env)
     assert demo.process.wait(120) == 0, demo.said
     assert "The ledger equals what the systems recorded" in demo.said
 
 
-def test_demo_goes_on_until_it_is_interrupted(tmp_path: Path, start: Start) -> None:
-    """In a directory that was a demo's before; it says where to look; Ctrl-C stops the bus too."""
-    lay_out(tmp_path / "demo").close()
+def test_demo_that_differs_says_where_and_goes_on_until_it_is_interrupted(tmp_path: Path, start: Start) -> None:
+    """Somebody else writes into finance's table: that is named, and the exit code is 1; Ctrl-C stops the bus too."""
+    lay_out(tmp_path / "demo").close()  # a directory that was a demo's before
     demo = start("demo", "--any-port", "--tickets", 20, "--orders", 20, "--dir", tmp_path / "demo")
+    demo.wait_for("admin interface: http://127.0.0.1:")
+    with closing(sqlite3.connect(tmp_path / "demo" / "systems" / "finance.db")) as db, db:
+        db.execute("INSERT INTO bookings VALUES (NULL, 'SO-99', 'till', '2026-03-14', 1, 'EUR')")
     demo.wait_for("Ctrl-C stops everything.")
-    assert "admin interface: http://127.0.0.1:" in demo.said
+    assert "finance.book: SO-99 should not be there" in demo.said
     assert "/link/" in demo.said
     commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in demo.children()}
     [bus] = [pid for pid, command in commands.items() if b"run" in command]
-    assert demo.stop(signal.SIGINT) == 0
+    assert demo.stop(signal.SIGINT) == 1
     assert not alive(bus)
 
 
