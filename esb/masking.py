@@ -67,6 +67,10 @@ class Mask:
     def __or__(self, other: Mask) -> Mask:
         return Mask((*self.fields, *other.fields), (*self.headers, *other.headers))
 
+    def below(self, field: str) -> Mask:
+        """What this hides of a document, hidden where that document is a field of another."""
+        return Mask(tuple((field, *path) for path in self.fields))
+
     def document(self, value: Any) -> Any:
         """The same document with ``***`` at each hidden field that has a value."""
         return _covered(value, self._tree)
@@ -134,17 +138,22 @@ class Masks:
     What any version of a contract hides is hidden in all: a document may have lost its version on the way.
     """
 
-    def __init__(self, by_contract: Mapping[str, Mask] = MappingProxyType({})) -> None:
-        """Args: the masks by ref (``order/v1``); empty ones do not count."""
+    def __init__(self, by_contract: Mapping[str, Mask] = MappingProxyType({}), in_flows: Mask | None = None) -> None:
+        """Args: the masks by ref (``order/v1``); what is hidden in every document of a flow (answers that calls keep in
+        a field of it). Empty ones do not count."""
         self._known: dict[str, Mask] = {}
         for ref, mask in by_contract.items():
             if mask:
                 type = ref.rpartition("/v")[0]
                 self._known[type] = self._known[type] | mask if type in self._known else mask
+        self._in_flows = in_flows or None
+        self._flowing = {type: mask | in_flows for type, mask in self._known.items()} if in_flows else self._known
 
-    def of(self, type: str) -> Mask | None:
-        """What to hide in a message of this type, or None."""
-        return self._known.get(type)
+    def of(self, type: str, place: str = "") -> Mask | None:
+        """What to hide in a message of this type (at this place, such as ``flow:orders``), or None."""
+        if self._in_flows is None or not place.startswith("flow:"):
+            return self._known.get(type)
+        return self._flowing.get(type, self._in_flows)
 
 
 def mask_of(ref: str, schema: Any, siblings: Mapping[str, Any] = _NO_CONTRACTS) -> Mask:

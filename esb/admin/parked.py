@@ -78,9 +78,9 @@ def _acts(area: flask.Blueprint, services: Services) -> None:
     @requires("operator")
     def edit() -> Any:
         key, body = _key(pages.field("key")), flask.request.form.get("body", "")
-        contracts, why = services.parts.contracts, pages.reason()
+        why = pages.reason()
         try:
-            repair.edit(services.store, contracts, key, body.replace("\r\n", "\n").encode(), pages.who(), why)
+            repair.edit(services.store, services.parts, key, body.replace("\r\n", "\n").encode(), pages.who(), why)
         except StoreError:
             raise
         except EsbError as error:

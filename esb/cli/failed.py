@@ -142,7 +142,7 @@ def edit(root: str, env: str | None, message: str, file: IO[bytes] | None, place
     with opened_store(root, env) as store:
         row = _one(store, message, place)
         body = file.read() if file else _in_editor(row)
-        repair.edit(store, build_parts(definition).contracts, row.key, body, getpass.getuser(), why)
+        repair.edit(store, build_parts(definition), row.key, body, getpass.getuser(), why)
     click.echo(f"changed; `esb failed retry {row.message.id}` sends it on", err=True)
 
 

@@ -70,6 +70,8 @@ class Call(Kind):
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
+        if step.settings.name:
+            context.keeps(step.settings.name, step.settings.to, step)
         return context.waits(step, _ask(step, context), _keep(step.settings.name))
 
 

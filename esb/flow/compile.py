@@ -54,6 +54,7 @@ def compile_flow(
         context.whole(loaded.steps, loaded.on_error),
         context.parts_of_splits,
         context.pending,
+        tuple(context.answers),
         parts.contracts.get(source or ""),
         parts.contracts,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +21,7 @@ from esb.flow.run import Flow
 from esb.flow.work import Action, Document, Work
 from esb.mapping import Mapping as CompiledMapping
 from esb.mapping import Pointer
+from esb.masking import Mask, Masks
 from esb.quoting import quote
 
 if TYPE_CHECKING:
@@ -35,6 +38,16 @@ class Parts(msgspec.Struct, frozen=True):
     mappings: Mapping[str, CompiledMapping]
     flows: Mapping[str, Flow]
 
+    def masks(self) -> Masks:
+        """What is hidden in which messages."""
+        return masks_of(self.contracts, self.flows)
+
+
+def masks_of(contracts: Mapping[str, Contract], flows: Mapping[str, Flow]) -> Masks:
+    """What is hidden in which messages: by their contracts, and of answers that the documents of flows keep."""
+    kept = (mask for flow in flows.values() for mask in flow.answers)
+    return Masks({ref: contract.mask for ref, contract in contracts.items()}, reduce(or_, kept, Mask()))
+
 
 class Context:
     """What steps compile against: one flow of one definition. ``place`` enters the ids of descendants."""
@@ -45,6 +58,7 @@ class Context:
         self.version = definition.hash
         self.parts_of_splits: dict[str, Action] = {}
         self.pending: dict[str, Pending] = {}  # calls by the names of their steps
+        self.answers: list[Mask] = []  # what is hidden of the answers that the flow's documents keep
         self._behind: Rest | None = None  # what follows the step under compilation
         self._handler: Action | None = None  # its on_error
         self._definition = definition
@@ -83,6 +97,13 @@ class Context:
         # A level of its own, without steps: what its own on_error protects is the taking of the answer.
         self.pending[step.name] = Pending(step, ask, take, Rest([], 0, self._behind, self._handler))
         return ask
+
+    def keeps(self, field: str, ref: str, step: Step) -> None:
+        """The document keeps what ``endpoint.operation`` answers in a field: what is hidden there stays hidden."""
+        name, word, _ = self.operation(ref, step)
+        reply = self._definition.endpoints[name].operations[word].common.reply
+        if reply:
+            self.answers.append(self.contract(reply, step).mask.below(field))
 
     def _step(self, step: Step, rest: Rest) -> Action:
         before = self._behind, self._handler

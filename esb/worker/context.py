@@ -10,8 +10,7 @@ import msgspec
 from esb.broker.port import Broker, flow_queue, saga_queue
 from esb.config.definition import Definition
 from esb.contract import Contract
-from esb.flow import Flow
-from esb.masking import Masks
+from esb.flow import Flow, masks_of
 from esb.ports import Adapter, Format
 from esb.store import Store
 from esb.worker.points import pass_by
@@ -43,7 +42,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     def journal(self, journey: str = "") -> Journal:
         """What writes down hops and parked messages: as much as ``journey:`` says, unless told otherwise."""
-        masks = Masks({ref: contract.mask for ref, contract in self.contracts.items()})
+        masks = masks_of(self.contracts, self.flows)
         definition = self.definition
         return Journal(journey or definition.config.journey, definition.hash, masks, definition.secrets)
 

@@ -85,8 +85,8 @@ class Recomputer:
         name = hop.place.partition(":")[2]
         if name not in definition.flows:
             raise EsbError(f"flow {name} is not in the definition that was in force")
-        masks = Masks({ref: contract.mask for ref, contract in parts.contracts.items()})
-        covered = masks.of(hop.type) is not None
+        masks = parts.masks()
+        covered = masks.of(hop.type, hop.place) is not None
         recorder = Recorder(name, definition, parts, covered)
         result = recorder.run(_message(hop), split)
         for _ in range(LEGS):

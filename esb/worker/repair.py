@@ -6,7 +6,7 @@ of its own, so that nobody else waits for long: discards at once, retries as a r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from textwrap import indent
 from typing import Literal
@@ -17,9 +17,9 @@ from esb.broker.port import CONTEXT
 from esb.config import Definition
 from esb.contract import Contract
 from esb.errors import EsbError
-from esb.flow import PART
+from esb.flow import PART, Parts
 from esb.flow.run import read
-from esb.masking import Mask, Masks
+from esb.masking import Mask
 from esb.message import JSON, Message
 from esb.store import Chosen, Hop, Parked, Store, Transaction
 from esb.worker.replays import send_on
@@ -86,7 +86,7 @@ def _pieces(store: Store, meant: Chosen | Sequence[Key], piece: int) -> Iterator
 
 
 def edit(
-    store: Store, contracts: Mapping[str, Contract], key: Key, body: bytes, who: str, why: str
+    store: Store, parts: Parts, key: Key, body: bytes, who: str, why: str
 ) -> Message:  # fmt: skip
     """Put another body into a parked message; it stays parked, and a retry sends this one on, under the same id.
 
@@ -96,13 +96,13 @@ def edit(
         NotParked: it is not there any more.
         MessageError: the body is no JSON, or breaks the message's contract. Nothing is changed then.
     """
-    mask = Masks({ref: contract.mask for ref, contract in contracts.items()})
+    masks = parts.masks()
     with store.transaction() as t:
         original = t.parked.original(key)
         if original is None:
             raise NotParked(f"{key[0]} is not parked at {key[1]} any more")
-        hidden = mask.of(original.type)
-        message = _edited(original, body, hidden, contracts.get(original.contract))
+        hidden = masks.of(original.type, key[1])
+        message = _edited(original, body, hidden, parts.contracts.get(original.contract))
         shown = message if hidden is None else hidden.message(message)
         t.parked.edit(key, shown, None if hidden is None else message, who, why)
     return shown

@@ -17,7 +17,7 @@ from esb.store import Status
 from esb.worker import legs
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
-from esb.worker.repair import case_of
+from esb.worker.repair import case_of, edit
 from tests.worker.rig import Point, Rig, dies, drive, feed, order, put
 
 FLOW = "flow:main"
@@ -379,3 +379,23 @@ def test_what_is_parked_behind_a_call_is_kept_as_a_case_of_what_came_in(calling:
     assert name == "flows/main.test.yaml"
     assert '"number": 1' in text
     assert '"left"' not in text
+
+
+def test_what_an_answer_hides_stays_hidden_in_the_document_that_keeps_it(calling: Rig) -> None:
+    """Parked behind the call, shown and edited: the value is nowhere to be read, and goes on all the same."""
+    masked = {**STOCK, "properties": {"left": {}}, "x-mask": ["left"]}
+    calling.write("contracts/stock/v1.json", json.dumps(masked))
+    flow_file(calling, STEPS.replace("  - send", "  - filter: stock.left\n  - send"))
+    calling.outside("stock").script = answers({"left": "shelf-4711"})
+    machine = run(calling)
+    (parked,) = calling.parked()
+    assert json.loads(parked.message.body)["stock"] == {"left": "***"}
+    assert "shelf-4711" not in parked.error
+    with machine.bus.store.reading() as t:
+        hops = t.tracking.journey("order-1")
+    assert not any(b"shelf-4711" in (hop.body or b"") for hop in hops)
+    shown = edit(machine.bus.store, machine.bus.parts, parked.key, parked.message.body, "eve", "")
+    assert b"shelf-4711" not in shown.body
+    with machine.bus.store.reading() as t:
+        original = t.parked.original(parked.key)
+    assert original is not None and json.loads(original.body)["stock"] == {"left": "shelf-4711"}

@@ -82,7 +82,7 @@ def test_an_edit_leaves_hidden_what_is_hidden(rig: Rig):
     document = json.loads(row.message.body)
     assert (document["card"], document["items"]) == ("***", [{"pin": "***"}, {"pin": "***"}])
     document |= {"number": 7, "items": [{"pin": "***"}, {"pin": 3}], "key": "another"}
-    shown = repair.edit(bus.store, bus.parts.contracts, row.key, json.dumps(document).encode(), "eve", "")
+    shown = repair.edit(bus.store, bus.parts, row.key, json.dumps(document).encode(), "eve", "")
     assert (json.loads(shown.body)["card"], shown.subject) == ("***", "another")
     with bus.store.transaction() as t:
         found = json.loads(t.parked.original(row.key).body)
@@ -102,7 +102,7 @@ def test_an_edit_that_cannot_pass_changes_nothing(rig: Rig, body, error):
     bus = parked(rig, items=[{"pin": 1}])
     (row,) = rig.parked()
     with pytest.raises(error):
-        repair.edit(bus.store, bus.parts.contracts, row.key, body, "eve", "")
+        repair.edit(bus.store, bus.parts, row.key, body, "eve", "")
     assert rig.parked() == [row]
 
 
@@ -112,7 +112,7 @@ def test_an_edit_comes_too_late(rig: Rig):
     (row,) = rig.parked()
     rig.retry()
     with pytest.raises(repair.NotParked, match="not parked at out:target any more"):
-        repair.edit(bus.store, bus.parts.contracts, row.key, row.message.body, "eve", "")
+        repair.edit(bus.store, bus.parts, row.key, row.message.body, "eve", "")
 
 
 def test_the_case_of_a_command_is_its_flows(rig: Rig):
