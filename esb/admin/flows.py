@@ -88,8 +88,9 @@ def address(box: Box) -> str:
     view = names.get(box.kind, "")
     if not box.link or view not in flask.current_app.view_functions:
         return ""
-    word = "ref" if box.kind == "event" else "name"
-    return flask.url_for(view, **{word: box.link})
+    if box.kind == "event":
+        return flask.url_for(view, ref=box.link)
+    return flask.url_for(view, name=box.link)
 
 
 def find(services: Services, name: str) -> LoadedFlow:

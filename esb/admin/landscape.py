@@ -98,8 +98,9 @@ def _saga(found: Landscape, saga: LoadedSaga) -> None:
     origin = _event(found, saga.source) if saga.is_event else _entry(found, saga.source)
     found.edges[origin, me] = "event" if saga.is_event else "plain"
     for step in saga.steps:
-        for part in filter(None, (step, step.compensate)):
-            _leads_out(found, me, part.call.partition(".")[0], answers=True)
+        for call in (step.call, step.compensate.call if step.compensate else ""):
+            if call:
+                _leads_out(found, me, call.partition(".")[0], answers=True)
     for event in filter(None, (saga.completed, saga.compensated)):
         found.edges[me, _event(found, event.publish)] = "event"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -83,14 +84,14 @@ class _Player:
         self._asked[name] += 1
         if given == "nothing":
             return
-        known = {"step": command.step, "direction": command.direction, "attempt": command.attempt}
+        of = partial(Answer, step=command.step, direction=command.direction, attempt=command.attempt)
         if isinstance(given, CallAnswer) and given.failed:
             certain = given.failed not in unknown_kinds()
             error = f"{name} answered {given.failed}"
-            self._inputs.append(Answer(**known, done=False, error_kind=given.failed, error=error, certain=certain))
+            self._inputs.append(of(done=False, error_kind=given.failed, error=error, certain=certain))
         else:
             body = msgspec.json.encode(plain(given.done) if isinstance(given, CallAnswer) else None)
-            self._inputs.append(Answer(**known, done=True, body=body))
+            self._inputs.append(of(done=True, body=body))
 
 
 def unknown_kinds() -> set[str]:

@@ -50,7 +50,9 @@ def command(once: bool, crash: bool, workdir: str, tickets: int, orders: int, an
     from esb.examples.retail.demo import ANY_PORT, PORTS, start_systems
 
     place = Path(workdir)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Ctrl-C does: everything is stopped in order
+    # As Ctrl-C does, both stop everything in order; a shell that starts us in the background has SIGINT ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
     _say(f"Starting a retailer's bus in {place}, and the systems around it …")
     ports = ANY_PORT if any_port else PORTS

@@ -313,8 +313,10 @@ def _as_child(name: str, work: Callable[[], object], keep: int, parent: int, lib
     return 0
 
 
-def _ending(code: int) -> str:
+def _ending(code: int | None) -> str:
     """How a process ended: ``exit code 1``, ``SIGKILL``."""
+    if code is None:
+        return "unknown"
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
