@@ -219,9 +219,7 @@ def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> Non
     if not persist(bus.prepare, stopped):
         return
     bus.open_adapters()
-    # What loading left behind goes on the thread that made it: expressions must not be dropped on another.
-    gc.collect()
-    gc.freeze()
+    quieten_collector()
     workers = bus.workers()
     heartbeat = workers[0]
     assert isinstance(heartbeat, Heartbeat)
@@ -320,6 +318,17 @@ def open_doors(definition: Definition, closing: ExitStack) -> tuple[Broker, Stor
     store = open_store(definition.config.database, data, definition.config.encryption.texts())
     closing.callback(store.close)
     return broker, store
+
+
+def quieten_collector() -> None:
+    """Let the garbage collector look seldom, and not at what is loaded: its looking cost a fifth of a hop.
+
+    Messages are freed by counting references; cycles are rare, and wait. What loading left behind goes now, on the
+    thread that made it: expressions must not be dropped on another.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:
