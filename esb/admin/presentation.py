@@ -40,8 +40,7 @@ def install(app: flask.Flask, services: Services, placed: Sequence[tuple[Area, s
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {
         "moment": moment, "iso": iso, "count": count, "duration": duration, "size": size, "tone": tone, "short": short,
-        "rate": rate, "counted": counted, "browser": browser,
-        "fit": fit
+        "brief": brief, "rate": rate, "counted": counted, "browser": browser, "fit": fit
     }  # fmt: skip
     app.jinja_env.globals |= {
         "asset": _assets(app), "bus": services.definition.config.bus, "version": __version__,
@@ -111,6 +110,11 @@ def short(text: str | None, width: int = 80) -> str:
     """The first line of a text, cut."""
     line = (text or "").partition("\n")[0]
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def brief(id: str) -> str:
+    """An id by its ends: a family of messages begins alike."""
+    return id if len(id) <= 16 else f"{id[:8]}…{id[-6:]}"
 
 
 def browser(agent: str) -> str:

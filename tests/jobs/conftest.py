@@ -69,9 +69,17 @@ class Place:
     def sent(self, queue: str) -> list[str]:
         """Ids of the messages in a queue. After a kill one may stand there twice: the relay of the outbox repeats
         what it cannot know to be out, under the same id, and whoever takes it recognises it."""
+        found: list[str] = []
+
+        def all_taken() -> bool:
+            found.extend(delivery.message.id for delivery in consumer.take(1000, 0.2))
+            return len(found) >= waiting
+
+        waiting = self.broker.depths([queue])[queue].ready
         consumer = self.broker.consumer([queue], 1000)
         try:
-            return [delivery.message.id for delivery in consumer.take(1000, 0.2)]
+            self.until(all_taken, f"{waiting} messages come out of {queue}")
+            return found
         finally:
             consumer.close()
 
