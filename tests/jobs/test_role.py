@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from conftest import Place
+from jobs_place import Place
 
 from esb.broker.port import JOBS_QUEUE, Outgoing, endpoint_queue, flow_queue
 from esb.message import create
