@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all their own set-up; nothing but Python 3.11+ and make is needed.
 #
 #   make demo              the retail example, up for exploring; ONCE=1 ends when its ledger has settled
-#   make test              everything, in two processes; JOBS=0 in one; ARGS="-k mapping -x" goes to pytest
+#   make test              everything, in three processes; JOBS=0 in one; ARGS="-k mapping -x" goes to pytest
 #   make screenshots       docs/images, taken from the running demo
 #   make lint              style, types and import rules only
 #
@@ -12,7 +12,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-JOBS   ?= 2
+JOBS   ?= 3
 CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
