@@ -66,7 +66,8 @@ def discard(t: Transaction, keys: Sequence[Key], who: str, why: str) -> int:
     asking = {row.key: (row, delivery) for row in rows if wanted(delivery := _command(t, row))}
     given_up = t.parked.discard(keys, who=who, why=why)
     for row, delivery in (asking[key] for key in given_up if key in asking):
-        error = Rejected(row.kind, why or f"discarded by {who}")
+        # Giving up is not knowing: a saga that asked has to undo the step.
+        error = Rejected(row.kind, why or f"discarded by {who}", effect_unknown=True)
         endpoint = row.place.removeprefix("out:")
         t.inbox.rejected([_entry(endpoint, row, kept_failure(error, asked(delivery)), who)])
         _send(t, reply_to(delivery, endpoint, "", Answer(error=error)))

@@ -13,7 +13,7 @@ from esb.ports import Reply
 from esb.store import Parked, Status
 from esb.worker import repair, settle
 from esb.worker.endpoint import EndpointWorker
-from esb.worker.replies import Replies
+from esb.worker.replies import Replies, stored_failure
 from tests.worker.rig import Dies, Point, Rig, feed, order, send, sweep
 from tests.worker.test_calls import FLOW, Machine, delivered, flow_file, prepared, settled, status
 
@@ -84,6 +84,9 @@ def test_what_is_discarded_fails_the_call(doubtful: Rig) -> None:
     """A call whose command was given up does not wait for ever: the flow's message is parked at its step."""
     parked = row(doubtful)
     assert repair.act_on(doubtful.last.store, "discard", [parked.key], "eve", "test data").count == 1
+    with doubtful.last.store.reading() as t:
+        (entry,) = t.inbox.seen("stock", [(parked.operation, parked.key[0])]).values()
+    assert stored_failure(entry.reply)[0].effect_unknown  # nobody said that it did not take place
     goes_on(doubtful)
     waiting = row(doubtful)
     assert (waiting.place, waiting.step) == (FLOW, "call:stock.book")
