@@ -7,10 +7,13 @@ where a syntax error is. When in doubt a path is left out: a false finding is wo
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
+
+from esb.quoting import quote
 
 
 class PathUse(msgspec.Struct, frozen=True):
@@ -53,6 +56,27 @@ class SyntaxFault(msgspec.Struct, frozen=True):
 def paths(text: str) -> list[PathUse]:
     """The field paths an expression reads, in the order they stand; none for one that cannot be parsed."""
     return _walk(text).paths
+
+
+def readings(text: str, roots: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an expression finds at the paths it reads, in the order they stand, each once: ``("cc", '"GB"')``.
+
+    Args:
+        text: the expression.
+        roots: what paths start from, by variable: the document under "", ``$parent`` under "parent" …
+    """
+    found = {use.text: _found(roots[use.variable], use.path) for use in paths(text) if use.variable in roots}
+    return list(found.items())
+
+
+def _found(value: Any, path: tuple[str, ...]) -> str:
+    for name in path:
+        if isinstance(value, list):
+            break
+        if not isinstance(value, Mapping) or name not in value:
+            return "missing"
+        value = value[name]
+    return quote(value, 60)
 
 
 def names(text: str) -> list[NameUse]:

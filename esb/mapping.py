@@ -24,7 +24,7 @@ import msgspec
 
 from esb.errors import ExpressionError, MappingError
 from esb.expression import Data, Expression
-from esb.expression_paths import PathUse, paths
+from esb.expression_paths import readings
 from esb.quoting import quote
 
 Pointer = tuple[str | int, ...]  # from the ``set`` tree to a node, as keys and indexes
@@ -32,7 +32,7 @@ Bindings = abc.Mapping[str, Any]
 Function = Callable[..., Any]
 Build = Callable[[Data, Bindings], Any]
 
-_NOTHING = object()
+NOTHING = object()  # what a part of the target is that is to be left out
 _EMPTY: abc.Mapping[Any, Any] = MappingProxyType({})
 _WORDS = MappingProxyType(
     {
@@ -121,7 +121,7 @@ class Mapping:
             raise MappingError(f"{self._where(())}: {error}", error.leaf, self._where(())) from error
 
     def _compile(self, node: Node, path: str, *, keep_empty: bool = False) -> Build:
-        """A closure that builds this node's part of the target; ``_NOTHING`` when it is to be left out."""
+        """A closure that builds this node's part of the target; ``NOTHING`` when it is to be left out."""
         match node:
             case Constant(value=value):
                 return _constant(value)
@@ -161,19 +161,8 @@ class _Fault(Exception):  # noqa: N818 - on its way to become a MappingError tha
 
     def at_hand(self) -> str:
         """The first three values that the expression read: usually one of them is the culprit."""
-        uses = [use for use in paths(self.node.text) if use.variable in self._roots][:3]
-        known = dict.fromkeys(f"{use.text} is {_value(self._roots[use.variable], use)}" for use in uses)
+        known = [f"{path} is {value}" for path, value in readings(self.node.text, self._roots)[:3]]
         return f" ({', '.join(known)})" if known else ""
-
-
-def _value(value: Any, use: PathUse) -> str:
-    for name in use.path:
-        if isinstance(value, list):
-            break
-        if not isinstance(value, dict) or name not in value:
-            return "missing"
-        value = value[name]
-    return quote(value, 60)
 
 
 def _where(file: str, lines: abc.Mapping[Pointer, int], pointer: Pointer) -> str:
@@ -206,7 +195,7 @@ def _leaf(node: Leaf, path: str, evaluate: Callable[..., Any]) -> Build:
             return default(data, bindings)
         if node.required:
             raise _Fault(node, path, f"expression `{node.text}` gives nothing, and it is required", data, bindings)
-        return _NOTHING
+        return NOTHING
 
     return build
 
@@ -233,7 +222,7 @@ def _elements(elements: list[Any], body: Build, bindings: Bindings) -> list[Any]
         except _Fault as fault:
             fault.indexes.append(index)
             raise
-        if value is not _NOTHING:
+        if value is not NOTHING:
             result.append(value)
     return result
 
@@ -243,16 +232,16 @@ def _fields(fields: list[tuple[str, Build]], keep_empty: bool) -> Build:
         result = {}
         for key, part in fields:
             value = part(data, bindings)
-            if value is not _NOTHING:
+            if value is not NOTHING:
                 result[key] = value
-        return result if result or keep_empty else _NOTHING
+        return result if result or keep_empty else NOTHING
 
     return build
 
 
 def _items(items: list[Build]) -> Build:
     def build(data: Data, bindings: Bindings) -> Any:
-        return [value for part in items if (value := part(data, bindings)) is not _NOTHING]
+        return [value for part in items if (value := part(data, bindings)) is not NOTHING]
 
     return build
 

@@ -27,9 +27,11 @@ def build_parts(definition: Definition) -> Parts:
     return msgspec.structs.replace(parts, flows=flows)
 
 
-def compile_mapping(loaded: LoadedMapping, definition: Definition) -> CompiledMapping:
-    """One mapping, with its code lists as functions."""
-    return CompiledMapping(
+def compile_mapping(
+    loaded: LoadedMapping, definition: Definition, kind: Callable[..., CompiledMapping] = CompiledMapping
+) -> CompiledMapping:
+    """One mapping, with its code lists as functions. ``kind`` makes it: one that takes notes, for instance."""
+    return kind(
         name=loaded.name,
         source=loaded.source,
         target=loaded.target,

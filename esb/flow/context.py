@@ -127,8 +127,17 @@ class Context:
         """An expression as a function of the work at hand."""
         evaluate = Expression(text, where=f"{step.file}:{step.line}").evaluate
         if speaks_of_message(text):
-            return lambda work: evaluate(work.document.data, work.bindings)
-        return lambda work: evaluate(work.document.data)
+            return self.watched(text, lambda work: evaluate(work.document.data, work.bindings))
+        return self.watched(text, lambda work: evaluate(work.document.data))
+
+    def watched(self, what: str, value: Callable[[Work], Any]) -> Callable[[Work], Any]:
+        """A value that the step under compilation goes by, under the name by which people are told of it.
+
+        Here it is the function itself, so that being told costs nothing; where notes are taken
+        (:mod:`esb.flow.recording`) each of its values is noted. Expressions and conditions are watched already; what a
+        step looks up, counts or draws from elsewhere it hands in itself.
+        """
+        return value
 
     def condition(self, text: str, step: Step) -> Callable[[Work], bool]:
         """The same for a yes or no; anything but true and false raises ``ExpressionError``."""
@@ -176,9 +185,15 @@ class Context:
 
     def _mapping(self, ref: str | InlineMapping, step: Step) -> CompiledMapping:
         if isinstance(ref, str):
-            return self._found(self._parts.mappings, ref, "mapping", step)
+            return self._named(ref, self._found(self._parts.mappings, ref, "mapping", step))
         lines: dict[Pointer, int] = {(): step.line}
-        return CompiledMapping(step.name, plain(ref.set), target=ref.target, lines=lines, file=step.file)
+        return self._in_place(step.name, plain(ref.set), target=ref.target, lines=lines, file=step.file)
+
+    def _named(self, name: str, mapping: CompiledMapping) -> CompiledMapping:
+        return mapping
+
+    def _in_place(self, *arguments: Any, **more: Any) -> CompiledMapping:
+        return CompiledMapping(*arguments, **more)
 
     def _found(self, table: Mapping[str, Any], name: str, what: str, step: Step) -> Any:
         if name not in table:

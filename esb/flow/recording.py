@@ -1,8 +1,14 @@
-"""A flow that notes the document before and after each step, for journeys: bodies between steps are stored nowhere."""
+"""A flow that takes notes: of each step the document before and after it, what it went by, and what its mappings did.
+
+Compiled apart, for journeys, explanations and the coverage of tests: bodies between steps are stored nowhere, and the
+flow that messages go through pays nothing. A step kind owes it nothing either: expressions, conditions and mappings
+that it has from the context are noted, and so is what it hands to :meth:`~esb.flow.context.Context.watched`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,23 +16,54 @@ import msgspec
 from esb.config.components import Step
 from esb.config.definition import Definition
 from esb.contract import Contract
-from esb.flow.compile import compile_flow
+from esb.expression_paths import readings
+from esb.flow.compile import compile_flow, compile_mapping
 from esb.flow.context import Context, Parts
 from esb.flow.legs import Continuation
-from esb.flow.result import Failure, Result
+from esb.flow.result import Failure, Result, StepTrace
 from esb.flow.work import Action, Work
+from esb.mapping import Mapping as CompiledMapping
+from esb.mapping_trace import Applied, TracedMapping
 from esb.message import Message
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """One step with the document before and after it. ``part`` as in :class:`~esb.flow.result.StepTrace`."""
+class Note(msgspec.Struct, frozen=True):
+    """A value that a step went by: ``what`` is an expression, or what the step calls it. ``error``: it has none."""
 
-    step: str
-    kind: str
+    what: str
+    value: Any = None
+    error: str = ""
+    roots: Mapping[str, Any] = {}  # what an expression could read: the document under "", variables by name
+
+    @property
+    def reads(self) -> list[tuple[str, str]]:
+        """What the expression found at the paths it reads."""
+        return readings(self.what, self.roots)
+
+
+class Visit(msgspec.Struct):
+    """A message at a step, from its coming to its going.
+
+    ``part`` is as in :class:`~esb.flow.result.StepTrace`, ``answered`` true for the taking of an answer. ``below`` are
+    visits of steps inside the step.
+    """
+
+    step: Step
     part: str
     before: Any
-    after: Any
-    answered: bool = False  # not the asking, but the taking of the answer
+    answered: bool = False
+    after: Any = None
+    notes: list[Note] = []
+    rules: list[Applied] = []
+    traces: list[StepTrace] = []
+    below: list[Visit] = []
+    error: str = ""
+
+    def walk(self) -> Iterator[Visit]:
+        """This one and all below it, as they began."""
+        yield self
+        for inner in self.below:
+            yield from inner.walk()
 
 
 class Recorder:
@@ -35,57 +72,114 @@ class Recorder:
     def __init__(self, name: str, definition: Definition, parts: Parts, covered: bool = False) -> None:
         """Args: the flow's name, its definition, what that compiles to, and ``covered``: documents are masked, so they
         need not meet their contracts."""
-        self._seen: list[Seen] = []
         if covered:
             parts = msgspec.structs.replace(parts, contracts={ref: _open(one) for ref, one in parts.contracts.items()})
-        self._flow = compile_flow(definition.flows[name], definition, parts, self._context)
+        self._log = _Log()
+        self.flow = compile_flow(definition.flows[name], definition, parts, partial(_Noting, self._log))
 
     @property
-    def seen(self) -> list[Seen]:
-        """Each step that ran so far, inner ones before the one around them."""
-        return list(self._seen)
+    def visits(self) -> list[Visit]:
+        """What came to pass so far, in order."""
+        return self._log.visits
+
+    def forget(self) -> None:
+        """Take notes from here."""
+        self._log.clear()
 
     def run(self, message: Message, part: str = "") -> Result:
         """As :meth:`~esb.flow.run.Flow.run`."""
-        return self._flow.run(message, part)
+        return self.flow.run(message, part)
 
     def resume(self, at: Continuation, answer: Any = None, failure: Failure | None = None) -> Result:
         """As :meth:`~esb.flow.run.Flow.resume`."""
-        return self._flow.resume(at, answer, failure)
+        return self.flow.resume(at, answer, failure)
 
-    def _context(self, *arguments: Any) -> Context:
-        return _Noting(self._seen.append, *arguments)
+
+class _Log:
+    """The notes. What is compiled leads here, and never back to its context: a cycle would be dropped on any thread,
+    and expressions may be dropped on their own only."""
+
+    def __init__(self) -> None:
+        self.visits: list[Visit] = []
+        self._open: list[Visit] = []
+        self._told: dict[int, StepTrace] = {}  # traces that a visit has, by id
+
+    def clear(self) -> None:
+        self.visits, self._open = [], []
+        self._told.clear()
+
+    def visit(self, step: Step, work: Work, act: Callable[[], Any], answered: bool = False) -> Any:
+        """Do what a step does, and note it."""
+        visit = Visit(step, work.part, work.document.value, answered)
+        (self._open[-1].below if self._open else self.visits).append(visit)
+        self._open.append(visit)
+        said = len(work.steps)
+        try:
+            return act()
+        except BaseException as error:
+            visit.error = str(error)
+            raise
+        finally:
+            self._open.pop()
+            visit.after = work.document.value
+            visit.traces = [
+                t for t in work.steps[said:] if t.step == step.name and t.part == work.part and self._new(t)
+            ]
+
+    def watch(self, what: str, work: Work, value: Callable[[Work], Any]) -> Any:
+        """A value, noted at the step under way."""
+        roots = {**work.bindings, "": work.document.value}
+        try:
+            found = value(work)
+        except Exception as error:
+            self._note(Note(what, error=str(error), roots=roots))
+            raise
+        self._note(Note(what, found, roots=roots))
+        return found
+
+    def rule(self, applied: Applied) -> None:
+        """What a rule of a mapping did."""
+        if self._open:
+            self._open[-1].rules.append(applied)
+
+    def _note(self, note: Note) -> None:
+        if self._open:
+            self._open[-1].notes.append(note)
+
+    def _new(self, trace: StepTrace) -> bool:
+        if id(trace) in self._told:
+            return False
+        self._told[id(trace)] = trace
+        return True
 
 
 class _Noting(Context):
-    def __init__(self, note: Callable[[Seen], None], *arguments: Any) -> None:
+    def __init__(self, log: _Log, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._note = note
-
-    # What is compiled must not lead back to this context: a cycle would be dropped on any thread, and expressions
-    # may be dropped on their own only.
+        self._log = log
 
     def action(self, step: Step) -> Action:
-        act, note = super().action(step), self._note
-
-        def run(work: Work) -> bool:
-            before = work.document.value
-            try:
-                return act(work)
-            finally:
-                note(Seen(step.name, step.kind, work.part, before, work.document.value))
-
-        return run
+        act, visit = super().action(step), self._log.visit
+        return lambda work: visit(step, work, lambda: act(work))
 
     def waits(self, step: Step, ask: Action, take: Callable[[Work, Any], None]) -> Action:
-        note = self._note
+        visit = self._log.visit
 
         def taken(work: Work, answer: Any) -> None:
-            before = work.document.value
-            take(work, answer)
-            note(Seen(step.name, step.kind, work.part, before, work.document.value, answered=True))
+            visit(step, work, lambda: take(work, answer), answered=True)
 
         return super().waits(step, ask, taken)
+
+    def watched(self, what: str, value: Callable[[Work], Any]) -> Callable[[Work], Any]:
+        watch = self._log.watch
+        return lambda work: watch(what, work, value)
+
+    def _named(self, name: str, mapping: CompiledMapping) -> CompiledMapping:
+        kind: Callable[..., CompiledMapping] = partial(TracedMapping, self._log.rule)
+        return compile_mapping(self._definition.mappings[name], self._definition, kind)
+
+    def _in_place(self, *arguments: Any, **more: Any) -> CompiledMapping:
+        return TracedMapping(self._log.rule, *arguments, **more)
 
 
 def _open(contract: Contract) -> Contract:

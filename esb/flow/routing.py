@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 OTHERWISE, NO_BRANCH = "otherwise", "no branch"  # outcomes of a choice in the journey
+PASSED, FILTERED = "passed", "filtered"  # and of a filter
 
 
 class FilterSettings(Shorthand):
@@ -43,7 +44,11 @@ class Filter(Kind):
 
     @classmethod
     def sketch(cls, settings: FilterSettings) -> Sketch:
-        return Sketch(settings.when, links=(Link("end", "filtered"),))
+        return Sketch(settings.when, links=(Link("end", FILTERED),))
+
+    @classmethod
+    def outcomes(cls, settings: FilterSettings) -> tuple[str, ...]:
+        return PASSED, FILTERED
 
     @classmethod
     def check(cls, settings: FilterSettings, scope: Scope) -> Scope:
@@ -57,7 +62,7 @@ class Filter(Kind):
         def run(work: Work) -> bool:
             work.at = step
             passes = holds(work)
-            work.trace("passed" if passes else "filtered")
+            work.trace(PASSED if passes else FILTERED)
             return passes
 
         return run

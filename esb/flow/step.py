@@ -66,6 +66,14 @@ class Kind(ABC):
         return Sketch(cls.target(settings))
 
     @classmethod
+    def outcomes(cls, settings: Any) -> tuple[str, ...]:
+        """All that ``work.trace`` can say of it, where that is a choice: explanations and coverage go by these words.
+
+        By default the titles of its ways; nothing for a step that always does the same.
+        """
+        return tuple(way.title for way in cls.sketch(settings).ways)
+
+    @classmethod
     @abstractmethod
     def check(cls, settings: Any, scope: Scope) -> Scope:
         """Report every reference and expression; return what is in force behind the step."""

@@ -6,7 +6,8 @@ machine and at any time, so a journey shows what was, also when the definition h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ import msgspec
 from esb.config import Definition
 from esb.errors import EsbError
 from esb.flow import Call, Failure, Parts, StepTrace, build_parts
-from esb.flow.recording import Recorder, Seen
+from esb.flow.explaining import Explained, explain
+from esb.flow.recording import Recorder, Visit
 from esb.formats.numbers import decode_json
 from esb.masking import Masks
 from esb.message import JSON, Message
@@ -30,13 +32,14 @@ LEGS = 100  # calls of one message that are gone through
 
 
 class StepView(msgspec.Struct, frozen=True):
-    """One step that ran, as a journey shows it. ``known`` False: the documents could not be computed."""
+    """One step that ran, as a journey shows it. ``known`` False: it could not be computed again."""
 
     trace: StepTrace
     known: bool = False
     before: Any = None
     after: Any = None
     changes: Sequence[Change] = ()
+    why: Explained | None = None
 
     @property
     def failed(self) -> bool:
@@ -95,8 +98,8 @@ class Recomputer:
             if not call or not answer:
                 break
             result = recorder.resume(call.continuation, answer.document, answer.failure)
-        seen = {(one.part, one.step, one.answered): one for one in recorder.seen}
-        views = [_view(trace, _found(seen, trace)) for trace in traces or result.steps]
+        seen = _Seen(recorder.visits)
+        views = [_view(trace, seen.at(trace)) for trace in traces or result.steps]
         return Recomputed(views, _caveat(covered, views))
 
     def _answer(
@@ -152,16 +155,29 @@ def _caveat(covered: bool, views: Sequence[StepView]) -> str:
     )
 
 
-def _found(seen: Mapping[tuple[str, str, bool], Seen], trace: StepTrace) -> Seen | None:
-    """The step that a trace is about. A part that is looked at by itself is no part of anything."""
-    answered = trace.outcome == "answered"
-    return seen.get((trace.part, trace.step, answered)) or seen.get(("", trace.step, answered))
+class _Seen:
+    """Visits by what their traces say; a step that is come by again and again has several, in their order."""
+
+    def __init__(self, visits: Iterable[Visit]) -> None:
+        self._visits: dict[tuple[str, str, bool], deque[Visit]] = {}
+        for visit in (one for top in visits for one in top.walk()):
+            key = (visit.part, visit.step.name, visit.answered)
+            self._visits.setdefault(key, deque()).extend([visit] * max(len(visit.traces), 1))
+
+    def at(self, trace: StepTrace) -> Visit | None:
+        """The visit that a trace is about. A part that is looked at by itself is no part of anything."""
+        answered = trace.outcome == "answered"
+        found = self._visits.get((trace.part, trace.step, answered)) or self._visits.get(("", trace.step, answered))
+        if not found:
+            return None
+        return found.popleft() if len(found) > 1 else found[0]
 
 
-def _view(trace: StepTrace, seen: Seen | None) -> StepView:
-    if seen is None:
+def _view(trace: StepTrace, visit: Visit | None) -> StepView:
+    if visit is None:
         return StepView(trace)
-    return StepView(trace, True, seen.before, seen.after, changes(seen.before, seen.after))
+    before, after = visit.before, visit.after
+    return StepView(trace, True, before, after, changes(before, after), explain(visit))
 
 
 def _message(hop: Hop) -> Message:

@@ -213,7 +213,7 @@ def test_what_was_compiled_goes_at_once(rig: Rig):
     try:
         recorder = Recorder("main", rig.last.definition, parts)
         recorder.run(order(2, items=[{"sku": "A"}]))
-        gone = weakref.ref(next(iter(recorder._flow._parts.values())))
+        gone = weakref.ref(next(iter(recorder.flow._parts.values())))
         del recorder
         assert gone() is None
         assert kept.steps(hop).why == ""
