@@ -160,15 +160,25 @@ RESERVED = frozenset({"traceparent", "esb-epoch"})  # attributes that travel und
 
 def to_headers(message: Message, prefix: str = AMQP_PREFIX) -> dict[str, str]:
     """All attributes of a message (but its content type and body) as a flat table of text."""
-    headers = dict(message.headers)
-    headers[prefix + "specversion"] = "1.0"
-    headers[prefix + "id"] = message.id
-    headers[prefix + "type"] = message.type
-    headers[prefix + "source"] = message.source
-    headers[prefix + "time"] = rfc3339(message.time)
-    headers[prefix + "correlationid"] = message.correlation_id
-    if message.version:
-        headers[prefix + "dataschema"] = f"esb:{message.type}/v{message.version}"
+    common = common_headers(message.type, message.version, message.source, prefix)
+    return {**message.headers, **common, **own_headers(message, prefix)}
+
+
+def common_headers(type: str, version: int, source: str, prefix: str = AMQP_PREFIX) -> dict[str, str]:
+    """The attributes that a message has in common with others of its kind and origin."""
+    headers = {prefix + "specversion": "1.0", prefix + "type": type, prefix + "source": source}
+    if version:
+        headers[prefix + "dataschema"] = f"esb:{type}/v{version}"
+    return headers
+
+
+def own_headers(message: Message, prefix: str = AMQP_PREFIX) -> dict[str, str]:
+    """The attributes that are a message's own."""
+    headers = {
+        prefix + "id": message.id,
+        prefix + "time": rfc3339(message.time),
+        prefix + "correlationid": message.correlation_id,
+    }
     if message.subject is not None:
         headers[prefix + "subject"] = message.subject
     if message.causation_id is not None:
@@ -236,24 +246,26 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
 
+@lru_cache(maxsize=1024)  # messages of a batch are nearly of one time, and their children of the same
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as ``2026-03-01T12:00:00.000Z``."""
     whole, millis = divmod(round(seconds * 1000), 1000)
-    return f"{_second(whole)}.{millis:03d}Z"
-
-
-@lru_cache(maxsize=1024)  # messages of a batch are nearly of one second
-def _second(whole: int) -> str:
-    return datetime.fromtimestamp(whole, UTC).isoformat().removesuffix("+00:00")
+    return f"{datetime.fromtimestamp(whole, UTC).isoformat().removesuffix('+00:00')}.{millis:03d}Z"
 
 
 def _seconds(text: str | None) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp() if text else round(_time.time(), 3)
+        return _parsed(text) if text else round(_time.time(), 3)
     except ValueError:
         return round(_time.time(), 3)
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+@lru_cache(maxsize=1024)
 def _version(dataschema: str | None) -> int:
     return _whole(dataschema.rpartition("/v")[2]) if dataschema and dataschema.startswith("esb:") else 0
 

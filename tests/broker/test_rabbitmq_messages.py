@@ -18,12 +18,15 @@ from traffic import (
 
 from esb.broker.port import Outgoing
 from esb.broker.rabbitmq import RabbitMqBroker, wire
+from esb.broker.rabbitmq.decoder import Decoder
+from esb.broker.rabbitmq.frames import Raw
 from esb.errors import MessageError
 from esb.message import create
 
 pytestmark = pytest.mark.rabbitmq
 
 
+METHOD = b"\x00\x3c\x00\x3c\x010" + b"\x00" * 8 + b"\x00\x00\x00"  # a delivery of consumer "0"
 FOREIGN: list[dict[str, Any]] = [
     {},
     {"content_type": "text/plain", "message_id": "m-1"},
@@ -85,18 +88,16 @@ def test_long_ids_and_content_types_are_cut_in_the_envelope_only() -> None:
     frames = wire.Encoder(1, 131072).publish("", "a", message, {})
     assert b"t" in frames
     header = frames[frames.index(b"\xce") + 8 : -1]
-    raw = wire.Raw(b"\x00\x3c\x00\x3c\x010" + b"\x00" * 8 + b"\x00\x00\x00")
-    assert raw.take_header(header)
-    assert wire.Decoder().decode(raw)[0].id == message.id
+    assert Decoder().decode(Raw(METHOD, header, b""))[0].id == message.id
 
 
 @pytest.mark.parametrize("position", range(0, 60, 7))
 def test_a_broken_header_never_costs_the_body(position: int) -> None:
     """Bytes that are no header at all still give a message."""
     frames = wire.Encoder(1, 131072).publish("", "a", order(1), {})
-    header = bytearray(frames[frames.index(b"\xce") + 8 : -1])
+    whole = frames[frames.index(b"\xce") + 8 : -1]
+    header = bytearray(whole)
     header[12 + position : 13 + position] = b"\xff"
-    raw = wire.Raw(b"\x00\x3c\x00\x3c\x010" + b"\x00" * 8 + b"\x00\x00\x00")
-    for broken in (bytes(header), bytes(header[:position])):
-        raw.header, raw.body = broken, b"body"
-        assert wire.Decoder().decode(raw)[0].body == b"body"
+    decoder = Decoder()
+    for header_at_hand in (whole, bytes(header), bytes(header[:position]), whole):
+        assert decoder.decode(Raw(METHOD, header_at_hand, b"body"))[0].body == b"body"

@@ -20,8 +20,8 @@ import kombu
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 
 from esb.broker.rabbitmq.settings import Settings
-from esb.broker.rabbitmq.transport import Connection, Frame, Transport
-from esb.broker.rabbitmq.wire import DELIVER, Raw
+from esb.broker.rabbitmq.frames import Frame, Reader
+from esb.broker.rabbitmq.transport import Connection, Transport
 from esb.errors import BrokerDown, EsbError, LoginRefused
 
 # py-amqp raises AttributeError and TypeError from the pieces of a connection that fell apart under its hands.
@@ -62,7 +62,7 @@ class Link:
     Args:
         name: shown in RabbitMQ's list of connections.
         setup: makes a fresh channel ready (QoS, consumers, confirm mode).
-        deliver: receives each delivery, as it came.
+        reader: takes the frames that are frequent here.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Link:
         settings: Settings,
         name: str,
         setup: Callable[[Any], None],
-        deliver: Callable[[Raw], None] | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.settings = settings
         self.generation = 0  # counts the channels this link has had
@@ -78,9 +78,8 @@ class Link:
         self.channel: Any = None
         self._name = name
         self._setup = setup
-        self._deliver = deliver
+        self._reader = reader or Reader()
         self._connection: Connection | None = None
-        self._partial: Raw | None = None
         self._poll = select.poll()
         self._lock = threading.RLock()
         self._pause = 0.0
@@ -129,7 +128,8 @@ class Link:
         """Let the connection go without a word: nothing here can wait."""
         with self._lock:
             connection, self._connection, self.channel = self._connection, None, None
-            self._partial, self.blocked = None, ""
+            self._reader.reset()
+            self.blocked = ""
             self._poll = select.poll()
             if connection is not None:
                 try:
@@ -247,7 +247,8 @@ class Link:
         with self._lock:
             self._connection = client.transport.establish_connection()
             self.generation += 1
-            self.blocked, self._partial = "", None
+            self._reader.reset()
+            self.blocked = ""
             self._socket = self._connection.sock.fileno()
             self._poll.register(self._socket, select.POLLIN)
             self._heard = self._attended = self._sent = time.monotonic()
@@ -274,34 +275,11 @@ class Link:
         self.blocked = ""
 
     def _frame_handler(self, connection: Connection, callback: Callable[..., None]) -> Callable[[Frame], bool]:
-        """py-amqp's hook for incoming frames: deliveries go straight to us, all the rest takes its usual way."""
+        """py-amqp's hook for incoming frames: they come this way during its dialogues, or when they are in pieces."""
         from amqp.method_framing import frame_handler
 
         usual = frame_handler(connection, callback)
-
-        def on_frame(frame: Frame) -> bool:
-            if self._deliver is not None and self._on_delivery(frame):
-                connection.bytes_recv += 1
-                return True
-            return bool(usual(frame))
-
-        return on_frame
-
-    def _on_delivery(self, frame: Frame) -> bool:
-        kind, _, payload = frame
-        partial = self._partial
-        if kind == 1:
-            if payload[:4] == DELIVER:
-                self._partial = Raw(payload)
-                return True
-            return False
-        if partial is None or kind > 3:
-            return False
-        if partial.take_header(payload) if kind == 2 else partial.take_body(payload):
-            self._partial = None
-            assert self._deliver is not None
-            self._deliver(partial)
-        return True
+        return lambda frame: self._reader.frame(frame) or bool(usual(frame))
 
     def _receive(self) -> None:
         with self._lock:
@@ -311,12 +289,15 @@ class Link:
 
     def _dispatch(self) -> bool:
         """Handle the frames in the buffer (a dialogue leaves those behind its answer there); whether there were any."""
-        following, handled = self._transport.next_frame, False
-        while (frame := following()) is not None:
+        transport, read, handled = self._transport, self._reader.read, False
+        while True:
+            handled |= transport.hand_to(read)
+            frame = transport.next_frame()
+            if frame is None:
+                return handled
             assert self._connection is not None
             self._connection.on_inbound_frame(frame)
             handled = True
-        return handled
 
     def _poll_now(self, timeout: float) -> set[int]:
         return {descriptor for descriptor, _ in self._poll.poll(timeout * 1000)}

@@ -12,6 +12,8 @@ from amqp.exceptions import ConsumerCancelled
 from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.broker.rabbitmq import topology, wire
 from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link, Wake
+from esb.broker.rabbitmq.decoder import Decoder
+from esb.broker.rabbitmq.frames import Deliveries, Raw
 from esb.broker.rabbitmq.publisher import Pending, RabbitMqPublisher
 from esb.broker.rabbitmq.settings import Settings
 from esb.errors import LeaseLost
@@ -58,13 +60,14 @@ class RabbitMqConsumer:
         self._prefetch = prefetch
         self._publisher = publisher
         self._wake = Wake()
-        self._decoder = wire.Decoder()
+        self._decoder = Decoder()
         self._tags: dict[bytes, str] = {}  # consumer tag: queue
         self._rounds = 0
-        self._waiting: deque[wire.Raw] = deque()  # prefetched, not handed out
+        self._waiting: deque[Raw] = deque()  # prefetched, not handed out
         self._open: dict[int, None] = {}  # tags handed out and not settled, in order
         self._paused = False
-        self._link = keeper.keep(Link(settings, name or "esb consumer", self._setup, self._waiting.append))
+        reader = Deliveries(self._waiting.append)
+        self._link = keeper.keep(Link(settings, name or "esb consumer", self._setup, reader))
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """See the port."""
@@ -170,7 +173,7 @@ class RabbitMqConsumer:
         waiting = self._waiting
         return [self._delivery(waiting.popleft()) for _ in range(min(limit, len(waiting)))]
 
-    def _delivery(self, raw: wire.Raw) -> Delivery:
+    def _delivery(self, raw: Raw) -> Delivery:
         message, properties = self._decoder.decode(raw)
         queue = self._tags[raw.consumer]
         if queue == topology.UNROUTABLE:

@@ -15,6 +15,7 @@ from esb.broker.port import Outcome, Outgoing
 from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.confirms import Pending, destination
 from esb.broker.rabbitmq.connection import Keeper, Link
+from esb.broker.rabbitmq.frames import Confirms
 from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.wire import Encoder
 from esb.errors import BrokerDown
@@ -31,7 +32,7 @@ class RabbitMqPublisher:
 
     def __init__(self, settings: Settings, name: str, keeper: Keeper, delays: set[float]) -> None:
         self._settings = settings
-        self._link = keeper.keep(Link(settings, name or "esb publisher", self._setup))
+        self._link = keeper.keep(Link(settings, name or "esb publisher", self._setup, Confirms(self._on_ack)))
         self._known = delays
         self._declared: set[float] = set()
         self._published = 0  # sequence number of the last publish on this channel

@@ -7,6 +7,7 @@ message costs. ``Connection.Transport`` is its documented place for another tran
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from struct import unpack_from
 from typing import Any
 
@@ -14,12 +15,12 @@ from amqp.exceptions import UnexpectedFrame
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.transport import pyamqp
 
+from esb.broker.rabbitmq.frames import Frame
+
 # More than a TLS record holds (16 KB): so what is decrypted is taken at once, and never waits where no poll sees it.
 _CHUNK = 256 * 1024
 _FRAME_END = 0xCE
 _LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
-
-Frame = tuple[int, int, bytes]  # type, channel, payload
 
 
 class _Chunks:
@@ -45,6 +46,12 @@ class _Chunks:
         self._data = self._data[self._at :] + chunk if self._at < len(self._data) else chunk
         self._at = 0
         return True
+
+    def hand_to(self, read: Callable[[bytes, int], int]) -> bool:
+        """Let somebody read the buffer, who tells up to where; whether anything was read."""
+        before = self._at
+        self._at = read(self._data, before)
+        return self._at > before
 
     def next_frame(self) -> Frame | None:
         """The next whole frame of what was received, or None."""
