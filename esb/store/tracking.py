@@ -128,7 +128,7 @@ class Tracking:
         (:meth:`Hop.sanitised` helps).
         """
         # In the order of the key: two processes that write the same rows then wait, instead of blocking each other.
-        self._db.many(_UPSERT, sorted(map(msgspec.structs.astuple, hops), key=itemgetter(0, 1)))
+        self._db.many(_UPSERT, sorted(map(_row, hops), key=itemgetter(0, 1)))
 
     def reopen(self, keys: Sequence[tuple[str, str]]) -> None:
         """(message id, place) that were parked or in doubt are being tried again, by somebody's decision."""
@@ -255,6 +255,12 @@ class Tracking:
     def steps_at(self, place: str, since: float, limit: int = 2000) -> Sequence[bytes]:
         """What a flow noted of its steps, for those of the newest ``limit`` hops that are its; packed."""
         return traffic.steps(self._db, place, since, limit)
+
+
+def _row(hop: Hop) -> tuple[Any, ...]:
+    """Its columns. SQLite's driver takes long over a number that is not quite an ``int``."""
+    id, place, status, *rest = msgspec.structs.astuple(hop)
+    return id, place, int(status), *rest
 
 
 def _hop(row: Sequence[Any], columns: Sequence[str] = _COLUMNS) -> Hop:

@@ -65,9 +65,10 @@ class Deliveries(Reader):
         self._missing = 0  # bytes of its body
 
     def read(self, data: bytes, at: int) -> int:
-        """See :class:`Reader`. The innermost loop of taking, hence no calls in it."""
-        if self._parts:
-            return at
+        """See :class:`Reader`. The innermost loop of taking, hence no calls in it.
+
+        What follows the first pieces of a delivery is more of it (4.2.6), so this finds nothing until it is whole.
+        """
         found, length = self._found, len(data)
         while at + 20 < length:
             kind, size, method = _NAMED.unpack_from(data, at)
