@@ -52,6 +52,10 @@ class Scope(Protocol):
         """In force inside the array that an expression gives."""
         ...
 
+    def either(self, other: Scope) -> Scope:
+        """In force where it may be this one or the other."""
+        ...
+
     def unknown(self) -> Scope:
         """In force where nothing is known about the document any more."""
         ...

@@ -191,6 +191,10 @@ class FlowScope:
         """In force inside the list that an expression gives."""
         return self._with(element_view(text, self._context))
 
+    def either(self, other: FlowScope) -> FlowScope:
+        """In force where it may be one or the other."""
+        return self if other == self else self._with(either(self.view, other.view))
+
     def unknown(self) -> FlowScope:
         """In force where nothing is known any more."""
         return self._with(None)

@@ -10,6 +10,7 @@ from esb.config.components import Components, Step
 from esb.config.definition import LoadedFlow
 from esb.config.findings import Report, nearest
 from esb.config.models import Flow
+from esb.config.shorthand import Shorthand
 from esb.config.tree import Map, Seq, Spot, root
 from esb.config.validate import build, keys_of
 
@@ -128,12 +129,13 @@ class _Parser:
         beside = [key for key in self.kinds[kind].beside if key in spot.value]
         if not beside:
             return here
-        if isinstance(here.value, Map):
+        model = self.kinds[kind].Settings
+        if not (issubclass(model, Shorthand) and model.is_short(here.value)):
             text = f"Write {beside[0]!r} inside {kind!r}, beside the other settings."
             self.report.at_key(spot.at(beside[0]), "unknown-key", text, value=beside[0])
             return here
         value = spot.value.only(beside)
-        value.put(getattr(self.kinds[kind].Settings, "short", kind), here.value, here.key_at, here.place)
+        value.put(model.short, here.value, here.key_at, here.place)
         return Spot(value, here.place, here.key_at, here.path)
 
     def _nested(self, value: Any, above: Spot) -> tuple[Step, ...]:

@@ -43,6 +43,11 @@ class CallSettings(Shorthand):
     )
     on_error: Steps = Field(None, description="What happens instead when the call fails; may stand beside it, too.")
 
+    @property
+    def waits(self) -> bool:
+        """The message goes on only when something came back."""
+        return True
+
 
 class Call(Kind):
     """Asks an endpoint and goes on when the answer is there; the answer stands in the document under ``as``.
@@ -155,7 +160,7 @@ def _ask(step: Step, context: Context) -> Action:
     endpoint, operation, contract = context.operation(settings.to, step)
     convert = None if settings.map is None else context.mapping(settings.map, step)
     # Not the context: what is compiled must hold no cycle, since a collector may drop expressions on any thread.
-    flow, version, place = context.name, context.version, context.place
+    flow, version = context.name, context.version
     name, outcome = step.name, f"asked {endpoint}.{operation}"
     needs_object = settings.name is not None or step.kind == Enrich.kind
 
@@ -165,7 +170,7 @@ def _ask(step: Step, context: Context) -> Action:
         if needs_object:
             _object(work.document)
         document = work.document if convert is None else convert(work)
-        message = document.child(parent, derive_id(parent.id, parent.epoch, place, name, 0), contract)
+        message = document.child(parent, derive_id(parent.id, parent.epoch, work.place, name, 0), contract)
         work.trace(outcome, (message.id,))
         continuation = _continuation(work, flow, version)
         work.calls.append(
@@ -197,6 +202,7 @@ def _continuation(work: Work, flow: str, version: str) -> Continuation:
         published=(base.published if base else 0) + len(work.events) if not work.part else 0,
         asked=base.asked if base and again else 0,
         error=work.error,
+        rounds=work.rounds,
     )
 
 

@@ -61,6 +61,7 @@ class Context:
         self.answers: list[Mask] = []  # what is hidden of the answers that the flow's documents keep
         self._behind: Rest | None = None  # what follows the step under compilation
         self._handler: Action | None = None  # its on_error
+        self._depth = 0  # in how many bodies of repeating steps it stands
         self._definition = definition
         self._parts = parts
         self._kinds = kinds
@@ -71,7 +72,7 @@ class Context:
         behind, handler = self._behind, self._handler
         for number, step in enumerate(steps):
             whole = self._kinds[step.kind].absorb(step, steps[number + 1 :])
-            actions.append(self._step(whole or step, Rest(actions, number + 1, behind, handler)))
+            actions.append(self._step(whole or step, Rest(actions, number + 1, behind, handler, self._depth)))
             if whole:
                 break
         return actions[0] if len(actions) == 1 else _in_a_row(tuple(actions))
@@ -88,14 +89,29 @@ class Context:
 
     def part(self, step: Step, steps: Sequence[Step]) -> Action:
         """The body of a split: a block that a parked part can enter again, by the step's name. A part ends with it."""
+        depth, self._depth = self._depth, 0
         body = self.parts_of_splits[step.name] = self._nested(steps, None, None)
+        self._depth = depth
         return body
+
+    def round(self, steps: Sequence[Step], again: Action) -> Action:
+        """A body of a step that repeats; ``again`` is what comes behind it, wherever its end is reached."""
+        behind = Rest([again], 0, self._behind, self._handler, self._depth)
+        self._depth += 1
+        body = self._nested(steps, behind, None)
+        self._depth -= 1
+        return body
+
+    @property
+    def depth(self) -> int:
+        """How many rounds are under way where the step under compilation is reached."""
+        return self._depth
 
     def waits(self, step: Step, ask: Action, take: Callable[[Work, Any], None]) -> Action:
         """A step whose request goes out by ``ask``, and whose answer is put into the document by ``take``."""
         assert self._behind is not None
         # A level of its own, without steps: what its own on_error protects is the taking of the answer.
-        self.pending[step.name] = Pending(step, ask, take, Rest([], 0, self._behind, self._handler))
+        self.pending[step.name] = Pending(step, ask, take, Rest([], 0, self._behind, self._handler, self._depth))
         return ask
 
     def keeps(self, field: str, ref: str, step: Step) -> None:

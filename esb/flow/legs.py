@@ -14,7 +14,7 @@ import msgspec
 from esb.config.components import Step
 from esb.errors import MessageError, without_frames
 from esb.flow.result import Failure, StepTrace
-from esb.flow.work import NOTHING_OUT, Action, Document, Work
+from esb.flow.work import NOTHING_OUT, Action, Document, Round, Work
 from esb.message import Message
 
 Way = Literal["answer", "again", "failed", "behind"]
@@ -36,21 +36,26 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     asked: int = 0  # failed answers so far
     error: Failure | None = None  # what an ``on_error`` under way is about
     go: Way = "answer"
+    rounds: tuple[Round, ...] = ()  # of steps that repeat, and are under way
 
 
 class Rest:
     """What follows in a block of steps, and then behind the step that the block belongs to.
 
-    ``handler`` is the ``on_error`` around the whole block; behind it the message goes on with ``outer``.
+    ``handler`` is the ``on_error`` around the whole block; behind it the message goes on with ``outer``. ``depth``: in
+    how many rounds of repeating steps the block stands.
     """
 
-    __slots__ = ("actions", "handler", "index", "outer")
+    __slots__ = ("actions", "depth", "handler", "index", "outer")
 
-    def __init__(self, actions: list[Action], index: int, outer: Rest | None, handler: Action | None) -> None:
+    def __init__(
+        self, actions: list[Action], index: int, outer: Rest | None, handler: Action | None, depth: int = 0
+    ) -> None:
         self.actions = actions
         self.index = index
         self.outer = outer
         self.handler = handler
+        self.depth = depth
 
     def run(self, work: Work) -> bool:
         """The steps of this block that are left."""
@@ -86,6 +91,7 @@ def go_on(first: Action, work: Work, rest: Rest) -> bool:
             if guard is None:
                 raise
             work.rewind(NOTHING_OUT)  # all of this leg is within what the guard protects
+            work.turn(work.rounds[: levels[guard].depth])
             act = recovery(levels[guard].handler, cause)
             level = following = guard + 1
             continue
@@ -155,11 +161,12 @@ def guarded(action: Action, handler: Action) -> Action:
     """A step with its ``on_error``: nothing goes out of what failed, and the message goes on behind the step."""
 
     def run(work: Work) -> bool:
-        mark = work.mark()
+        mark, rounds = work.mark(), work.rounds
         try:
             return action(work)
         except Exception as cause:
             work.rewind(mark)
+            work.turn(rounds)
             return recovery(handler, cause)(work)
 
     return run
@@ -214,7 +221,7 @@ def nested(value: Any) -> Iterator[Step]:
 
 def calls(steps: Any) -> bool:
     """Whether any of these steps waits for an answer."""
-    return any(step.kind in ("call", "enrich") for step in nested(steps))
+    return any(getattr(step.settings, "waits", False) for step in nested(steps))
 
 
 def resumable(pending: Mapping[str, Pending], name: str, flow: str) -> Pending:

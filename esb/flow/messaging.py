@@ -145,13 +145,13 @@ def _builds(step: Step, context: Context, tap: bool) -> list[_Build]:
 def _build(recipient: Recipient, step: Step, context: Context, identity: tuple[str, int], tap: bool) -> _Build:
     endpoint, operation, contract = context.operation(recipient.to, step)
     convert = None if recipient.map is None else context.mapping(recipient.map, step)
-    place, name = context.place, step.name
+    name = step.name
     word, ordinal = identity
 
     def build(work: Work) -> Command:
         parent = work.message
         document = work.document if convert is None else convert(work)
-        id = derive_id(parent.id, parent.epoch, place, word, ordinal)
+        id = derive_id(parent.id, parent.epoch, work.place, word, ordinal)
         message = document.child(parent, id, contract)
         return Command(message=message, endpoint=endpoint, operation=operation, step=name, tap=tap)
 
@@ -194,13 +194,13 @@ class Publish(Kind):
         settings: PublishSettings = step.settings
         contract = context.contract(settings.event, step)
         convert = None if settings.map is None else context.mapping(settings.map, step)
-        place, name, outcome = context.place, step.name, settings.event
+        name, outcome = step.name, settings.event
 
         def run(work: Work) -> bool:
             work.at = step
             parent = work.message
             document = work.document if convert is None else convert(work)
-            message = document.child(parent, derive_id(parent.id, parent.epoch, place, name, 0), contract)
+            message = document.child(parent, derive_id(parent.id, parent.epoch, work.place, name, 0), contract)
             work.events.append(Event(message=message, step=name))
             work.trace(outcome, (message.id,))
             return True

@@ -21,6 +21,7 @@ from esb.flow.compile import compile_flow, compile_mapping
 from esb.flow.context import Context, Parts
 from esb.flow.legs import Continuation
 from esb.flow.result import Failure, Result, StepTrace
+from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Work
 from esb.mapping import Mapping as CompiledMapping
 from esb.mapping_trace import Applied, TracedMapping
@@ -86,13 +87,15 @@ class Recorder:
         """Take notes from here."""
         self._log.clear()
 
-    def run(self, message: Message, part: str = "") -> Result:
+    def run(self, message: Message, part: str = "", switches: Switches = NOTHING_SET) -> Result:
         """As :meth:`~esb.flow.run.Flow.run`."""
-        return self.flow.run(message, part)
+        return self.flow.run(message, part, switches)
 
-    def resume(self, at: Continuation, answer: Any = None, failure: Failure | None = None) -> Result:
+    def resume(
+        self, at: Continuation, answer: Any = None, failure: Failure | None = None, switches: Switches = NOTHING_SET
+    ) -> Result:
         """As :meth:`~esb.flow.run.Flow.resume`."""
-        return self.flow.resume(at, answer, failure)
+        return self.flow.resume(at, answer, failure, switches)
 
 
 class _Log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -121,7 +122,7 @@ class Choose(Kind):
         behind = [cls._branch(number, branch, scope) for number, branch in enumerate(settings.root)]
         if settings.root[-1].when is not None:
             behind.append(scope)
-        return behind[0] if all(one == behind[0] for one in behind) else scope.unknown()
+        return reduce(lambda one, other: one.either(other), behind)
 
     @classmethod
     def _branch(cls, number: int, branch: Branch, scope: Scope) -> Scope:
@@ -208,12 +209,13 @@ class Split(Kind):
         each = context.expression(step.settings.each, step)
         body = context.part(step, step.settings.do)
         take = _take_together if step.settings.together else _take
+        place, flow = context.place, context.name
 
         def run(work: Work) -> bool:
             work.at = step
             mark = len(work.steps)
-            parts = [_part(work, context.place, number, value) for number, value in enumerate(_listed(each(work)))]
-            failed = [part for part in parts if not take(work, part, body, context.name)]
+            parts = [_part(work, place, number, value) for number, value in enumerate(_listed(each(work)))]
+            failed = [part for part in parts if not take(work, part, body, flow)]
             work.at = step
             outcome = f"{len(parts)} parts" + (f", {len(failed)} failed" if failed else "")
             work.trace(outcome, tuple(part.part for part in parts))
@@ -230,9 +232,9 @@ def _listed(value: Any) -> Sequence[Any]:
 def _part(work: Work, place: str, number: int, value: Any) -> Work:
     document = Document(value, work.document.type, 0)
     message = work.message
-    id = derive_id(message.id, message.epoch, place, work.at.name, number)
+    id = derive_id(message.id, message.epoch, work.place, work.at.name, number)
     child = child_of(message, id, document.type, 0, message.subject, document.body)
-    part = Work(child, work.at, work.steps, id)
+    part = Work(child, work.at, work.steps, place, work.switches, id)  # a retry runs it by itself, in no round
     part.document = document
     return part
 

@@ -18,6 +18,7 @@ from esb.contract import Contract
 from esb.errors import ContractError, DecodeError, InternalError, MessageError, without_frames
 from esb.flow.legs import Continuation, Leg, Pending, go_on, resumable
 from esb.flow.result import Failure, Result
+from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
 from esb.masking import Mask
@@ -48,21 +49,23 @@ class Flow:
         self.source = source
         self.answers = answers
         self._entry = entry
+        self._place = f"flow:{name}"
         self._action = action
         self._parts = parts
         self._pending = pending
         self._contract = contract
         self._contracts = contracts
 
-    def run(self, message: Message, part: str = "") -> Result:
+    def run(self, message: Message, part: str = "", switches: Switches = NOTHING_SET) -> Result:
         """All that follows from a message.
 
         Args:
             message: with a JSON body.
             part: the name of a split step when the message is a part of it (a retried ``ChildFailure``): it goes
                 through the body of that step only.
+            switches: what people have set.
         """
-        work = Work(message, self._entry, [])
+        work = Work(message, self._entry, [], self._place, switches)
         try:
             goes_on = self._enter(work, part)(work)
         except BaseException as error:  # the engines' panics are BaseExceptions, and must not end the worker either
@@ -80,15 +83,22 @@ class Flow:
         """Whether a call of that name can be gone on from."""
         return step in self._pending
 
-    def resume(self, at: Continuation, answer: Any = None, failure: Failure | None = None) -> Result:
+    def resume(
+        self,
+        at: Continuation,
+        answer: Any = None,
+        failure: Failure | None = None,
+        switches: Switches = NOTHING_SET,
+    ) -> Result:
         """All that follows from an answer, or (where ``at.go`` says so) from trying again. Never raises for a message.
 
         Args:
             at: what the call left behind.
             answer: the document that came back.
             failure: the call failed instead.
+            switches: what people have set.
         """
-        work = self._leg(at)
+        work = self._leg(at, switches)
         leg = Leg(at, failure if failure is not None else at.error if at.go == "failed" else None)
         try:
             pending = resumable(self._pending, at.step, self.name)
@@ -101,9 +111,10 @@ class Flow:
             return msgspec.structs.replace(self._failed(work, error, at.message), again=leg.again(work))
         return _result(work, goes_on, at.message)
 
-    def _leg(self, at: Continuation) -> Work:
-        work = Work(at.message, self._entry, list(at.steps))
+    def _leg(self, at: Continuation, switches: Switches) -> Work:
+        work = Work(at.message, self._entry, list(at.steps), self._place, switches)
         work.base = at
+        work.turn(at.rounds)
         if at.go != "failed":
             work.bind_error(at.error)
         return work

@@ -12,6 +12,7 @@ from esb.contract import Contract
 from esb.errors import MessageError
 from esb.expression import Bindings, Data
 from esb.flow.result import Call, ChildFailure, Event, Failure, Send, StepTrace
+from esb.flow.switches import NOTHING_SET, Switches
 from esb.message import Message, child_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ Action = Callable[["Work"], bool]  # a compiled step; False: the message ends he
 _encode = msgspec.json.Encoder().encode
 Mark = tuple[int, int, int, int]
 NOTHING_OUT: Mark = (0, 0, 0, 0)
+
+
+class Round(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One time through the body of a step that repeats. ``way``: which body, ``left``: those that come after it."""
+
+    step: str
+    number: int
+    way: str = ""
+    left: tuple[str, ...] = ()
 
 
 class Document:
@@ -76,12 +86,23 @@ class Work:
     """One message (or one part of it) on its way through the steps. Belongs to the thread that runs it."""
 
     __slots__ = (
-        "at", "base", "bindings", "calls", "document", "error", "events", "failures", "message", "part",
-        "sends", "steps", "suspended",
+        "at", "base", "bindings", "calls", "document", "error", "events", "failures", "message", "part", "place",
+        "rounds", "sends", "steps", "suspended", "switches",
     )  # fmt: skip
 
-    def __init__(self, message: Message, at: Step, steps: list[StepTrace], part: str = "") -> None:
+    def __init__(
+        self,
+        message: Message,
+        at: Step,
+        steps: list[StepTrace],
+        place: str,
+        switches: Switches = NOTHING_SET,
+        part: str = "",
+    ) -> None:
         self.message = message
+        self.place = place  # enters the ids of descendants: the flow, and the rounds under way
+        self.rounds: tuple[Round, ...] = ()  # outer ones first
+        self.switches = switches
         self.document: Document = NOTHING
         self.at = at  # the step under way, for errors
         self.steps = steps
@@ -104,6 +125,12 @@ class Work:
         found: tuple[list[Any], ...] = (self.sends, self.events, self.failures, self.calls)
         for results, length in zip(found, mark, strict=True):
             del results[length:]
+
+    def turn(self, rounds: tuple[Round, ...]) -> None:
+        """From here on these rounds are under way; what a step sends in one has another id than in the next."""
+        self.rounds = rounds
+        flow = self.place.partition("/")[0]
+        self.place = "/".join((flow, *(f"{one.step}#{one.number}" for one in rounds)))
 
     def bind_error(self, failure: Failure | None) -> None:
         """From here on expressions can ask what failed."""

@@ -41,7 +41,7 @@ ALL = (
     "Channel Purger",
 )  # fmt: skip
 # Not built yet; this list must shrink to nothing.
-PENDING = set(ALL) - {"Content-Based Router"}
+PENDING = set(ALL) - {"Content-Based Router", "Routing Slip"}
 BUSES = ("examples/patterns/", "examples/retail/")  # the cases of both run in tests
 
 
@@ -113,8 +113,8 @@ def test_pages_show_the_files_that_are_tested() -> None:
 
 
 def test_every_flow_of_the_patterns_is_shown_and_tested(results: list[CaseResult]) -> None:
-    """No file lies there that no page shows."""
-    files = {file for text in shown.pages().values() for file in shown.names(text)}
-    assert {f"flows/{path.name}" for path in (shown.BUS / "flows").glob("*.yaml")} == {
-        *files, *(one.file for one in results)
-    }  # fmt: skip
+    """Nothing lies there that no page shows, or that no case tells what must come of."""
+    shown_files = {file for text in shown.pages().values() for file in shown.names(text)}
+    files = {f"flows/{path.name}" for path in (shown.BUS / "flows").glob("*.yaml") if ".test." not in path.name}
+    assert files - shown_files == set()
+    assert {one.tested for one in results} >= set(load(shown.BUS, discover(), environ={}).flows)

@@ -58,7 +58,8 @@ def test_a_mistake_is_one_finding_at_its_line(bench, steps, line, kind, piece):
     ("steps", "piece"),
     [
         ("- map: to-order\n- filter: ticket = '1'", "ticket"),
-        ("- choose: [{when: country = 'GB', do: {map: to-order}}]\n- filter: anything = '1'", None),
+        ("- choose: [{when: country = 'GB', do: {map: to-order}}]\n- filter: anything = '1'", "anything"),
+        ("- choose: [{when: country = 'GB', do: {map: to-order}}]\n- filter: ticket = '1' or orderId = '1'", None),
         (
             "- choose: [{when: ticket = '1', do: {map: to-order}}, {otherwise: {map: to-order}}]\n"
             "- filter: ticket = '1'",
@@ -72,7 +73,7 @@ def test_a_mistake_is_one_finding_at_its_line(bench, steps, line, kind, piece):
     ],
 )
 def test_each_step_says_what_is_in_force_behind_it(bench, steps, piece):
-    """Where it is known, paths are checked; where branches differ, nothing is claimed."""
+    """Where it is known, paths are checked; where branches differ, what one of them has is there."""
     errors = [f for f in bench.check(steps).findings if f.level == "error" and f.kind == "unknown-path"]
     if piece:
         assert [piece in f.text for f in errors] == [True], errors
