@@ -115,6 +115,7 @@ class Slip(Kind):
         def following(work: Work, last: Round | None) -> Round | None:
             left = last.left if last else _known(words_of(list_of(work), settings.by), among)
             if not left:
+                work.trace("done" if last else "nothing to do")
                 return None
             work.trace(left[0])
             return Round(step.name, last.number + 1 if last else 0, left[0], left[1:])
