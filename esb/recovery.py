@@ -49,6 +49,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     first_failed: float = 0.0  # the first failure of this message at this endpoint
     now: float = 0.0
     breaker: BreakerState = "closed"
+    overspent: bool = False  # the endpoint's retry budget had no immediate retry left for it
 
 
 class RetryNow(msgspec.Struct, frozen=True):
@@ -88,6 +89,7 @@ def failure_of(
     first_failed: float,
     now: float,
     breaker: BreakerState = "closed",
+    overspent: bool = False,
 ) -> Failure:
     """A failure as told by its exception; what is not an error of the bus counts as ``internal``."""
     kind, text = (
@@ -104,6 +106,7 @@ def failure_of(
         first_failed=first_failed,
         now=now,
         breaker=breaker,
+        overspent=overspent,
     )
 
 
@@ -121,7 +124,9 @@ def decide(policy: Policy, effect: Effect, in_doubt: Literal["retry", "park"], f
     if failure.effect_unknown and effect == "unkeyed" and in_doubt == "park":
         return InDoubt(f"nobody knows whether it took place: {failure.text}")
     if failure.breaker != "closed":
-        return _while_down(policy, failure)
+        return _patiently(policy, failure, policy.breaker.reset)
+    if failure.overspent:
+        return _patiently(policy, failure, (policy.delays or (policy.breaker.reset,))[0])
     if failure.attempt <= policy.retries and not failure.retry_after:
         return RetryNow()
     if failure.delayed < len(policy.delays):
@@ -135,11 +140,11 @@ def delays(policy: Policy) -> tuple[float, ...]:
     return tuple(sorted(set(policy.delays))) or (policy.breaker.reset,)
 
 
-def _while_down(policy: Policy, failure: Failure) -> Decision:
-    """An endpoint that is known to be down costs a message no attempt, only patience."""
+def _patiently(policy: Policy, failure: Failure, pause: float) -> Decision:
+    """An endpoint that is known to be down, or asked too much of, costs a message no attempt, only patience."""
     if failure.now - failure.first_failed >= policy.give_up:
         return Park(f"the endpoint stayed down for longer than give_up: {failure.text}")
-    wanted = max(policy.breaker.reset, failure.retry_after or 0.0)
+    wanted = max(pause, failure.retry_after or 0.0)
     return RetryLater(_nearest(delays(policy), wanted), counts=False)
 
 

@@ -164,3 +164,21 @@ def test_an_exception_says_itself_who_is_at_fault(error, kind, scope, unknown, r
 def test_the_text_of_a_foreign_exception_names_its_type():
     """`'x'` alone would tell nobody anything."""
     assert failure_of(KeyError("x"), attempt=1, delayed=0, first_failed=1.0, now=2.0).text == "KeyError: 'x'"
+
+
+@pytest.mark.parametrize(("attempt", "delayed"), [(1, 0), (3, 0), (3, 3), (9, 9)])
+def test_an_overspent_budget_costs_no_attempt(attempt, delayed):
+    """That others fail at the same time is not the message's fault: it waits the shortest while, however often."""
+    failure = fail(attempt=attempt, delayed=delayed, overspent=True)
+    assert decide(POLICY, "keyed", "park", failure) == RetryLater(5.0, counts=False)
+
+
+def test_patience_with_an_overspent_budget_ends_after_give_up():
+    """As with an endpoint that is down."""
+    assert isinstance(decide(POLICY, "keyed", "park", fail(now=1e9, overspent=True)), Park)
+
+
+def test_what_may_have_taken_effect_is_in_doubt_before_any_budget():
+    """It must not be sent again, whether there is a budget for that or not."""
+    failure = fail("interrupted", effect_unknown=True, overspent=True)
+    assert isinstance(decide(POLICY, "unkeyed", "park", failure), InDoubt)

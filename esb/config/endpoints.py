@@ -160,9 +160,10 @@ def overridden(base: Recovery, over: Recovery | None) -> Recovery:
     if over is None:
         return base
     changes: dict[str, Any] = {name: getattr(over, name) for name in over.model_fields_set}
-    if "breaker" in changes:
-        breaker = {name: getattr(over.breaker, name) for name in over.breaker.model_fields_set}
-        changes["breaker"] = base.breaker.model_copy(update=breaker)
+    for name in {"breaker", "budget"} & changes.keys():
+        inner = changes[name]
+        said = {key: getattr(inner, key) for key in inner.model_fields_set}
+        changes[name] = getattr(base, name).model_copy(update=said)
     return base.model_copy(update=changes)
 
 

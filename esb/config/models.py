@@ -34,6 +34,14 @@ class Breaker(Settings):
     reset: Duration = Field(30.0, description="How long it stays open before one probe is let through.")
 
 
+class Budget(Settings):
+    """How many of the calls to an endpoint may be immediate retries, so that an outage is not amplified."""
+
+    share: float = Field(0.2, ge=0, le=10, description="Retries for each call in the window.")
+    least: int = Field(10, ge=0, description="Retries in the window beside that share, for an endpoint with few calls.")
+    window: Duration = Field(10.0, gt=0, description="What is counted together.")
+
+
 class Recovery(Settings):
     """What happens to a failure: retry now, retry later, park."""
 
@@ -41,6 +49,7 @@ class Recovery(Settings):
     delays: tuple[Duration, ...] = Field((5.0, 30.0, 300.0), description="Waits before the later retries, in order.")
     give_up: Duration = Field(86400.0, description="An endpoint that stays down parks a message after this long.")
     breaker: Breaker = Breaker()
+    budget: Budget = Budget()
 
 
 class Records(Settings):

@@ -16,6 +16,7 @@ from esb.formats.numbers import decode_json
 from esb.message import HTTP_PREFIX, to_headers
 from esb.ports import Adapter, Format, Reply, Request
 from esb.recovery import BreakerState, RetryNow, decide, failure_of
+from esb.worker.budget import RetryBudget
 from esb.worker.context import Context
 from esb.worker.rows import ATTEMPT, FAILED, fit
 from esb.worker.thread import log
@@ -40,6 +41,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     reply: Reply | None = None
     error: EsbError | None = None
     doubtful: bool = False  # some try of this delivery may have had an effect, though it failed
+    overspent: bool = False  # the retry budget had no immediate retry left
     put_off: float = 0.0  # seconds to wait, costing nothing: somebody else may still be at it
 
     @property
@@ -86,7 +88,7 @@ def _number(text: str | None, default: float) -> float:
 
 
 class Sender:
-    """Turns deliveries into requests of an adapter. Shared by the pool's threads; holds no state of its own."""
+    """Turns deliveries into requests of an adapter. Shared by the pool's threads."""
 
     def __init__(
         self, endpoint: LoadedEndpoint, adapter: Adapter, format: Format, context: Context, stopping: threading.Event
@@ -97,6 +99,7 @@ class Sender:
         self._format = format
         self._context = context
         self._stopping = stopping
+        self._budget = RetryBudget(endpoint.recovery.budget, context.clock)
 
     def attempt(self, delivery: Delivery, breaker: Callable[[], BreakerState]) -> Attempt:
         """Send, retrying at once as often as the policy allows. Never raises."""
@@ -106,6 +109,7 @@ class Sender:
         except Exception as error:
             attempt.error = self._kept(error, "prepare", delivery)
             return attempt
+        self._budget.called()
         while self._try(request, attempt) and self._again(attempt, breaker()):
             self._stopping.wait(random.random() * LONGEST_JITTER)
         return attempt
@@ -141,7 +145,10 @@ class Sender:
         )  # fmt: skip
         common = self._operations[attempt.operation]
         decision = decide(self._endpoint.recovery, common.effect, common.common.in_doubt, failure)
-        return isinstance(decision, RetryNow) and not self._stopping.is_set()
+        if not isinstance(decision, RetryNow) or self._stopping.is_set():
+            return False
+        attempt.overspent = not self._budget.spend()
+        return not attempt.overspent
 
     def _request(self, delivery: Delivery) -> Request:
         name, message = operation_of(delivery), delivery.message

@@ -68,6 +68,7 @@ def _decide(attempt: Attempt, endpoint: LoadedEndpoint, breaker: BreakerState, n
     failure = failure_of(
         attempt.error, attempt=_NO_MORE, delayed=delays_used(attempt.delivery),
         first_failed=first_failed(attempt.delivery, now), now=now, breaker=breaker,
+        overspent=attempt.overspent,
     )  # fmt: skip
     effect, in_doubt = (operation.effect, operation.common.in_doubt) if operation else ("unkeyed", "park")
     return decide(endpoint.recovery, effect, in_doubt, failure)
