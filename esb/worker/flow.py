@@ -103,7 +103,7 @@ class FlowWorker(Worker):
         runs = begun.runs
         begun.transfer.conclude(lambda outcomes: self._record(runs, outcomes))
         self._context.point("flow: settled")
-        held = [run for run in runs if run.refused]
+        held = [run for run in runs if not run.smooth and run.refused]
         if held:
             self._hold_back(held)
         self._marks.settled([run.key for run in runs if run.delivery.redelivered])
@@ -137,7 +137,7 @@ class FlowWorker(Worker):
         known = iter(outcomes)
         for run in runs:
             run.told(list(islice(known, run.size)))
-        ready = [run for run in runs if not run.refused]
+        ready = [run for run in runs if run.smooth or not run.refused]
         self._track(ready)
         self._context.point("flow: tracked")
         return [run.delivery for run in ready]

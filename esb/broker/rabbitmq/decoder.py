@@ -56,10 +56,13 @@ class _Layout:
 
     def table(self, place: int, text: str) -> dict[str, str]:
         """The headers of one of the four sorts."""
+        names = self._names[place]
+        if not names:
+            return {}
         values = self._values[place](text)
         if not text.isascii():  # which is known already, and rare
             values = [value if value.isascii() else _unicode(value) for value in values]
-        return dict(zip(self._names[place], values, strict=False))
+        return dict(zip(names, values, strict=False))
 
 
 class Decoder:

@@ -24,8 +24,10 @@ _MANDATORY = b"\x01"
 # Content property flags (4.2.6.1): content type, headers, delivery mode, message id.
 FLAGS = 0x8000 | 0x2000 | 0x1000 | 0x0080
 _PERSISTENT = b"\x02"
-_CONTENT = struct.Struct(">HHQH")
-_SIZES = tuple(size.to_bytes(4, "big").decode("latin-1") for size in range(256))
+_FRAME = struct.Struct(">BHI")  # 4.2.3: type, channel, size of the payload
+_CONTENT = struct.Struct(">HHQH")  # 4.2.6.1: class, weight, size of the body, flags
+_HEAD = struct.Struct(">BHIHHQH")  # the same with what is in front of any payload
+_SIZES = tuple(size.to_bytes(4, "big").decode("latin-1") for size in range(128))
 CACHED = 4096  # of each sort that an encoder or decoder keeps: a stranger may send ever new ones
 
 
@@ -55,35 +57,24 @@ class Encoder:
         Raises ``MessageError`` when the headers do not fit into one frame, which the protocol demands.
         """
         method = self._methods.get((exchange, key)) or self._method(exchange, key)
-        body = message.body
-        header = self._header(message, properties)
-        if len(header) > self._room:
+        body, kind, id = message.body, _short(message.content_type), _short(message.id)
+        fields = self._fields(message, properties)
+        size = _CONTENT.size + len(kind) + 4 + len(fields) + 1 + len(id)
+        if size > self._room:
             raise MessageError(
-                f"the headers of message {message.id} take {len(header)} bytes; the broker takes {self._room} at most"
+                f"the headers of message {message.id} take {size} bytes; the broker takes {self._room} at most"
             )
-        prefix = pack(">BHI", 2, self._channel, len(header))
-        return b"".join((method, prefix, header, _END, *self._body(body)))
+        head = _HEAD.pack(2, self._channel, size, 60, 0, len(body), FLAGS)
+        table = len(fields).to_bytes(4, "big")
+        return b"".join((method, head, kind, table, fields, _PERSISTENT, id, _END, *self._body(body)))
 
     def _method(self, exchange: str, key: str) -> bytes:
         if len(self._methods) >= CACHED:
             self._methods.clear()
         payload = _PUBLISH + _short(exchange) + _short(key) + _MANDATORY
-        frame = pack(">BHI", 1, self._channel, len(payload)) + payload + _END
+        frame = _FRAME.pack(1, self._channel, len(payload)) + payload + _END
         self._methods[exchange, key] = frame
         return frame
-
-    def _header(self, message: Message, properties: Mapping[str, str]) -> bytes:
-        fields = self._fields(message, properties)
-        return b"".join(
-            (
-                _CONTENT.pack(60, 0, len(message.body), FLAGS),
-                _short(message.content_type),
-                len(fields).to_bytes(4, "big"),
-                fields,
-                _PERSISTENT,
-                _short(message.id),
-            )
-        )
 
     def _fields(self, message: Message, properties: Mapping[str, str]) -> bytes:
         """All headers. What messages of one kind have in common is written once."""
@@ -99,21 +90,26 @@ class Encoder:
         return text.encode("latin-1")
 
     def _table(self, headers: Mapping[str, str]) -> str:
-        """Fields of a table (4.2.5.5), all long strings. The innermost loop of publishing, hence no calls in it.
+        """Fields of a table (4.2.5.5), all long strings, as text in Latin-1, in which each byte is one character.
 
-        It is put together as text in Latin-1, in which each byte is one character: nearly all values are ASCII and
-        go in as they are, so that the whole table is encoded once.
+        Names are known and values short and ASCII, nearly always. The innermost loop of publishing, hence no calls.
         """
-        names = self._names
+        names, sizes = self._names, _SIZES
+        parts: list[str] = []
+        try:
+            for name, value in headers.items():
+                parts += names[name], sizes[len(value)], value
+        except (KeyError, IndexError):
+            return self._careful_table(headers)
+        text = "".join(parts)
+        return text if text.isascii() else self._careful_table(headers)
+
+    def _careful_table(self, headers: Mapping[str, str]) -> str:
+        """The same for new names, and for long values and such in other alphabets."""
         parts: list[str] = []
         for name, value in headers.items():
             text = value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
-            size = len(text)
-            parts += (
-                names.get(name) or self._name(name),
-                _SIZES[size] if size < 256 else size.to_bytes(4, "big").decode("latin-1"),
-                text,
-            )
+            parts += (self._names.get(name) or self._name(name), len(text).to_bytes(4, "big").decode("latin-1"), text)
         return "".join(parts)
 
     def _name(self, name: str) -> str:
@@ -123,14 +119,11 @@ class Encoder:
         return encoded
 
     def _body(self, body: bytes) -> list[bytes]:
-        if not body:
-            return []
-        room = self._room
-        parts: list[bytes] = []
-        for start in range(0, len(body), room):
-            part = body if len(body) <= room else body[start : start + room]
-            parts += [pack(">BHI", 3, self._channel, len(part)), part, _END]
-        return parts
+        room, channel = self._room, self._channel
+        if 0 < len(body) <= room:
+            return [_FRAME.pack(3, channel, len(body)), body, _END]
+        cuts = [body[start : start + room] for start in range(0, len(body), room)]
+        return [part for cut in cuts for part in (_FRAME.pack(3, channel, len(cut)), cut, _END)]
 
 
 def _short(text: str) -> bytes:
