@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from struct import pack
 from types import SimpleNamespace
 from typing import Any
@@ -83,7 +84,7 @@ def read(reader: Reader, pieces: list[bytes]) -> list[Frame]:
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
     bounds = sorted({0, len(stream), *(place % (len(stream) + 1) for place in places)})
-    return [stream[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(bounds)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,8 +19,8 @@ from typing import Any
 import kombu
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 
-from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.frames import Frame, Reader
+from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.transport import Connection, Transport
 from esb.errors import BrokerDown, EsbError, LoginRefused
 

@@ -1,4 +1,4 @@
-"""What comes in thousands a second, read where it lies in the buffer: deliveries on one connection, confirms on another.
+"""What comes in thousands a second, read where it lies in the buffer: deliveries here, confirms there.
 
 py-amqp reads each of them too, from generic descriptions, frame by frame; that would be most of a message's cost. Here
 a reader walks over all whole ones in a row. Whatever else is in the stream is not its business: it stops there, and the
