@@ -123,10 +123,8 @@ def decide(policy: Policy, effect: Effect, in_doubt: Literal["retry", "park"], f
         return Park(failure.text)
     if failure.effect_unknown and effect == "unkeyed" and in_doubt == "park":
         return InDoubt(f"nobody knows whether it took place: {failure.text}")
-    if failure.breaker != "closed":
-        return _patiently(policy, failure, policy.breaker.reset)
-    if failure.overspent:
-        return _patiently(policy, failure, (policy.delays or (policy.breaker.reset,))[0])
+    if failure.breaker != "closed" or failure.overspent:
+        return _patiently(policy, failure)
     if failure.attempt <= policy.retries and not failure.retry_after:
         return RetryNow()
     if failure.delayed < len(policy.delays):
@@ -140,10 +138,11 @@ def delays(policy: Policy) -> tuple[float, ...]:
     return tuple(sorted(set(policy.delays))) or (policy.breaker.reset,)
 
 
-def _patiently(policy: Policy, failure: Failure, pause: float) -> Decision:
+def _patiently(policy: Policy, failure: Failure) -> Decision:
     """An endpoint that is known to be down, or asked too much of, costs a message no attempt, only patience."""
     if failure.now - failure.first_failed >= policy.give_up:
         return Park(f"the endpoint stayed down for longer than give_up: {failure.text}")
+    pause = policy.breaker.reset if failure.breaker != "closed" else delays(policy)[0]
     wanted = max(pause, failure.retry_after or 0.0)
     return RetryLater(_nearest(delays(policy), wanted), counts=False)
 

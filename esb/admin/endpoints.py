@@ -170,8 +170,8 @@ def recovery_in_words(recovery: Recovery) -> list[str]:
     tries = f"{recovery.retries} more {'try' if recovery.retries == 1 else 'tries'} at once"
     return [
         f"A failure of the system is met by {tries}" + (f", then by one after each of {waits}." if waits else "."),
-        f"At most {recovery.budget.share:.0%} of the calls in {_span(recovery.budget.window)} may be tries at once, and "
-        f"{recovery.budget.least} more; without one the message waits, which costs it no try.",
+        f"At most {recovery.budget.share:.0%} of the calls in {_span(recovery.budget.window)} may be tries at once, "
+        f"and {recovery.budget.least} more; without one the message waits, which costs it no try.",
         f"After {recovery.breaker.failures} such failures in a row the breaker opens: nothing is sent, the backlog "
         f"stays in the broker, and one message tries again every {_span(recovery.breaker.reset)}.",
         f"A message is parked when its tries are used up, or when the system was down for {_span(recovery.give_up)}.",

@@ -73,7 +73,7 @@ def test_threads_share_it() -> None:
 
 
 def test_an_outage_is_not_amplified_and_costs_no_delay(rig: Rig) -> None:
-    """Of five immediate retries that each of forty messages has, three are made; all wait, and get through at the end."""
+    """Of five immediate retries that each of forty messages has, three are made; all wait, and all get through."""
     recovery(
         rig,
         "retries: 5, delays: [50ms], breaker: {failures: 1000, reset: 50ms}, "
