@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from itertools import pairwise
 from struct import pack
 from types import SimpleNamespace
 from typing import Any
