@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from esb import errors
 from esb.bus import discover
-from esb.cases.files import FlowCases, MappingCases, SagaCases
+from esb.cases.models import FlowCases, MappingCases, SagaCases
 from esb.cli import COMMANDS, main
 from esb.config import models
 from esb.config.shorthand import Shorthand

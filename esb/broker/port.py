@@ -74,6 +74,7 @@ class Queue(msgspec.Struct, frozen=True):
     name: str
     events: tuple[str, ...] = ()
     limit: int = 0  # most messages waiting; 0: none. Beyond it publishing is REFUSED
+    expires: float = 0.0  # seconds without a consumer after which a server may drop it; 0: never
 
 
 class Topology(msgspec.Struct, frozen=True):

@@ -1,33 +1,35 @@
-"""Runs the cases of ``*.test.yaml`` on the real engine: the same formats, contracts, mappings and flows, no broker."""
+"""Runs the cases of ``*.test.yaml`` on the real engine: formats, contracts, flows, sagas, workers, recovery."""
 
 from __future__ import annotations
 
+import gc
+import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from esb.cases.calls import Answers, unknown_answers
-from esb.cases.files import KINDS, CaseFile, FlowCase, MappingCase, SagaCase, load_cases, raise_findings
-from esb.cases.judge import judge, judge_document, judge_error, went_out
-from esb.cases.sagas import judge_saga, play, unknown_calls
+from esb.broker.memory import MemoryBroker
+from esb.broker.port import Broker
+from esb.cases import outside
+from esb.cases.bench import Bench, Endless
+from esb.cases.files import KINDS, CaseFile, load_cases, raise_findings
+from esb.cases.given import TIME, Giver, Unusable, message_of
+from esb.cases.judge import judge_document, judge_error, judge_flow, judge_saga
+from esb.cases.models import Case, FlowCase, FlowCases, MappingCase, SagaCase, SagaCases, arrivals
+from esb.cases.played import Played
+from esb.cases.traffic import Clock, Traffic
 from esb.config.definition import Definition
 from esb.config.findings import Kind, Report, nearest
 from esb.config.mappings import plain
-from esb.errors import MessageError
+from esb.errors import EsbError, MessageError
 from esb.expression import Bindings, Data
-from esb.flow import Flow, Parts, Result
-from esb.formats import FORMATS
+from esb.flow import Parts
 from esb.formats.numbers import decode_json
-from esb.message import Message, content_id, create
-from esb.worker.intake import Admitted, Intake
-from esb.worker.versions import compile_sagas
-
-TIME = datetime(2026, 1, 1, tzinfo=UTC)  # of messages that say none: cases give the same every day
-TRACE = f"00-{1:032x}-{1:016x}-01"
+from esb.store.memory import MemoryStore
 
 
 class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,32 +48,41 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
         return not self.problems
 
 
-def run_cases(definition: Definition, parts: Parts, select: str | None = None) -> Iterator[CaseResult]:
+def run_cases(
+    definition: Definition, parts: Parts, select: str | None = None, broker: Broker | None = None
+) -> Iterator[CaseResult]:
     """Run every case below the definition's directory, in the order of files and lines.
 
     Args:
         definition: loaded.
         parts: the same, compiled.
         select: only cases where this is part of ``file:line mapping, flow or saga: name``.
+        broker: carries the messages; without one they stay in memory.
 
     Raises:
         ConfigError: a file of cases has findings, or one tests what does not exist; nothing has run then.
     """
     files = load_cases(Path(definition.root))
     _refuse_unknown(files, {"flow": parts.flows, "mapping": parts.mappings, "saga": definition.sagas})
-    runner = _Runner(definition, parts)
-    for file in files:
-        yield from runner.run(file, select or "")
+    try:
+        with closing(MemoryStore()) as store:
+            runner = _Runner(definition, parts, store, broker)
+            for file in files:
+                yield from runner.run(file, select or "")
+            del runner
+    finally:
+        gc.collect()  # workers are cycles, and expressions that go with them must go on the thread that made them
 
 
 def _refuse_unknown(files: Sequence[CaseFile], tables: Mapping[str, Mapping[str, Any]]) -> None:
     report = Report()
     for file in files:
-        kind, name = _tested(file)
-        known = tables[kind]
-        if name not in known:
-            finding: Kind = "unknown-mapping" if kind == "mapping" else "bad-value"
-            report.add(file.place, finding, f"There is no {kind} {name!r}.", value=name, hint=nearest(name, known))
+        also = () if "also" not in type(file.content).model_fields else file.content.also
+        for kind, name in (_tested(file), *(("flow", name) for name in also)):
+            known = tables[kind]
+            if name not in known:
+                finding: Kind = "unknown-mapping" if kind == "mapping" else "bad-value"
+                report.add(file.place, finding, f"There is no {kind} {name!r}.", value=name, hint=nearest(name, known))
     raise_findings(report, {})
 
 
@@ -81,52 +92,64 @@ def _tested(file: CaseFile) -> tuple[str, str]:
 
 
 class _Runner:
-    def __init__(self, definition: Definition, parts: Parts) -> None:
+    def __init__(self, definition: Definition, parts: Parts, store: MemoryStore, broker: Broker | None) -> None:
         self._definition = definition
         self._parts = parts
-        self._sagas = compile_sagas(definition, parts)
+        self._store = store
+        self._broker = broker
+        self._name = f"esb.test.{secrets.token_hex(4)}"  # of this run, on a server that others use, too
+        self._count = 0
 
     def run(self, file: CaseFile, select: str) -> Iterator[CaseResult]:
         kind, tested = _tested(file)
-        cases: Sequence[FlowCase | MappingCase | SagaCase] = file.content.cases
-        for case, line in zip(cases, file.lines, strict=True):
-            if select not in f"{file.file}:{line} {tested}: {case.name}":
-                continue
-            started = time.perf_counter()
-            try:
-                problems = self._problems(tested, case)
-            except (MessageError, _Unusable) as error:
-                problems = [str(error)]
-            seconds = time.perf_counter() - started
-            yield CaseResult(
-                file=file.file,
-                line=line,
-                kind=kind,
-                tested=tested,
-                name=case.name,
-                problems=tuple(problems),
-                seconds=seconds,
-            )
+        pairs = zip(file.content.cases, file.lines, strict=True)
+        chosen = [(case, line) for case, line in pairs if select in f"{file.file}:{line} {tested}: {case.name}"]
+        if not chosen:
+            return
+        with closing(self._traffic()) as traffic:
+            judged = self._judging(file, traffic)
+            for case, line in chosen:
+                started = time.perf_counter()
+                problems = tuple(_problems(judged, case))
+                seconds = time.perf_counter() - started
+                yield CaseResult(
+                    file=file.file, line=line, kind=kind, tested=tested, name=case.name, problems=problems,
+                    seconds=seconds,
+                )  # fmt: skip
 
-    def _problems(self, tested: str, case: FlowCase | MappingCase | SagaCase) -> list[str]:
-        if isinstance(case, SagaCase):
-            return self._saga(tested, case)
-        return self._flow(tested, case) if isinstance(case, FlowCase) else self._mapping(tested, case)
+    def _traffic(self) -> Traffic:
+        """A place of its own for each file: what one mounts hears nothing of another."""
+        clock = Clock(TIME)
+        if self._broker is None:
+            return Traffic(MemoryBroker(clock), clock)
+        self._count += 1
+        return Traffic(self._broker, clock, f"{self._name}.{self._count}.")
 
-    def _saga(self, name: str, case: SagaCase) -> list[str]:
-        saga = self._sagas[name]
-        arrivals = self._arrivals(self._definition.sagas[name].source, case)
-        if len(arrivals) != 1 or arrivals[0].error is not None:
-            raise _Unusable(
-                f"one message starts a saga; given are {len(arrivals)}"
-                + (f": {arrivals[0].error}" if arrivals and arrivals[0].error else "")
-            )
-        problems = unknown_calls(saga, case)
-        return problems or judge_saga(case.expect, play(saga, arrivals[0].message, case), went_out)
+    def _judging(self, file: CaseFile, traffic: Traffic) -> Callable[[Any], list[str]]:
+        """What runs a case of a file, and says what is different."""
+        content = file.content
+        if isinstance(content, FlowCases):
+            bench = self._bench((content.flow, *content.also), (), traffic)
+            player = _Player(bench, self._giver(self._parts.flows[content.flow].source))
+            known = outside.operations(self._definition), "there is no operation {} to answer"
+            return lambda case: judge_flow(case.expect, player.play(case, *known), content.flow)
+        if isinstance(content, SagaCases):
+            bench = self._bench(content.also, [content.saga], traffic)
+            player = _Player(bench, self._giver(self._definition.sagas[content.saga].source))
+            known = outside.calls(bench.saga(content.saga)), "the saga never calls {}"
+            return lambda case: judge_saga(case.expect, player.play(case, *known))
+        return lambda case: self._mapping(content.mapping, case)
+
+    def _bench(self, flows: Sequence[str], sagas: Sequence[str], traffic: Traffic) -> Bench:
+        compiled = {name: self._parts.flows[name] for name in flows}
+        return Bench(self._definition, self._parts, traffic, self._store, compiled, sagas)
+
+    def _giver(self, source: str) -> Giver:
+        return Giver(self._definition, self._parts.contracts.get, source)
 
     def _mapping(self, name: str, case: MappingCase) -> list[str]:
         mapping = self._parts.mappings[name]
-        message = _message(b"", mapping.source or name, case.name)
+        message = message_of(b"", mapping.source or name, case.name, TIME)
         given = self._document(case.given)
         try:
             made = mapping.apply(Data(given), Bindings(message))
@@ -138,108 +161,50 @@ class _Runner:
 
     def _document(self, given: Any) -> Any:
         if isinstance(given, dict) and set(given) == {"file"} and isinstance(given["file"], str):
-            return decode_json(self._bytes(given["file"]))
+            return decode_json(self._giver("").bytes_of(given["file"]))
         return plain(given)
 
-    def _bytes(self, name: str) -> bytes:
-        root = Path(self._definition.root).resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise _Unusable(f"the file {name} lies outside the bus directory: move it inside")
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise _Unusable(
-                f"the file {name} cannot be read ({error.strerror}): give its path from the bus directory"
-            ) from None
 
-    def _flow(self, name: str, case: FlowCase) -> list[str]:
-        flow = self._parts.flows[name]
-        unknown = unknown_answers(case, self._definition)
-        if unknown:
-            return unknown
-        answers = Answers(case, self._definition, self._parts.contracts)
-        results = [self._result(flow, admitted, answers) for admitted in self._arrivals(flow.source, case)]
-        return judge(case.expect, _together(results))
+class _Player:
+    """Plays cases on a bench."""
 
-    def _result(self, flow: Flow, admitted: Admitted, answers: Answers) -> Result:
-        if admitted.error is not None:
-            return Result(status="failed", error=admitted.error, step=f"in:{admitted.message.source}")
-        return answers.play(flow, admitted.message.id, flow.run(admitted.message))
+    def __init__(self, bench: Bench, giver: Giver) -> None:
+        self._bench = bench
+        self._giver = giver
 
-    def _arrivals(self, source: str, case: FlowCase | SagaCase) -> list[Admitted]:
-        given = case.given
-        if given.through is not None:
-            return self._through(given.through, self._bytes(str(given.file)), case)
-        body = self._bytes(given.file) if given.file else msgspec.json.encode(plain(given.document))
-        ref = self._received(source) or source
-        message = _message(body, ref, case.name, given.time or TIME, subject=given.subject, headers=given.headers)
-        contract = self._parts.contracts.get(ref)
-        if message.subject is None and contract is not None:
-            message = msgspec.structs.replace(message, subject=_subject(contract, body))
-        return [Admitted(message)]
+    def play(self, case: FlowCase | SagaCase, known: Set[str], unknown: str) -> Played:
+        """Everything that follows. Raises ``Unusable`` where the case is wrong, ``Endless`` where it never ends.
 
-    def _received(self, source: str) -> str | None:
-        endpoint = self._definition.endpoints.get(source)
-        return endpoint.receive.common.contract if endpoint and endpoint.receive else None
-
-    def _through(self, name: str, body: bytes, case: FlowCase | SagaCase) -> list[Admitted]:
-        endpoint = self._definition.endpoints.get(name)
-        if endpoint is None or endpoint.receive is None:
-            raise _Unusable(f"nothing comes in through {name!r}: name an endpoint with receive")
-        format = FORMATS[endpoint.format](endpoint.format_settings)
-        intake = Intake(endpoint, format, self._parts.contracts.get(endpoint.receive.common.contract or ""))
-        given = case.given
-        more: dict[str, Any] = {"headers": given.headers} | ({"subject": given.subject} if given.subject else {})
-        moment = (given.time or TIME).timestamp()
-        return intake.admit_bytes(body, format.content_type, id=_id(case.name), time=moment, **more)
+        Args:
+            case: what is given, and what is answered.
+            known, unknown: what can be answered, and what is said of anything else.
+        """
+        wrong = outside.problems(case.answers, known, unknown)
+        if wrong:
+            raise Unusable("; ".join(wrong))
+        bench, ids = self._bench, []
+        given = arrivals(case.given)
+        began = given[0].time.timestamp() if given[0].time else TIME
+        beyond = outside.Outside(case.answers)
+        bench.begin(beyond, began)
+        for number, one in enumerate(given):
+            if one.after:
+                bench.wait(bench.traffic.clock.now + one.after)
+            if one.arrives:
+                name = one.id or (f"{case.name} {number}" if number else case.name)
+                message, outgoing = self._giver.give(one, bench, name)
+                ids.append(message.id)
+                bench.put(outgoing)
+                bench.settle()
+        if given[-1].arrives:
+            bench.wait()
+        return bench.played(ids, began)
 
 
-class _Unusable(Exception):  # noqa: N818 - a case that cannot run is a case that fails, with this sentence
-    """The case itself is wrong."""
-
-
-def _id(name: str) -> str:
-    return content_id("case", name, when=TIME.timestamp())
-
-
-def _message(body: bytes, ref: str, name: str, time: datetime = TIME, **more: Any) -> Message:
-    type, _, version = ref.partition("/v")
-    return create(
-        body,
-        id=_id(name),
-        type=type,
-        version=int(version or 0),
-        source="test",
-        time=time.timestamp(),
-        traceparent=TRACE,
-        **more,
-    )
-
-
-def _subject(contract: Any, body: bytes) -> str | None:
+def _problems(judged: Callable[[Case], list[str]], case: Case) -> list[str]:
     try:
-        return contract.subject(decode_json(body))
-    except MessageError:
-        return None  # the flow will say what is wrong with the document
-
-
-def _together(results: Sequence[Result]) -> Result:
-    """One file can hold several messages: what follows from all of them, in order; the worst status counts."""
-    if len(results) == 1:
-        return results[0]
-    failed = next((result for result in results if result.status == "failed"), None)
-    found = {result.status for result in results}
-    status: Literal["completed", "filtered", "failed", "waiting"]
-    status = "failed" if failed else "waiting" if "waiting" in found else "filtered"
-    if status == "filtered" and "completed" in found:
-        status = "completed"
-    return Result(
-        status=status,
-        sends=tuple(send for result in results for send in result.sends),
-        calls=tuple(call for result in results for call in result.calls),
-        events=tuple(event for result in results for event in result.events),
-        children=tuple(child for result in results for child in result.children),
-        error=failed.error if failed else None,
-        step=failed.step if failed else "",
-    )
+        return judged(case)
+    except (Unusable, Endless) as error:
+        return [str(error)]
+    except EsbError as error:
+        return [f"{error.kind}: {error}"]

@@ -39,7 +39,7 @@ def write_schemas(directory: Path) -> None:
 def all_schemas() -> dict[str, Any]:
     """Kind of file -> JSON Schema; files with test cases among them."""
     from esb.bus import discover
-    from esb.cases.files import FlowCases, MappingCases, SagaCases
+    from esb.cases.models import FlowCases, MappingCases, SagaCases
     from esb.config.schemas import schemas
 
     return schemas(discover(), {"mapping-test": MappingCases, "flow-test": FlowCases, "saga-test": SagaCases})

@@ -30,7 +30,7 @@ def embedded(file: Path) -> Engine:
         pool_timeout=TIMEOUT,
     )
     sa.event.listen(engine, "connect", _pragmas)
-    sa.event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "begin", begin)
     sa.event.listen(engine, "handle_error", failures.listener(f"the store {file}"))
     return engine
 
@@ -85,7 +85,7 @@ def _pragmas(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin(connection: Connection) -> None:
+def begin(connection: Connection) -> None:
     """A transaction that will write says so at once, or two of them could each wait for the other for ever."""
     reading = connection.get_execution_options().get(READING)
     connection.exec_driver_sql(f"PRAGMA query_only = {int(bool(reading))}")

@@ -136,12 +136,15 @@ class Store:
     be tried again at once), ``RowRefused`` when it refuses a value, ``StoreError`` for everything else.
     """
 
-    def __init__(self, engine: sa.Engine, file: Path | None = None, seal: Seal | None = None) -> None:
-        """Args: the engine, for SQLite its file, and what encrypts. Use :func:`esb.store.open_store`."""
+    def __init__(
+        self, engine: sa.Engine, file: Path | None = None, seal: Seal | None = None, embedded: bool | None = None
+    ) -> None:
+        """Args: the engine, for SQLite its file (or ``embedded`` where it has none), and what encrypts. Use
+        :func:`esb.store.open_store`."""
         self.engine = engine
         self.seal = seal or Seal()
-        self.embedded = file is not None
-        self.name = str(file) if file else engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        self.embedded = file is not None if embedded is None else embedded
+        self.name = str(file or "memory") if self.embedded else _shown(engine)
         self._reader = engine.execution_options(**_reading(self.embedded))
         self._gate: Callable[[], Any] = (
             Gate(file, engines.TIMEOUT, lambda: engines.checkpoint(engine)) if file else nullcontext
@@ -236,6 +239,10 @@ class Store:
             if said is None:
                 raise
             raise said from error
+
+
+def _shown(engine: sa.Engine) -> str:
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
 def _reading(embedded: bool) -> dict[str, Any]:

@@ -161,6 +161,12 @@ class Tracking:
         row = self._db.row(f"SELECT {_ALL} FROM hops WHERE message_id = ? AND place = ?", (message_id, place))
         return _hop(row) if row else None
 
+    def all(self, limit: int) -> list[Hop]:
+        """The first of all hops in the order they began, without headers and bodies."""
+        columns = [name for name in _COLUMNS if name not in ("headers", "body")]
+        query = f"SELECT {', '.join(columns)} FROM hops ORDER BY received_at, message_id, place LIMIT ?"
+        return [_hop(row, columns) for row in self._db.rows(query, (limit,))]
+
     def known(self, ids: Collection[str], place: str) -> set[str]:
         """Which of these messages have a row at a place."""
         rows = self._db.rows(

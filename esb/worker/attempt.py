@@ -22,7 +22,6 @@ from esb.worker.rows import ATTEMPT, FAILED, fit
 from esb.worker.thread import log
 
 _LARGEST = 1e12  # epoch seconds far beyond any use
-LONGEST_JITTER = 0.2  # seconds between immediate retries, so that many failures do not strike as one
 
 
 class DeadlinePassed(MessageError):  # noqa: N818 - says what happened
@@ -111,7 +110,7 @@ class Sender:
             return attempt
         self._budget.called()
         while self._try(request, attempt) and self._again(attempt, breaker()):
-            self._stopping.wait(random.random() * LONGEST_JITTER)
+            self._stopping.wait(random.random() * self._context.jitter)
         return attempt
 
     def _try(self, request: Request, attempt: Attempt) -> bool:

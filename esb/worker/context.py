@@ -14,6 +14,7 @@ from esb.flow import Flow, masks_of
 from esb.ports import Adapter, Format
 from esb.store import Store
 from esb.worker.points import pass_by
+from esb.worker.pool import Pool
 from esb.worker.rows import Journal
 from esb.worker.versions import Versions
 
@@ -23,7 +24,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     ``owner`` names this process in leases and inbox rows. ``point`` is called with a name at each place where a
     crash is interesting; the fault tests pass a function that kills the process there. ``alone`` is held by whoever
-    runs a message that has been under way at two deaths.
+    runs a message that has been under way at two deaths. ``pool`` makes the threads on which an endpoint's messages are
+    sent; ``jitter`` are the seconds, at most, between immediate retries, so that many failures do not strike as one.
     """
 
     definition: Definition
@@ -38,6 +40,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     point: Callable[[str], None] = pass_by
     older: Callable[[str], Definition | None] = lambda hash: None  # one that was in force before, by its hash
+    pool: Callable[[int, str], Pool] = Pool
+    jitter: float = 0.2
     alone: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def journal(self, journey: str = "") -> Journal:

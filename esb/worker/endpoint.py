@@ -23,7 +23,6 @@ from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Inbox, Key, key_of
 from esb.worker.pauses import Pauses
-from esb.worker.pool import Pool
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
 from esb.worker.verdict import Verdict, judge
@@ -50,7 +49,7 @@ class EndpointWorker(Worker):
         self._replies = Replies(endpoint, format, context.contracts)
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)
         self._consumer = self._connect()
-        self._pool = Pool(endpoint.concurrency, self.name)
+        self._pool = context.pool(endpoint.concurrency, self.name)
         self._marks = suspects.Marks(context, self.stopping)
         self._finished: SimpleQueue[Attempt] = SimpleQueue()
         self._running: set[Key] = set()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esb.broker.embedded.topics import matches
+from esb.broker.topics import matches
 
 WORDS = st.lists(st.sampled_from(["a", "b", "cd"]), min_size=1, max_size=5)
 PATTERNS = st.lists(st.sampled_from(["a", "b", "cd", "*", "#"]), min_size=1, max_size=5)

@@ -250,7 +250,7 @@ def test_cases_can_be_selected(bench, select, names):
         ("mapping: to-ordr\ncases:\n  - {name: a, given: {}, expect: {}}", 1, "unknown-mapping", "to-ordr"),
         ("mapping: to-order\ncases: []", 2, "bad-value", ""),
         ("flow: sals\ncases:\n  - {name: a, given: {document: 1}, expect: {}}", 1, "bad-value", "sals"),
-        ("flow: sales\ncases:\n  - {name: a, given: {}, expect: {}}", 3, "bad-value", "document or a file"),
+        ("flow: sales\ncases:\n  - {name: a, given: {}, expect: {}}", 3, "bad-value", "one of document, file"),
         ("flow: sales\ncases:\n  - {name: a, given: {document: 1, through: pos}, expect: {}}", 3, "bad-value", "file"),
         (
             "flow: sales\ncases:\n  - name: a\n    given: {document: 1}\n    expect: {status: done}",

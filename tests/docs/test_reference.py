@@ -13,7 +13,7 @@ import pytest
 from pages import DOCS, GUIDE, ROOT, headings
 
 from esb.bus import discover
-from esb.cases.files import FlowCases, MappingCases, SagaCases
+from esb.cases.models import FlowCases, MappingCases, SagaCases
 from esb.cli import main
 from esb.config import models
 from esb.config.findings import Kind

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from esb.broker.embedded import tables
-from esb.broker.embedded.topics import matches
 from esb.broker.port import Outcome, Outgoing
+from esb.broker.topics import matches
 from esb.message import pack
 
 _KEYS_KEPT = 10_000  # routing keys whose queues are remembered; beyond it the memory starts afresh

@@ -100,8 +100,10 @@ def _declare_return(channel: Any, server: Properties) -> None:
 
 
 def _declare_queue(channel: Any, queue: port.Queue, server: Properties) -> None:
-    limit = {"x-max-length": queue.limit, "x-overflow": "reject-publish"} if queue.limit else {}
-    _queue(channel, queue.name, limit, server)
+    arguments: Properties = {"x-max-length": queue.limit, "x-overflow": "reject-publish"} if queue.limit else {}
+    if queue.expires:
+        arguments["x-expires"] = _millis(queue.expires)
+    _queue(channel, queue.name, arguments, server)
     channel.queue_bind(queue.name, RETURN, queue.name)
     for key in queue.events:
         channel.queue_bind(queue.name, EVENTS, key)
