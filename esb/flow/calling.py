@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import msgspec
 from pydantic import Field, model_validator
 
 from esb.config.components import Scope, Step, Steps
@@ -16,12 +15,12 @@ from esb.config.mappings import plain
 from esb.config.models import InlineMapping
 from esb.config.shorthand import Shorthand
 from esb.errors import MappingError
-from esb.flow.legs import Continuation
+from esb.flow.legs import leave
 from esb.flow.result import Call as Request
 from esb.flow.step import Kind, Link, Sketch
 from esb.flow.transformation import MappingRef, merging, named
 from esb.flow.work import Action, Document, Work
-from esb.message import Message, derive_id
+from esb.message import derive_id
 from esb.ports import Duration
 from esb.quoting import quote
 
@@ -34,6 +33,7 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 class CallSettings(Shorthand):
     """``endpoint.operation``, or ``{to: endpoint.operation, map: mapping, as: name, timeout: 10s}``."""
 
+    waits: ClassVar[bool] = True
     short: ClassVar[str] = "to"
     to: str = Field(description="endpoint.operation, or an endpoint that has just one operation.")
     map: MappingRef | None = Field(None, description="What is asked is the document as this mapping makes it.")
@@ -84,7 +84,7 @@ def _keep(name: str | None) -> Callable[[Work, Any], None]:
     def take(work: Work, answer: Any) -> None:
         if name is not None:
             before = work.document
-            work.document = Document({**_object(before), name: answer}, before.type, 0)
+            work.document = Document({**object_of(before), name: answer}, before.type, 0)
 
     return take
 
@@ -168,11 +168,11 @@ def _ask(step: Step, context: Context) -> Action:
         work.at = step
         parent = work.message
         if needs_object:
-            _object(work.document)
+            object_of(work.document)
         document = work.document if convert is None else convert(work)
         message = document.child(parent, derive_id(parent.id, parent.epoch, work.place, name, 0), contract)
         work.trace(outcome, (message.id,))
-        continuation = _continuation(work, flow, version)
+        continuation = leave(work, flow, version, asking=1)
         work.calls.append(
             Request(
                 message=message, endpoint=endpoint, operation=operation, step=name, owner=parent,
@@ -185,32 +185,8 @@ def _ask(step: Step, context: Context) -> Action:
     return run
 
 
-def _continuation(work: Work, flow: str, version: str) -> Continuation:
-    """All that is needed to go on behind the step under way."""
-    base, document = work.base, work.document
-    again = base is not None and base.go == "again" and base.step == work.at.name
-    return Continuation(
-        flow=flow,
-        definition=version,
-        step=work.at.name,
-        message=_bare(work.message),
-        type=document.type,
-        version=document.version,
-        document=msgspec.Raw(document.body),
-        steps=[] if work.part else work.steps,
-        sent=(base.sent if base else 0) + len(work.sends) + (0 if again else 1) if not work.part else 1,
-        published=(base.published if base else 0) + len(work.events) if not work.part else 0,
-        asked=base.asked if base and again else 0,
-        error=work.error,
-        rounds=work.rounds,
-    )
-
-
-def _bare(message: Message) -> Message:
-    return msgspec.structs.replace(message, body=b"") if message.body else message
-
-
-def _object(document: Document) -> dict[str, Any]:
+def object_of(document: Document) -> dict[str, Any]:
+    """The document, into which an answer is to be put. Raises ``MessageError`` when it is no object."""
     if not isinstance(document.value, dict):
         raise MappingError(f"an answer is put into an object, and the document is {quote(document.value)}")
     return document.value

@@ -16,7 +16,7 @@ from esb.config.models import InlineMapping
 from esb.contract import Contract
 from esb.errors import ConfigError, ExpressionError
 from esb.expression import Expression
-from esb.flow.legs import Pending, Rest, guarded
+from esb.flow.legs import Collect, Pending, Rest, guarded
 from esb.flow.run import Flow
 from esb.flow.work import Action, Document, Work
 from esb.mapping import Mapping as CompiledMapping
@@ -107,19 +107,34 @@ class Context:
         """How many rounds are under way where the step under compilation is reached."""
         return self._depth
 
-    def waits(self, step: Step, ask: Action, take: Callable[[Work, Any], None]) -> Action:
-        """A step whose request goes out by ``ask``, and whose answer is put into the document by ``take``."""
+    def waits(
+        self, step: Step, ask: Action, take: Callable[[Work, Any], None], collect: Collect | None = None
+    ) -> Action:
+        """A step whose request goes out by ``ask``, and whose answer is put into the document by ``take``.
+
+        ``collect``: what is done about each of several answers, before they are one.
+        """
         assert self._behind is not None
         # A level of its own, without steps: what its own on_error protects is the taking of the answer.
-        self.pending[step.name] = Pending(step, ask, take, Rest([], 0, self._behind, self._handler, self._depth))
+        rest = Rest([], 0, self._behind, self._handler, self._depth)
+        self.pending[step.name] = Pending(step, ask, take, rest, collect)
         return ask
 
-    def keeps(self, field: str, ref: str, step: Step) -> None:
-        """The document keeps what ``endpoint.operation`` answers in a field: what is hidden there stays hidden."""
+    def keeps(self, field: str, ref: str, step: Step, within: str = "") -> None:
+        """The document keeps what ``endpoint.operation`` answers in a field: what is hidden there stays hidden.
+
+        ``within``: it lies in a field of that field.
+        """
         name, word, _ = self.operation(ref, step)
         reply = self._definition.endpoints[name].operations[word].common.reply
         if reply:
-            self.answers.append(self.contract(reply, step).mask.below(field))
+            mask = self.contract(reply, step).mask
+            self.answers.append((mask.below(within) if within else mask).below(field))
+
+    def keeps_all(self, field: str | None) -> None:
+        """The document keeps whole documents in a field, or is one: what any contract hides stays hidden there."""
+        masks = [contract.mask for contract in self._parts.contracts.values() if contract.mask]
+        self.answers += [mask.below(field) for mask in masks] if field else masks
 
     def _step(self, step: Step, rest: Rest) -> Action:
         before = self._behind, self._handler

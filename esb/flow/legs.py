@@ -7,21 +7,27 @@ follows a call is known when the flow is compiled: a :class:`Rest`, from the ste
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from esb.config.components import Step
 from esb.errors import MessageError, without_frames
-from esb.flow.result import Failure, StepTrace
+from esb.flow.result import Failure, StepTrace, Ticket
 from esb.flow.work import NOTHING_OUT, Action, Document, Round, Work
 from esb.message import Message
 
-Way = Literal["answer", "again", "failed", "behind"]
+Collect = Callable[["Work", Any, Failure | None], bool]
+Way = Literal["answer", "again", "failed", "behind", "on"]
 
 
 class Continuation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a message goes on. ``go`` tells how: with the answer to come, by asking again, or past the step."""
+    """Where a message goes on.
+
+    ``go`` tells how: with the answer to come, by asking again, past the step because a person wants it so (``behind``),
+    or because the step lets it go (``on``).
+    """
 
     flow: str
     definition: str  # the version it was under way in
@@ -37,6 +43,8 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     error: Failure | None = None  # what an ``on_error`` under way is about
     go: Way = "answer"
     rounds: tuple[Round, ...] = ()  # of steps that repeat, and are under way
+    branch: str = ""  # which of several answers this is
+    behind: list[Ticket] = []  # what waits for this message to be through
 
 
 class Rest:
@@ -70,12 +78,16 @@ class Rest:
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A call as it is gone on from: ``ask`` makes the request, ``take`` puts the answer into the document."""
+    """A step as it is gone on from: ``ask`` makes the request, ``take`` puts the answer into the document.
+
+    ``collect``: of a step with several answers, what is done about one of them.
+    """
 
     step: Step
     ask: Action
     take: Callable[[Work, Any], None]
     rest: Rest
+    collect: Collect | None = None
 
 
 def go_on(first: Action, work: Work, rest: Rest) -> bool:
@@ -108,16 +120,18 @@ class Leg:
         """Args: what the call left behind, and why the call failed, where it did."""
         self._at = at
         self._failure = failure
-        self._way: Way = "behind" if at.go == "behind" else "again"
+        self._way: Way = "behind" if at.go in ("behind", "on") else "again"
         self._behind: Document | None = None
 
     def first(self, pending: Pending, answer: Any) -> Action:
         """What is done before the steps behind the call."""
+        if self._at.branch and pending.collect is not None:
+            return partial(pending.collect, answer=answer, failure=self._failure)
         if self._failure is not None:
             return self._fail(pending, self._failure)
         if self._at.go == "again":
             return pending.ask
-        return self._pass if self._at.go == "behind" else self._take(pending, answer)
+        return self._pass if self._way == "behind" else self._take(pending, answer)
 
     def again(self, work: Work) -> Continuation:
         """For the next try. What was asked in vain is asked again, unless an ``on_error`` has it."""
@@ -157,6 +171,32 @@ def _kept(document: Document) -> dict[str, Any]:
     return {"type": document.type, "version": document.version, "document": msgspec.Raw(document.body)}
 
 
+def leave(work: Work, flow: str, version: str, asking: int = 0) -> Continuation:
+    """All that is needed to go on behind the step under way. ``asking``: how many commands it sends itself."""
+    base, document = work.base, work.document
+    again = base is not None and base.go == "again" and base.step == work.at.name
+    return Continuation(
+        flow=flow,
+        definition=version,
+        step=work.at.name,
+        message=_bare(work.message),
+        type=document.type,
+        version=document.version,
+        document=msgspec.Raw(document.body),
+        steps=[] if work.part else work.steps,
+        sent=(base.sent if base else 0) + len(work.sends) + (0 if again else asking) if not work.part else asking,
+        published=(base.published if base else 0) + len(work.events) if not work.part else 0,
+        asked=base.asked if base and again else 0,
+        error=work.error,
+        rounds=work.rounds,
+        behind=base.behind if base else [],
+    )
+
+
+def _bare(message: Message) -> Message:
+    return msgspec.structs.replace(message, body=b"") if message.body else message
+
+
 def guarded(action: Action, handler: Action) -> Action:
     """A step with its ``on_error``: nothing goes out of what failed, and the message goes on behind the step."""
 
@@ -189,7 +229,8 @@ class CallFailed(MessageError):  # noqa: N818 - says what happened
     """A call was answered with a failure; ``kind`` is that of the failure."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(f"{failure.endpoint} answered that it failed: {failure.text}")
+        who = f"{failure.endpoint} answered that it failed: " if failure.endpoint else ""
+        super().__init__(f"{who}{failure.text}")
         self.kind = failure.kind
         self.failure = failure
 
@@ -220,15 +261,15 @@ def nested(value: Any) -> Iterator[Step]:
 
 
 def calls(steps: Any) -> bool:
-    """Whether any of these steps waits for an answer."""
+    """Whether any of these steps waits, for an answer or for other messages."""
     return any(getattr(step.settings, "waits", False) for step in nested(steps))
 
 
 def resumable(pending: Mapping[str, Pending], name: str, flow: str) -> Pending:
-    """The call of that name. Raises ``MessageError`` when the flow has none (any more)."""
+    """The step of that name. Raises ``MessageError`` when the flow has none (any more)."""
     if name not in pending:
         raise MessageError(
-            f"the message waited at the step {name!r}, which is no longer in the flow {flow}: put a call of that name "
+            f"the message waited at the step {name!r}, which is no longer in the flow {flow}: put one of that name "
             "back and retry, or discard the message"
         )
     return pending[name]

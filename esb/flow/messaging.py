@@ -6,7 +6,7 @@ All of them leave the document as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
@@ -69,14 +69,7 @@ class Send(Kind):
 
     @classmethod
     def sketch(cls, settings: SendSettings) -> Sketch:
-        parts = [recipient.to.partition(".") for recipient in settings.root]
-        found = [named(recipient.map) for recipient in settings.root]
-        return Sketch(
-            ", ".join(recipient.to for recipient in settings.root),
-            links=tuple(Link("endpoint", name, operation) for name, _, operation in parts),
-            mappings=tuple(name for mappings, _ in found for name in mappings),
-            contracts=tuple(ref for _, contracts in found for ref in contracts),
-        )
+        return links_of(settings.root)
 
     @classmethod
     def check(cls, settings: SendSettings, scope: Scope) -> Scope:
@@ -99,6 +92,18 @@ class Send(Kind):
             return True
 
         return run
+
+
+def links_of(recipients: Sequence[Recipient], answers: bool = False) -> Sketch:
+    """A step that lets a message out to several."""
+    parts = [recipient.to.partition(".") for recipient in recipients]
+    found = [named(recipient.map) for recipient in recipients]
+    return Sketch(
+        ", ".join(recipient.to for recipient in recipients),
+        links=tuple(Link("endpoint", name, operation, answers) for name, _, operation in parts),
+        mappings=tuple(name for mappings, _ in found for name in mappings),
+        contracts=tuple(ref for _, contracts in found for ref in contracts),
+    )
 
 
 class Wiretap(Send):

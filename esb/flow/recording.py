@@ -19,7 +19,7 @@ from esb.contract import Contract
 from esb.expression_paths import readings
 from esb.flow.compile import compile_flow, compile_mapping
 from esb.flow.context import Context, Parts
-from esb.flow.legs import Continuation
+from esb.flow.legs import Collect, Continuation
 from esb.flow.result import Failure, Result, StepTrace
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Work
@@ -165,13 +165,15 @@ class _Noting(Context):
         act, visit = super().action(step), self._log.visit
         return lambda work: visit(step, work, lambda: act(work))
 
-    def waits(self, step: Step, ask: Action, take: Callable[[Work, Any], None]) -> Action:
+    def waits(
+        self, step: Step, ask: Action, take: Callable[[Work, Any], None], collect: Collect | None = None
+    ) -> Action:
         visit = self._log.visit
 
         def taken(work: Work, answer: Any) -> None:
             visit(step, work, lambda: take(work, answer), answered=True)
 
-        return super().waits(step, ask, taken)
+        return super().waits(step, ask, taken, collect)
 
     def watched(self, what: str, value: Callable[[Work], Any]) -> Callable[[Work], Any]:
         watch = self._log.watch

@@ -12,6 +12,7 @@ from esb.errors import MessageError
 from esb.message import Message
 
 if TYPE_CHECKING:
+    from esb.flow.groups import Hold
     from esb.flow.legs import Continuation
 
 PART = "esb-part"  # property of a parked part: the split step in whose body it goes on
@@ -41,6 +42,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     owner: Message
     continuation: Continuation
     timeout: float | None = None
+
+
+class Ticket(msgspec.Struct, frozen=True, array_like=True):
+    """Goes with a message that is let go in order: at the end of its way it says that the next one may follow."""
+
+    step: str
+    key: str
+    number: int
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,14 +98,16 @@ class ChildFailure(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """All that follows from one message, or from the answer that it waited for.
 
-    A failed one has neither sends nor calls nor events nor failed children; ``again`` tells where a leg goes on when it
-    is tried again (None: from the flow's beginning).
+    A failed one has neither sends nor calls nor events nor holds nor failed children; ``again`` tells where a leg goes
+    on when it is tried again (None: from the flow's beginning). ``through`` are the tickets of what is at its end.
     """
 
     status: Literal["completed", "filtered", "failed", "waiting"]
     sends: tuple[Send, ...] = ()
     calls: tuple[Call, ...] = ()
     events: tuple[Event, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    through: tuple[Ticket, ...] = ()
     steps: list[StepTrace] = []
     error: MessageError | None = None
     step: str = ""  # where it failed

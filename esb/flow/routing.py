@@ -16,6 +16,7 @@ from esb.errors import MessageError
 from esb.flow.legs import calls
 from esb.flow.result import ChildFailure
 from esb.flow.run import located
+from esb.flow.sequence import Place, numbered
 from esb.flow.step import Kind, Link, Sketch, Way
 from esb.flow.work import Action, Document, Work
 from esb.message import child_of, derive_id
@@ -164,6 +165,9 @@ class SplitSettings(Shorthand):
     each: str = Field(description="A JSONata expression giving the parts; a single value is one part, nothing is none.")
     do: Steps = Field(None, description="What happens to each part; without it, all the steps behind this one.")
     together: bool = Field(False, description="All parts or none: one that fails fails the whole message.")
+    sequence: bool = Field(
+        False, description="Each part tells in its headers which of how many it is (Message Sequence)."
+    )
 
 
 class Split(Kind):
@@ -209,12 +213,14 @@ class Split(Kind):
         each = context.expression(step.settings.each, step)
         body = context.part(step, step.settings.do)
         take = _take_together if step.settings.together else _take
-        place, flow = context.place, context.name
+        place, flow, sequence = context.place, context.name, step.settings.sequence
 
         def run(work: Work) -> bool:
             work.at = step
             mark = len(work.steps)
             parts = [_part(work, place, number, value) for number, value in enumerate(_listed(each(work)))]
+            if sequence:
+                _number(parts, work.message.id)
             failed = [part for part in parts if not take(work, part, body, flow)]
             work.at = step
             outcome = f"{len(parts)} parts" + (f", {len(failed)} failed" if failed else "")
@@ -237,6 +243,11 @@ def _part(work: Work, place: str, number: int, value: Any) -> Work:
     part = Work(child, work.at, work.steps, place, work.switches, id)  # a retry runs it by itself, in no round
     part.document = document
     return part
+
+
+def _number(parts: Sequence[Work], whole: str) -> None:
+    for number, part in enumerate(parts, 1):
+        part.become(numbered(part.message, Place(whole, number, len(parts))))
 
 
 def _take(work: Work, part: Work, body: Action, flow: str) -> bool:
@@ -269,5 +280,6 @@ def _take_together(work: Work, part: Work, body: Action, flow: str) -> bool:
 def _join(work: Work, part: Work) -> None:
     work.sends += part.sends
     work.calls += part.calls
+    work.holds += part.holds
     work.events += part.events
     work.failures += part.failures

@@ -17,7 +17,7 @@ from esb.config.components import Step
 from esb.contract import Contract
 from esb.errors import ContractError, DecodeError, InternalError, MessageError, without_frames
 from esb.flow.legs import Continuation, Leg, Pending, go_on, resumable
-from esb.flow.result import Failure, Result
+from esb.flow.result import Failure, Result, Ticket
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
@@ -142,7 +142,11 @@ class Flow:
     def _failed(self, work: Work, cause: BaseException, message: Message) -> Result:
         error = located(cause, self.name, work.at)
         work.trace(f"failed: {error.kind}")
-        return Result(status="failed", steps=work.steps, error=error, step=work.at.name, subject=_told(work, message))
+        through = tuple(work.base.behind) if work.base else ()
+        return Result(
+            status="failed", steps=work.steps, error=error, step=work.at.name, subject=_told(work, message),
+            through=through,
+        )  # fmt: skip
 
 
 def _check(work: Work, contract: Contract) -> None:
@@ -166,10 +170,18 @@ def _result(work: Work, goes_on: bool, message: Message) -> Result:
         sends=tuple(work.sends),
         calls=tuple(work.calls),
         events=tuple(work.events),
+        holds=tuple(work.holds),
+        through=_through(work),
         steps=work.steps,
         children=tuple(work.failures),
         subject=_told(work, message),
     )
+
+
+def _through(work: Work) -> tuple[Ticket, ...]:
+    if work.base is None or work.suspended:
+        return tuple(work.through)
+    return (*work.through, *work.base.behind)
 
 
 def read(message: Message) -> object:

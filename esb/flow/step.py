@@ -14,6 +14,7 @@ from esb.flow.work import Action
 
 if TYPE_CHECKING:
     from esb.flow.context import Context
+    from esb.flow.groups import Machine
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -53,6 +54,7 @@ class Kind(ABC):
     kind: ClassVar[str]
     summary: ClassVar[str] = ""  # one line for the reference
     Settings: ClassVar[type[BaseModel]]
+    machine: ClassVar[type[Machine] | None] = None  # of a step where messages wait: how its groups move on
     beside: ClassVar[tuple[str, ...]] = ()  # keys of its settings that may stand beside the kind in the short form
 
     @classmethod

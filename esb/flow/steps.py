@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from types import MappingProxyType
+from typing import Any
 
+import msgspec
+
+from esb.flow.aggregating import Aggregate
 from esb.flow.calling import Call, Enrich
+from esb.flow.claiming import Claim, Fetch
+from esb.flow.gathering import Gather
+from esb.flow.groups import Machine
+from esb.flow.idempotence import Idempotent
 from esb.flow.messaging import Publish, Send, Wiretap
 from esb.flow.repeating import Loop, Slip
+from esb.flow.resequencing import Resequence
 from esb.flow.routing import Choose, Filter, Split
 from esb.flow.step import Kind
+from esb.flow.timing import Delay, Expire, Throttle
 from esb.flow.transformation import Map, Set
 from esb.flow.trying import Try
 
-STEPS: Mapping[str, type[Kind]] = MappingProxyType(
-    {
-        kind.kind: kind
-        for kind in (Map, Set, Filter, Choose, Split, Send, Publish, Wiretap, Call, Enrich, Loop, Slip, Try)
-    }
-)
+STATELESS = (Map, Set, Filter, Choose, Split, Send, Publish, Wiretap, Call, Enrich, Expire, Loop, Slip, Try)
+STATEFUL = (Aggregate, Resequence, Gather, Idempotent, Throttle, Delay, Claim, Fetch)
+STEPS: Mapping[str, type[Kind]] = MappingProxyType({kind.kind: kind for kind in (*STATELESS, *STATEFUL)})
+
+_MACHINES: Any = reduce(or_, (kind.machine for kind in STEPS.values() if kind.machine))
+_decoder = msgspec.msgpack.Decoder(_MACHINES)
+
+
+def read_machine(data: bytes) -> Machine:
+    """A group's machine as it was packed (``msgspec.msgpack``)."""
+    machine: Machine = _decoder.decode(data)
+    return machine

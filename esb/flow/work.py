@@ -11,18 +11,19 @@ from esb.config.components import Step
 from esb.contract import Contract
 from esb.errors import MessageError
 from esb.expression import Bindings, Data
-from esb.flow.result import Call, ChildFailure, Event, Failure, Send, StepTrace
+from esb.flow.result import Call, ChildFailure, Event, Failure, Send, StepTrace, Ticket
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.message import Message, child_of
 
 if TYPE_CHECKING:
+    from esb.flow.groups import Hold
     from esb.flow.legs import Continuation
 
 Action = Callable[["Work"], bool]  # a compiled step; False: the message ends here
 
 _encode = msgspec.json.Encoder().encode
-Mark = tuple[int, int, int, int]
-NOTHING_OUT: Mark = (0, 0, 0, 0)
+Mark = tuple[int, int, int, int, int]
+NOTHING_OUT: Mark = (0, 0, 0, 0, 0)
 
 
 class Round(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,8 +87,8 @@ class Work:
     """One message (or one part of it) on its way through the steps. Belongs to the thread that runs it."""
 
     __slots__ = (
-        "at", "base", "bindings", "calls", "document", "error", "events", "failures", "message", "part", "place",
-        "rounds", "sends", "steps", "suspended", "switches",
+        "at", "base", "bindings", "calls", "document", "error", "events", "failures", "holds", "message", "part",
+        "place", "rounds", "sends", "steps", "suspended", "switches", "through",
     )  # fmt: skip
 
     def __init__(
@@ -112,17 +113,19 @@ class Work:
         self.events: list[Event] = []
         self.failures: list[ChildFailure] = []
         self.calls: list[Call] = []
-        self.suspended = False  # the message itself waits for an answer
+        self.holds: list[Hold] = []
+        self.through: list[Ticket] = []
+        self.suspended = False  # the message itself waits, for an answer or for others
         self.error: Failure | None = None
         self.base: Continuation | None = None  # the leg before this one
 
     def mark(self) -> Mark:
         """Where things stand, for :meth:`rewind`."""
-        return len(self.sends), len(self.events), len(self.failures), len(self.calls)
+        return len(self.sends), len(self.events), len(self.failures), len(self.calls), len(self.holds)
 
     def rewind(self, mark: Mark) -> None:
         """Nothing goes out of what came since."""
-        found: tuple[list[Any], ...] = (self.sends, self.events, self.failures, self.calls)
+        found: tuple[list[Any], ...] = (self.sends, self.events, self.failures, self.calls, self.holds)
         for results, length in zip(found, mark, strict=True):
             del results[length:]
 
@@ -137,6 +140,12 @@ class Work:
         self.error = failure
         if failure is not None:
             self.bindings = self.bindings.and_also(error=msgspec.to_builtins(failure))
+
+    def become(self, message: Message) -> None:
+        """From here on it is about this message, which has further headers."""
+        self.message = message
+        self.bindings = Bindings(message)
+        self.bind_error(self.error)
 
     def identify(self, contract: Contract) -> None:
         """A message of a foreign publisher may come without the business key that its contract can tell."""

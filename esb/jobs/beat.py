@@ -41,7 +41,10 @@ class Scheduler(celery.beat.Scheduler):
             return EVERY
         now = self._upkeep.clock()
         with self._upkeep.store.reading() as t:
-            rows, next_timer = t.schedules.all(), t.timers.next_due()
+            rows = t.schedules.all()
+            next_timer = min(
+                (due for due in (t.timers.next_due(), t.groups.next_due()) if due is not None), default=None
+            )
             work = {"timers": next_timer is not None and next_timer <= now, "replays": bool(t.replays.open())}
         self._begin([job for name, job in self._jobs.items() if _is_new(job, rows.get(name))], now)
         for name, job in self._jobs.items():

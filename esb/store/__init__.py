@@ -5,6 +5,7 @@ from esb.store.breakers import BreakerRow
 from esb.store.claims import ClaimState
 from esb.store.definitions import StoredDefinition
 from esb.store.figures import Trouble
+from esb.store.groups import GroupRow, MemberRow
 from esb.store.inbox import InboxEntry
 from esb.store.leases import ROLE
 from esb.store.ledger import Ledger
@@ -35,9 +36,11 @@ __all__ = [
     "ClaimState",
     "Dispatch",
     "Group",
+    "GroupRow",
     "Hop",
     "InboxEntry",
     "Ledger",
+    "MemberRow",
     "Parked",
     "Pause",
     "PlaceTraffic",

@@ -40,6 +40,10 @@ def rules() -> Iterator[_Rule]:
     yield _Rule("links", "id", "expires_at < ?", lambda r: 0.0)
     yield _Rule("replays", "id", "ended_at < ? AND ended_at > 0", lambda r: r.messages)
     yield _Rule("sagas", "id", "ended_at < ?", lambda r: r.messages)
+    yield _Rule("groups", "id", "closed_at < ?", lambda r: r.inbox)
+    yield _Rule("groups", "id", "forget_at < ? AND closed_at IS NULL", lambda r: 0.0)
+    yield _Rule("group_members", "flow, step, member_id", "left_at < ?", lambda r: r.inbox)
+    yield _Rule("claim_checks", "token", "until < ?", lambda r: 0.0)
     yield _Rule("claims", "endpoint, key", "at < ? AND state <> 'open'", lambda r: r.inbox)
 
 

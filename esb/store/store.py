@@ -15,12 +15,14 @@ from esb.store import engine as engines
 from esb.store import failures, retention
 from esb.store.audit import Audit
 from esb.store.breakers import Breakers
+from esb.store.claim_checks import ClaimChecks
 from esb.store.claims import Claims
 from esb.store.connection import Connection
 from esb.store.continuations import Continuations
 from esb.store.definitions import Definitions
 from esb.store.figures import Figures
 from esb.store.gate import Gate
+from esb.store.groups import Groups
 from esb.store.inbox import Inbox
 from esb.store.leases import Leases
 from esb.store.outbox import Outbox
@@ -59,6 +61,14 @@ class Transaction:
     @cached_property
     def sagas(self) -> Sagas:
         return Sagas(self.connection)
+
+    @cached_property
+    def groups(self) -> Groups:
+        return Groups(self.connection)
+
+    @cached_property
+    def claim_checks(self) -> ClaimChecks:
+        return ClaimChecks(self.connection)
 
     @cached_property
     def continuations(self) -> Continuations:

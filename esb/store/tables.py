@@ -309,6 +309,64 @@ replay_pieces = sa.Table(
     sa.Column("keys", sa.LargeBinary, nullable=False),
 )
 
+groups = sa.Table(
+    "groups",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("flow", KEY, nullable=False),
+    sa.Column("step", KEY, nullable=False),
+    sa.Column("key", KEY, nullable=False),
+    sa.Column("kind", KEY, nullable=False),
+    sa.Column("definition", KEY, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("waits", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("dropped", sa.BigInteger, nullable=False),
+    sa.Column("opened_at", sa.Double, nullable=False),
+    sa.Column("changed_at", sa.Double, nullable=False),
+    sa.Column("due_at", sa.Double),
+    sa.Column("forget_at", sa.Double),
+    sa.Column("closed_at", sa.Double),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Index("ix_groups_due_at", "due_at"),
+    sa.Index("ix_groups_forget_at", "forget_at"),
+    sa.Index("ix_groups_closed_at", "closed_at"),
+    sa.Index("ix_groups_flow", "flow", "step", "key"),
+)
+sa.Index(
+    "uq_groups_open",
+    groups.c.flow,
+    groups.c.step,
+    groups.c.key,
+    unique=True,
+    sqlite_where=groups.c.closed_at.is_(None),
+    postgresql_where=groups.c.closed_at.is_(None),
+)
+
+group_members = sa.Table(
+    "group_members",
+    metadata,
+    sa.Column("flow", KEY, primary_key=True),
+    sa.Column("step", KEY, primary_key=True),
+    sa.Column("member_id", KEY, primary_key=True),
+    sa.Column("group_id", KEY, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("left_at", sa.Double),
+    sa.Column("content", sa.LargeBinary),
+    sa.Index("ix_group_members_group_id", "group_id", "position"),
+    sa.Index("ix_group_members_left_at", "left_at"),
+)
+
+claim_checks = sa.Table(
+    "claim_checks",
+    metadata,
+    sa.Column("token", KEY, primary_key=True),
+    sa.Column("until", sa.Double, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Index("ix_claim_checks_until", "until"),
+)
+
 sagas = sa.Table(
     "sagas",
     metadata,

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from esb.worker.points import CRASH_AT, CRASH_ONCE, POINTS, SAGA_POINTS, Crasher, point_from_environment
+from esb.worker.points import (
+    CRASH_AT,
+    CRASH_ONCE,
+    GROUP_POINTS,
+    POINTS,
+    SAGA_POINTS,
+    Crasher,
+    point_from_environment,
+)
 
-__all__ = ["CRASH_AT", "CRASH_ONCE", "POINTS", "SAGA_POINTS", "Crasher", "point_from_environment"]
+__all__ = ["CRASH_AT", "CRASH_ONCE", "GROUP_POINTS", "POINTS", "SAGA_POINTS", "Crasher", "point_from_environment"]

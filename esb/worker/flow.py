@@ -21,6 +21,7 @@ from esb.message import Message
 from esb.store import FINAL, RETRY, Hop, Parked, Status, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
+from esb.worker.groups import Groups
 from esb.worker.hold import held_hop, hold_back
 from esb.worker.legs import Legs
 from esb.worker.rows import kind_of, packed, text_of
@@ -50,6 +51,7 @@ class FlowWorker(Worker):
         self._flows = {flow_queue(flow.name): flow for flow in context.flows.values()}
         self._resumed = {resume_queue(flow.name): flow for flow in context.flows.values()}
         self._legs = Legs(context, self.stopping)
+        self._groups = Groups(context, f"{name}.groups", self.stopping)
         self._settings = context.definition.config.worker
         self._journal = context.journal()
         self._marks = suspects.Marks(context, self.stopping)
@@ -74,6 +76,7 @@ class FlowWorker(Worker):
     def recover(self) -> None:
         """What was taken and not settled goes back, by letting the consumer go."""
         self._begun.clear()
+        self._quietly(self._groups.let_go)
         try:
             self._consumer.close()
         finally:
@@ -89,8 +92,8 @@ class FlowWorker(Worker):
     def finish(self) -> None:
         while self._begun:
             self._quietly(partial(self._conclude, self._begun.popleft()))
-        self._quietly(self._consumer.close)
-        self._quietly(self._marks.forgive)
+        for act in (self._groups.let_go, self._consumer.close, self._marks.forgive):
+            self._quietly(act)
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
         self._conclude(self._begin(deliveries))
@@ -103,6 +106,7 @@ class FlowWorker(Worker):
         runs = begun.runs
         begun.transfer.conclude(lambda outcomes: self._record(runs, outcomes))
         self._context.point("flow: settled")
+        self._groups.publish()
         held = [run for run in runs if not run.smooth and run.refused]
         if held:
             self._hold_back(held)
@@ -152,6 +156,7 @@ class FlowWorker(Worker):
                     self._track([run])
             else:
                 commit(self._context.store, lambda t: self._write(t, runs, clean=True), self.stopping)
+        self._groups.committed()
 
     def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
         now = self._context.clock()
@@ -163,6 +168,7 @@ class FlowWorker(Worker):
         done = [run.key for run in runs if RETRY in run.delivery.properties and not run.error]
         if done:
             t.parked.resolved(done)
+        self._groups.write(t, runs)
         suspected = [run.key for run in runs if run.delivery.redelivered]
         if suspected:
             self._marks.clear(t, suspected)

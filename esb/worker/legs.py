@@ -28,6 +28,8 @@ from esb.errors import ConfigError, MessageError
 from esb.flow import Call, Continuation, Failure, Flow, Result, build_parts
 from esb.formats.numbers import decode_json
 from esb.message import JSON, Message
+from esb.store import Transaction
+from esb.store.seal import Seal
 from esb.worker.context import Context
 from esb.worker.thread import commit
 
@@ -36,6 +38,29 @@ _STORED = "store:"
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Continuation)
 _NULL = msgspec.Raw(b"null")
+
+
+def sealed(seal: Seal, at: Continuation) -> bytes:
+    """Properties are stored wherever a command waits, so what they hold is kept as what is stored is."""
+    return seal.close(_encode(at))
+
+
+def parked(seal: Seal, at: Continuation) -> tuple[Message, dict[str, str]]:
+    """A message and where it goes on, with its document as the body."""
+    message = msgspec.structs.replace(
+        at.message, type=at.type, version=at.version, body=bytes(at.document), content_type=JSON
+    )
+    return message, {CONTEXT: sealed(seal, msgspec.structs.replace(at, document=_NULL)).decode()}
+
+
+def carried(t: Transaction, at: Continuation, now: float) -> str:
+    """The property that takes a continuation along; what is too large is written down with the transaction."""
+    content = sealed(t.connection.seal, at)
+    if len(content) <= INLINE:
+        return content.decode()
+    id = f"{at.message.id}/{at.step}/{at.asked}"
+    t.continuations.keep(id, content, now)
+    return _STORED + id
 
 
 class Legs:
@@ -63,7 +88,7 @@ class Legs:
             at = self._continuation(delivery)
         except MessageError as error:
             return Result(status="failed", error=error), None
-        flow = self._flow(at, active)
+        flow = self._flow(at, active, wanted=REPLY not in delivery.properties)
         if at.go != "answer":
             return flow.resume(at), at
         if delivery.properties.get(REPLY) != "done":
@@ -76,25 +101,18 @@ class Legs:
 
     def parked(self, again: Continuation) -> tuple[Message, dict[str, str]]:
         """A leg that failed as it is set aside: its document as the message, so that a person can read and mend it."""
-        message = msgspec.structs.replace(
-            again.message, type=again.type, version=again.version, body=bytes(again.document), content_type=JSON
-        )
-        return message, {CONTEXT: self._sealed(msgspec.structs.replace(again, document=_NULL)).decode()}
+        return parked(self._context.store.seal, again)
 
     # --- continuations ------------------------------------------------------------------------------------------
 
     def _text(self, call: Call) -> str:
-        content = self._sealed(call.continuation)
+        content = sealed(self._context.store.seal, call.continuation)
         if len(content) <= INLINE:
             return content.decode()
         id = f"{call.message.id}/{call.continuation.asked}"
         now = self._context.clock()
         commit(self._context.store, lambda t: t.continuations.keep(id, content, now), self._stopping)
         return _STORED + id
-
-    def _sealed(self, at: Continuation) -> bytes:
-        """Properties are stored wherever a command waits, so what they hold is kept as what is stored is."""
-        return self._context.store.seal.close(_encode(at))
 
     def _continuation(self, delivery: Delivery) -> Continuation:
         text = delivery.properties.get(CONTEXT, "")
@@ -114,11 +132,11 @@ class Legs:
 
     # --- versions -----------------------------------------------------------------------------------------------
 
-    def _flow(self, at: Continuation, active: Flow) -> Flow:
-        """The version that the message was under way in, for an answer; for a person's retry, the one in force."""
+    def _flow(self, at: Continuation, active: Flow, wanted: bool) -> Flow:
+        """The version that the message was under way in; where a person ``wanted`` it tried again, the one in force."""
         if at.definition == self._context.definition.hash:
             return active
-        if at.go != "answer" and active.knows(at.step):
+        if wanted and active.knows(at.step):
             return active
         older = self._flows_of(at.definition).get(at.flow)
         return older if older is not None and older.knows(at.step) else active

@@ -33,6 +33,7 @@ POINTS = (
     "jobs: handed out",
     "jobs: fired",
     "jobs: timers moved",
+    "jobs: group struck",
     "jobs: piece sent on",
     "jobs: done",
 )
@@ -46,6 +47,12 @@ SAGA_POINTS = (
     "saga: before ack",
     "saga: settled",
 )
+
+
+# A bus without stateful steps never comes by these.
+GROUP_POINTS = ("group: before commit", "group: after commit", "group: published")
+
+ALL_POINTS = (*POINTS, *SAGA_POINTS, *GROUP_POINTS)
 
 
 def point_from_environment() -> Callable[[str], None]:
@@ -65,8 +72,8 @@ class Crasher:
     """Kills its own process at the nth visit of a point."""
 
     def __init__(self, name: str, visit: int, once: str = "") -> None:
-        if name not in (*POINTS, *SAGA_POINTS):
-            raise ValueError(f"no point {name!r}; there are: {', '.join((*POINTS, *SAGA_POINTS))}")
+        if name not in ALL_POINTS:
+            raise ValueError(f"no point {name!r}; there are: {', '.join(ALL_POINTS)}")
         self._name, self._left, self._once = name, visit, once
         self._lock = threading.Lock()
 

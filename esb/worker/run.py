@@ -74,7 +74,8 @@ class Run(msgspec.Struct):
     @property
     def answer_was_parked(self) -> bool:
         """Not the message that waited, but an answer to it was set aside, and is sent on by a person."""
-        return RETRY in self.delivery.properties and REPLY in self.delivery.properties
+        properties = self.delivery.properties
+        return RETRY in properties and REPLY in properties and self.delivery.message.id != self.message.id
 
     @property
     def sent(self) -> int:

@@ -235,8 +235,8 @@ def _publish(bus: Bus, batch: Sequence[Outgoing]) -> None:
     publisher.close()
 
 
-def endpoint_worker(bus: Bus) -> EndpointWorker:
-    return EndpointWorker(bus.context, bus.definition.endpoints["target"])
+def endpoint_worker(bus: Bus, name: str = "target") -> EndpointWorker:
+    return EndpointWorker(bus.context, bus.definition.endpoints[name])
 
 
 def flow_worker(bus: Bus) -> FlowWorker:
