@@ -33,7 +33,6 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 class CallSettings(Shorthand):
     """``endpoint.operation``, or ``{to: endpoint.operation, map: mapping, as: name, timeout: 10s}``."""
 
-    waits: ClassVar[bool] = True
     short: ClassVar[str] = "to"
     to: str = Field(description="endpoint.operation, or an endpoint that has just one operation.")
     map: MappingRef | None = Field(None, description="What is asked is the document as this mapping makes it.")

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from esb.broker.port import endpoint_queue, flow_queue, resume_queue
+from esb.errors import Refused
+from esb.ports import Reply, Request
 from esb.store import GroupRow, Status
 from esb.worker.groups import strike_due
 from tests.worker.rig import Dies, Rig, endpoint_worker, feed, flow_worker, order, sweep, until, upkeep
@@ -85,12 +87,21 @@ class Running:
 
         until(turned, what, 30.0)
 
-    def settles(self) -> None:
-        """Until nothing moves by itself: no queue has anything, nothing is to be sent on."""
-        self.until(self._is_quiet, "it settles")
+    def sends(self, *numbers: int) -> None:
+        """Until these have arrived, in this order, and nothing else does."""
+        self.until(lambda: len(self.rig.outside("target").numbers()) >= len(numbers), f"{numbers} are sent")
+        self.rests()
+        assert self.rig.outside("target").numbers() == list(numbers)
+
+    def rests(self) -> None:
+        """Until nothing moves by itself; a broker tells only after a moment what lies in its queues."""
+        quiet = 0
+        while quiet < 3:
+            self.turn()
+            quiet = quiet + 1 if self._is_quiet() else 0
 
     def _is_quiet(self) -> bool:
-        names = (endpoint_queue(worker.name) for worker in self.endpoints)
+        names = (endpoint_queue(name) for name, e in self.bus.definition.endpoints.items() if e.operations)
         depths = self.bus.broker.depths([flow_queue("main"), resume_queue("main"), *names])
         with self.bus.store.reading() as t:
             return not t.outbox.count() and not any(d.ready or d.unsettled > 0 for d in depths.values())
@@ -113,10 +124,45 @@ def test_members_become_one(rig: Rig) -> None:
     """When all are there, in the order they came; each of them is done, and one message is sent."""
     running = Running(rig, AGGREGATE)
     feed(running.bus, *[order(n, batch="x", of=3) for n in (1, 2, 3)])
-    running.settles()
-    assert rig.outside("target").numbers() == [6]
+    running.sends(6)
     assert [rig.hop(f"order-{n}", "flow:main").status for n in (1, 2, 3)] == [Status.COMPLETED] * 3
     assert running.groups() == []
     (group,) = running.groups(waiting=False)
     assert (group.key, group.size, group.reason) == ("x", 3, "complete")
     assert rig.hop(group.id, "flow:main").status is Status.COMPLETED
+
+
+def test_they_go_on_in_order(rig: Rig) -> None:
+    """Whatever order they come in."""
+    running = Running(rig, RESEQUENCE)
+    for number in (3, 1, 5, 4, 2):
+        feed(running.bus, order(number))
+        running.rests()
+    running.sends(1, 2, 3, 4, 5)
+
+
+def test_the_best_answer_is_kept(rig: Rig) -> None:
+    """All are asked, one fails, and the message goes on once with the lowest price."""
+    ask(rig, a=7, b=None, c=5)
+    running = Running(rig, GATHER)
+    feed(running.bus, order(1))
+    running.sends(5)
+    assert rig.hop("order-1", "flow:main").status is Status.COMPLETED
+    ledger = rig.ledger()
+    assert (ledger.sent, ledger.done, ledger.rejected) == (4, 3, 1)
+
+
+def ask(rig: Rig, **prices: int | None) -> None:
+    """Systems that are asked for a price; who has none refuses."""
+    for name, price in prices.items():
+        rig.write(f"endpoints/{name}.yaml", PARTNER.format(name=name))
+        rig.outside(name).script = quoting(price)
+
+
+def quoting(price: int | None) -> Callable[[Request], Reply]:
+    def quote(request: Request) -> Reply:
+        if price is None:
+            raise Refused("nothing to sell")
+        return Reply(detail="quoted", body=json.dumps({"price": price}).encode(), content_type="application/json")
+
+    return quote
