@@ -23,8 +23,8 @@ from tests.worker.rig import Rig, feed, order, until
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(tmp_path)
+def rig(tmp_path: Path, migrated_file: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path, store=migrated_file)
     yield rig
     rig.close()
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 import esb.migrations
 
@@ -21,16 +19,6 @@ def config(connection: sa.Connection | None = None) -> Config:
     made.set_main_option("script_location", str(Path(esb.migrations.__file__).parent).replace("%", "%%"))
     made.attributes["connection"] = connection
     return made
-
-
-def head() -> str:
-    """The revision this version of the bus needs."""
-    return ScriptDirectory.from_config(config()).get_current_head() or ""
-
-
-def current(connection: sa.Connection) -> str:
-    """The revision the database is at; "" when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def upgrade(connection: sa.Connection, revision: str = "head") -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from esb.errors import StoreDown, StoreError
 from esb.store import engine as engines
-from esb.store import failures, retention
+from esb.store import failures, retention, revision
 from esb.store.audit import Audit
 from esb.store.breakers import Breakers
 from esb.store.claim_checks import ClaimChecks
@@ -174,24 +174,21 @@ class Store:
 
     def migrate(self) -> None:
         """Bring the tables to what this version needs. Safe to call from several processes at once."""
-        self._migrate("upgrade", "head")
+        if self.current() != self.head():
+            self._migrate("upgrade", "head")
 
-    def downgrade(self, revision: str) -> None:
+    def downgrade(self, to: str) -> None:
         """Take the tables back to an earlier revision; what they held beyond it is lost."""
-        self._migrate("downgrade", revision)
+        self._migrate("downgrade", to)
 
     def current(self) -> str:
         """The revision of the database; "" when it is empty."""
-        from esb.store import migration
-
         with self._ours(), self._reader.begin() as connection:
-            return migration.current(connection)
+            return revision.current(connection)
 
     def head(self) -> str:
         """The revision this version of the bus needs."""
-        from esb.store import migration
-
-        return migration.head()
+        return revision.head()
 
     def revision(self) -> tuple[str, str]:
         """(:meth:`current`, :meth:`head`)."""
@@ -227,11 +224,11 @@ class Store:
         """Let all connections go. The store can be used again; it then makes new ones."""
         self.engine.dispose()
 
-    def _migrate(self, way: str, revision: str) -> None:
+    def _migrate(self, way: str, to: str) -> None:
         from esb.store import migration  # Alembic is needed here only, and takes its time to import
 
         with self._ours(), self._gate(), self.engine.begin() as connection:
-            getattr(migration, way)(connection, revision)
+            getattr(migration, way)(connection, to)
 
     @contextmanager
     def _ours(self) -> Iterator[None]:

@@ -6,31 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from esb.store import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An embedded database to copy."""
-    directory = tmp_path_factory.mktemp("store")
-    store = open_store("embedded", directory)
-    store.migrate()
-    store.close()
-    return directory / "store.db"
-
-
-@pytest.fixture(scope="session")
-def migrated_database(postgresql: Any) -> str:
-    """The name of a PostgreSQL database to copy."""
-    url = postgresql.database()
-    store = open_store(url, ".")
-    store.migrate()
-    store.close()
-    return urlsplit(url).path[1:]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from esb.errors import StoreError
-from esb.store import Store, migration, open_store
+from esb.store import Store, migration, open_store, revision
 from esb.store.tables import metadata
 from esb.testing._store.given import hop, race
 
@@ -35,8 +35,23 @@ def _tables(store: Store) -> set[str]:
 
 
 def test_there_is_one_head() -> None:
-    """Two migrations with the same predecessor would leave a database at two revisions."""
-    assert len(ScriptDirectory.from_config(migration.config()).get_heads()) == 1
+    """Two migrations with the same predecessor would leave a database at two revisions; it has the last number."""
+    assert ScriptDirectory.from_config(migration.config()).get_heads() == [revision.head()]
+
+
+def test_the_revision_is_the_one_that_alembic_sees(empty: Store) -> None:
+    """It is read without Alembic, from nothing to the head."""
+    for step in (lambda: None, empty.migrate, lambda: empty.downgrade("0003"), lambda: empty.downgrade("base")):
+        step()
+        with empty.engine.connect() as connection:
+            assert empty.current() == (MigrationContext.configure(connection).get_current_revision() or "")
+
+
+def test_a_database_at_the_head_is_left_alone(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alembic takes long to import, and every process of a bus looks at the revision as it starts."""
+    empty.migrate()
+    monkeypatch.delattr(migration, "upgrade")
+    empty.migrate()
 
 
 def test_the_migrations_arrive_at_the_models(empty: Store) -> None:

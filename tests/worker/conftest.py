@@ -23,15 +23,20 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(tmp_path)
+def embedded_rig(tmp_path: Path, migrated_file: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path, store=migrated_file)
     yield rig
     rig.close()
     gc.collect()  # expressions of this bus must not be dropped by a thread of the next
 
 
 @pytest.fixture
-def server_rig(tmp_path: Path, rabbitmq: Any, postgresql: Any) -> Iterator[Rig]:
-    rig = Rig(tmp_path, rabbitmq.vhost(), postgresql.database())
+def rig(embedded_rig: Rig) -> Rig:
+    return embedded_rig
+
+
+@pytest.fixture
+def server_rig(tmp_path: Path, rabbitmq: Any, postgresql: Any, migrated_database: str) -> Iterator[Rig]:
+    rig = Rig(tmp_path, rabbitmq.vhost(), postgresql.database(migrated_database))
     yield rig
     rig.close()

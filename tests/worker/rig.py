@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -132,13 +133,19 @@ class Point:
 class Rig:
     """A bus directory and any number of processes on it."""
 
-    def __init__(self, root: Path, broker: str = "embedded", database: str = "embedded") -> None:
+    def __init__(
+        self, root: Path, broker: str = "embedded", database: str = "embedded", store: Path | None = None
+    ) -> None:
+        """Args: the directory; URLs of servers; an embedded store that has its tables, to copy."""
         self.root = root
         self.outsides: dict[str, Outside] = {}
         self._open: list[Bus] = []
         self._servers = {"broker": broker, "database": database}
         for name, text in FILES.items():
             self.write(name, text)
+        if store:
+            (root / "data").mkdir()
+            shutil.copy(store, root / "data" / "store.db")
 
     def write(self, name: str, text: str) -> None:
         """A file of the bus."""

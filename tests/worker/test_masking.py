@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -28,13 +27,11 @@ MASKED = {**ORDER, "x-mask": ["card", "$message.headers.token"], "properties": {
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch):
+def rig(rig: Rig) -> Rig:
     """A bus whose orders hide a card, and whose store encrypts."""
-    rig = Rig(tmp_path)
     rig.write("contracts/order/v1.json", json.dumps(MASKED))
     encrypt(rig, "key-one")
-    yield rig
-    rig.close()
+    return rig
 
 
 def encrypt(rig: Rig, *keys: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import weakref
-from pathlib import Path
 
 import pytest
 
@@ -47,12 +46,10 @@ CALLING = """\
 
 
 @pytest.fixture
-def rig(tmp_path: Path):
+def rig(rig: Rig) -> Rig:
     """A bus whose flow has a choice and parts."""
-    rig = Rig(tmp_path)
     rig.write("flows/main.yaml", FLOW)
-    yield rig
-    rig.close()
+    return rig
 
 
 def through(rig: Rig, **more):

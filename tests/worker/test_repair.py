@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -20,17 +19,15 @@ MASKED["properties"]["items"] = {"type": "array", "items": {"properties": {"pin"
 
 
 @pytest.fixture
-def rig(tmp_path: Path):
+def rig(rig: Rig) -> Rig:
     """A bus whose orders hide a card, and an endpoint that refuses everything."""
-    rig = Rig(tmp_path)
     rig.write("contracts/order/v1.json", json.dumps(MASKED))
 
     def script(request):
         raise Refused("no")
 
     rig.outside("target").script = script
-    yield rig
-    rig.close()
+    return rig
 
 
 def parked(rig: Rig, count: int = 1, **more):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,12 +72,9 @@ class Partner:
 
 
 @pytest.fixture(params=["embedded", pytest.param("servers", marks=[pytest.mark.rabbitmq, pytest.mark.postgresql])])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+def rig(request: pytest.FixtureRequest) -> Rig:
     """On SQLite alone, and on RabbitMQ with PostgreSQL."""
-    made: Rig = request.getfixturevalue("server_rig") if request.param == "servers" else Rig(tmp_path)
-    yield prepared(made)
-    if request.param == "embedded":
-        made.close()
+    return prepared(request.getfixturevalue("server_rig" if request.param == "servers" else "embedded_rig"))
 
 
 def prepared(rig: Rig) -> Rig:
