@@ -16,6 +16,7 @@ from esb.broker.memory import MemoryBroker
 from esb.broker.port import Broker
 from esb.cases import outside
 from esb.cases.bench import Bench, Endless
+from esb.cases.coverage import Coverage
 from esb.cases.files import KINDS, CaseFile, load_cases, raise_findings
 from esb.cases.given import TIME, Giver, Unusable, message_of
 from esb.cases.judge import judge_document, judge_error, judge_flow, judge_saga
@@ -49,7 +50,11 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_cases(
-    definition: Definition, parts: Parts, select: str | None = None, broker: Broker | None = None
+    definition: Definition,
+    parts: Parts,
+    select: str | None = None,
+    broker: Broker | None = None,
+    coverage: Coverage | None = None,
 ) -> Iterator[CaseResult]:
     """Run every case below the definition's directory, in the order of files and lines.
 
@@ -58,6 +63,7 @@ def run_cases(
         parts: the same, compiled.
         select: only cases where this is part of ``file:line mapping, flow or saga: name``.
         broker: carries the messages; without one they stay in memory.
+        coverage: takes notes of what the cases come by.
 
     Raises:
         ConfigError: a file of cases has findings, or one tests what does not exist; nothing has run then.
@@ -66,7 +72,7 @@ def run_cases(
     _refuse_unknown(files, {"flow": parts.flows, "mapping": parts.mappings, "saga": definition.sagas})
     try:
         with closing(MemoryStore()) as store:
-            runner = _Runner(definition, parts, store, broker)
+            runner = _Runner(definition, parts, store, broker, coverage)
             for file in files:
                 yield from runner.run(file, select or "")
             del runner
@@ -92,9 +98,17 @@ def _tested(file: CaseFile) -> tuple[str, str]:
 
 
 class _Runner:
-    def __init__(self, definition: Definition, parts: Parts, store: MemoryStore, broker: Broker | None) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        parts: Parts,
+        store: MemoryStore,
+        broker: Broker | None,
+        coverage: Coverage | None,
+    ) -> None:
         self._definition = definition
-        self._parts = parts
+        self._parts = coverage.parts if coverage else parts
+        self._coverage = coverage
         self._store = store
         self._broker = broker
         self._name = f"esb.test.{secrets.token_hex(4)}"  # of this run, on a server that others use, too
@@ -111,6 +125,8 @@ class _Runner:
             for case, line in chosen:
                 started = time.perf_counter()
                 problems = tuple(_problems(judged, case))
+                if self._coverage:
+                    self._coverage.harvest()
                 seconds = time.perf_counter() - started
                 yield CaseResult(
                     file=file.file, line=line, kind=kind, tested=tested, name=case.name, problems=problems,
@@ -137,8 +153,13 @@ class _Runner:
             bench = self._bench(content.also, [content.saga], traffic)
             player = _Player(bench, self._giver(self._definition.sagas[content.saga].source))
             known = outside.calls(bench.saga(content.saga)), "the saga never calls {}"
-            return lambda case: judge_saga(case.expect, player.play(case, *known))
+            return lambda case: judge_saga(case.expect, self._seen(player.play(case, *known)))
         return lambda case: self._mapping(content.mapping, case)
+
+    def _seen(self, played: Played) -> Played:
+        if self._coverage:
+            self._coverage.harvest(played.sagas)
+        return played
 
     def _bench(self, flows: Sequence[str], sagas: Sequence[str], traffic: Traffic) -> Bench:
         compiled = {name: self._parts.flows[name] for name in flows}

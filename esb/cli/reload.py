@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,13 @@ import click
 
 from esb.cli.common import complain, load, show_findings
 from esb.cli.supervisor import Role, Supervisor
+from esb.cli.watching import EVERY, Watch, of_a_bus, summary
 from esb.errors import ConfigError, EsbError
 
 if TYPE_CHECKING:
     from esb.config import Components, Definition
 
     MakeRoles = Callable[[Definition, Components], list[Role]]
-
-FOLDERS = ("endpoints", "flows", "mappings", "contracts", "lookups")
-EVERY = 0.5  # seconds between looks; a few dozen stat calls, so no library that watches is needed
 
 
 class Reloader:
@@ -31,21 +29,18 @@ class Reloader:
         self._env = env
         self._supervisor = supervisor
         self._make_roles = make_roles
-        self._seen = dict(self._stamps())
+        self._watch = Watch(self._root, lambda: of_a_bus(self._root))
         self._next = 0.0
 
     def __call__(self) -> None:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + EVERY
-        stamps = dict(self._stamps())
-        changed = sorted(name for name in stamps.keys() | self._seen.keys() if stamps.get(name) != self._seen.get(name))
-        if changed:
-            self._seen = stamps
+        if changed := self._watch.changed():
             self._reload(changed)
 
     def _reload(self, changed: list[str]) -> None:
-        names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        names = summary(changed)
         try:
             loaded = load(str(self._root), self._env)
         except EsbError as error:
@@ -57,15 +52,6 @@ class Reloader:
             return
         click.secho(f"{names} changed: reloading", fg="green", err=True)
         self._supervisor.restart(self._make_roles(*loaded))
-
-    def _stamps(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        files = [*self._root.glob("esb*.yaml"), *(f for name in FOLDERS for f in (self._root / name).rglob("*"))]
-        for file in files:
-            try:
-                status = file.stat()
-            except FileNotFoundError:
-                continue
-            yield str(file.relative_to(self._root)), (status.st_mtime_ns, status.st_size)
 
 
 def nothing() -> None:

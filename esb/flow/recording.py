@@ -24,7 +24,7 @@ from esb.flow.result import Failure, Result, StepTrace
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Work
 from esb.mapping import Mapping as CompiledMapping
-from esb.mapping_trace import Applied, TracedMapping
+from esb.mapping_trace import Applied, Rule, TracedMapping
 from esb.message import Message
 
 
@@ -83,6 +83,11 @@ class Recorder:
         """What came to pass so far, in order."""
         return self._log.visits
 
+    @property
+    def rules(self) -> list[Rule]:
+        """All rules of the mappings in it."""
+        return self._log.rules
+
     def forget(self) -> None:
         """Take notes from here."""
         self._log.clear()
@@ -104,6 +109,7 @@ class _Log:
 
     def __init__(self) -> None:
         self.visits: list[Visit] = []
+        self.rules: list[Rule] = []
         self._open: list[Visit] = []
         self._told: dict[int, StepTrace] = {}  # traces that a visit has, by id
 
@@ -140,8 +146,13 @@ class _Log:
         self._note(Note(what, found, roots=roots))
         return found
 
-    def rule(self, applied: Applied) -> None:
-        """What a rule of a mapping did."""
+    def mapping(self, *arguments: Any, **more: Any) -> CompiledMapping:
+        """One whose rules are noted."""
+        mapping = TracedMapping(self._rule, *arguments, **more)
+        self.rules += mapping.rules
+        return mapping
+
+    def _rule(self, applied: Applied) -> None:
         if self._open:
             self._open[-1].rules.append(applied)
 
@@ -180,11 +191,10 @@ class _Noting(Context):
         return lambda work: watch(what, work, value)
 
     def _named(self, name: str, mapping: CompiledMapping) -> CompiledMapping:
-        kind: Callable[..., CompiledMapping] = partial(TracedMapping, self._log.rule)
-        return compile_mapping(self._definition.mappings[name], self._definition, kind)
+        return compile_mapping(self._definition.mappings[name], self._definition, self._log.mapping)
 
     def _in_place(self, *arguments: Any, **more: Any) -> CompiledMapping:
-        return TracedMapping(self._log.rule, *arguments, **more)
+        return self._log.mapping(*arguments, **more)
 
 
 def _open(contract: Contract) -> Contract:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import Result
+from processes import Esb
 
 from esb.cli import COMMANDS
 from esb.cli.scaffold import write
@@ -191,7 +192,47 @@ def test_cases_for_programs(esb: Run, shop: Path, tmp_path: Path) -> None:
     cases = json.loads(esb("test", shop, "--json", "--junit", tmp_path / "report.xml").stdout)
     assert {"file", "line", "kind", "tested", "name", "problems"} <= cases[0].keys()
     report = ElementTree.parse(tmp_path / "report.xml").getroot()
-    assert (report.get("tests"), report.get("failures")) == (str(len(cases)), "0")
+    assert [suite.get("name") for suite in report] == list(dict.fromkeys(case["file"] for case in cases))
+    assert sum(int(suite.get("tests", 0)) for suite in report) == len(cases)
+    assert {suite.get("failures") for suite in report} == {"0"}
+
+
+def test_coverage_names_what_no_case_came_by(esb: Run, shop: Path) -> None:
+    """For people with file and line below the counts, for programs as JSON."""
+    (shop / "flows" / "archive.test.yaml").unlink()
+    result = esb("test", shop, "--coverage")
+    assert result.exit_code == 0
+    assert "flows/archive.yaml          steps 0/1\n    flows/archive.yaml:7  step send:archive.keep\n" in result.stdout
+    report = json.loads(esb("test", shop, "--coverage", "--json").stdout)
+    files = {one["file"]: one for one in report["coverage"]}
+    assert files["flows/orders.yaml"]["steps"] == {"taken": 4, "all": 4}
+    assert files["flows/archive.yaml"]["missed"] == [
+        {"where": "flows/archive.yaml:7", "sort": "step", "name": "send:archive.keep"}
+    ]
+    assert report["cases"]
+
+
+def test_cases_run_on_another_broker(esb: Run, shop: Path) -> None:
+    """The embedded one, in a directory of its own; what is none is said."""
+    assert esb("test", shop, "--broker", "embedded").exit_code == 0
+    result = esb("test", shop, "--broker", "kafka://there")
+    assert (result.exit_code, "embedded, amqp://" in result.stderr) == (1, True)
+
+
+def test_cases_run_again_when_a_file_changes(start: Callable[..., Esb], shop: Path) -> None:
+    """Until they are told to stop; findings end nothing."""
+    watching = start("test", shop, "--watch")
+    watching.wait_for("passed, 0 failed")
+    mapping = shop / "mappings" / "row-to-order.yaml"
+    text = mapping.read_text()
+    mapping.write_text(text.replace('"O-" &', '"P-" &'))
+    watching.wait_for("mappings/row-to-order.yaml changed")
+    watching.wait_for("FAILED")
+    mapping.write_text(text.replace('"O-" &', '"O-" &&'))
+    watching.wait_for("the configuration has findings")
+    mapping.write_text(text)
+    watching.wait_for("passed, 0 failed", times=2)
+    assert watching.stop() != 0
 
 
 def test_schemas(esb: Run, tmp_path: Path) -> None:
