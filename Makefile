@@ -3,6 +3,7 @@
 #   make demo              the retail example, up for exploring; ONCE=1 ends when its ledger has settled
 #   make test              everything, in three processes; JOBS=0 in one; ARGS="-k mapping -x" goes to pytest
 #   make screenshots       docs/images, taken from the running demo
+#   make bench             side by side with peers; ONLY=hop measures one, SAVE=1 keeps the result in bench/results
 #   make lint              style, types and import rules only
 #
 # Tests start a RabbitMQ and a PostgreSQL of their own. ESB_TEST_BROKER=amqp://… and ESB_TEST_DATABASE=postgresql://…
@@ -13,10 +14,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 3
+ONLY   ?=
+comma  := ,
 CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install install-test test demo screenshots lint clean
+.PHONY: install install-test test demo screenshots bench lint clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -50,10 +53,13 @@ demo: install
 screenshots: install-test
 	$(BIN)/python docs/screenshots.py
 
+bench: install
+	@$(BIN)/python -m bench $(subst $(comma), ,$(ONLY)) $(if $(SAVE),--save) $(ARGS)
+
 lint: install-test
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/python -m pytest --quiet tests/architecture --ignore tests/architecture/test_wheel.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .demo
+	rm -rf $(VENV) build dist *.egg-info .demo .bench

@@ -26,7 +26,7 @@ listeners.tcp.1 = 127.0.0.1:{port}
 default_user = {user}
 default_pass = {password}
 disk_free_limit.absolute = 10MB
-vm_memory_high_watermark.absolute = 1GB
+vm_memory_high_watermark.absolute = {memory}
 log.file.level = warning
 """
 _ADD_VHOSTS = """\
@@ -51,13 +51,15 @@ class RabbitMqServer:
 
     private = True
 
-    def __init__(self) -> None:
+    def __init__(self, memory: str = "1GB") -> None:
+        """Args: ``memory`` is what the node may take before it raises its alarm."""
         found = programs()
         if found is None:
             raise FileNotFoundError("RabbitMQ is not installed: apt-get install rabbitmq-server")
         self._programs = found
         self.directory = Path(tempfile.mkdtemp(prefix="esb-rabbitmq-"))
         self.port = free_port()
+        self.memory = memory
         self.user = "esb"
         self.password = secrets.token_hex(12)
         self._vhosts = 0
@@ -154,7 +156,7 @@ class RabbitMqServer:
 
     def memory_alarm(self, on: bool) -> None:
         """Raise or clear the memory alarm: publishing connections are blocked, consuming ones go on."""
-        self.ctl("set_vm_memory_high_watermark", *(("0",) if on else ("absolute", "1GB")))
+        self.ctl("set_vm_memory_high_watermark", *(("0",) if on else ("absolute", self.memory)))
 
     def drop_connections(self) -> None:
         """Close every client connection from the server's side."""
@@ -165,9 +167,12 @@ class RabbitMqServer:
     def _url(self, vhost: str) -> str:
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/{vhost}"
 
+    def _configuration(self) -> str:
+        return _CONFIG.format(port=self.port, user=self.user, password=self.password, memory=self.memory)
+
     def _write_files(self) -> dict[str, str]:
         place = self.directory
-        (place / "rabbitmq.conf").write_text(_CONFIG.format(port=self.port, user=self.user, password=self.password))
+        (place / "rabbitmq.conf").write_text(self._configuration())
         (place / "enabled_plugins").write_text("[].\n")
         (place / "env.conf").write_text("")
         cookie = place / ".erlang.cookie"

@@ -1,0 +1,49 @@
+"""What is kept of a benchmark: medians, the lowest and highest of the runs, ratios, and what could not be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.figures import Rounds, Verdict, between, median, spread
+from bench.plan import Plan, Side
+from bench.rounds import Turns
+
+
+def summary(plan: Plan, turns: Turns, verdicts: Sequence[Verdict]) -> dict[str, object]:
+    """All of it, as it goes into JSON."""
+    return {
+        "sides": {side.name: _figures(plan, turns.rounds, side) for side in plan.sides},
+        "aims": [msgspec.structs.asdict(verdict) | {"measured": _rounded(verdict.measured)} for verdict in verdicts],
+        "absent": plan.absent,
+        "failures": turns.failures,
+    }
+
+
+def save(report: Mapping[str, object], directory: Path, names: Sequence[str]) -> Path:
+    """Write it to a file that is named after the day and what was asked for."""
+    directory.mkdir(exist_ok=True)
+    file = directory / f"{report['measured']}-{'-'.join(names) or 'all'}.json"
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    return file
+
+
+def _figures(plan: Plan, rounds: Rounds, side: Side) -> dict[str, object]:
+    """The medians of a side, their spread, and its ratios."""
+    found: dict[str, object] = {}
+    for key in dict.fromkeys(key for reading in rounds[side.name] if reading for key in reading):
+        found[key] = {
+            "median": _rounded(median(rounds[side.name], key)), "spread": _rounded(spread(rounds[side.name], key))
+        }  # fmt: skip
+    found["of"] = {plan.against(side): _rounded(between(rounds, side.name, plan.against(side), plan.compare))}
+    found["ours_is"] = _rounded(between(rounds, plan.ours, side.name, plan.compare))
+    return found
+
+
+def _rounded(value: object) -> object:
+    """Four digits that mean something are enough for a file that people read."""
+    if isinstance(value, tuple):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
