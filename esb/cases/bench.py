@@ -31,7 +31,7 @@ from esb.worker.intake import Intake
 from esb.worker.saga import SagaWorker
 from esb.worker.sweeper import Sweeper
 from esb.worker.thread import Worker
-from esb.worker.timers import fire_due
+from esb.worker.timers import fire_due, next_due
 from esb.worker.topology import topology
 from esb.worker.upkeep import Upkeep
 from esb.worker.versions import Versions
@@ -150,7 +150,7 @@ class Bench:
 
     def _due(self) -> float | None:
         with self.store.reading() as t:
-            timer = t.timers.next_due()
+            timer = next_due(t)
         found = [due for due in (timer, self.traffic.next_due()) if due is not None]
         return min(found, default=None)
 

@@ -14,6 +14,7 @@ from esb.jobs.tasks import task_of
 from esb.store import ScheduleRow, Transaction
 from esb.worker.schedules import Job, due, jobs
 from esb.worker.thread import Worker
+from esb.worker.timers import next_due
 from esb.worker.upkeep import Upkeep
 
 LEASE = "beat"
@@ -41,10 +42,7 @@ class Scheduler(celery.beat.Scheduler):
             return EVERY
         now = self._upkeep.clock()
         with self._upkeep.store.reading() as t:
-            rows = t.schedules.all()
-            next_timer = min(
-                (due for due in (t.timers.next_due(), t.groups.next_due()) if due is not None), default=None
-            )
+            rows, next_timer = t.schedules.all(), next_due(t)
             work = {"timers": next_timer is not None and next_timer <= now, "replays": bool(t.replays.open())}
         self._begin([job for name, job in self._jobs.items() if _is_new(job, rows.get(name))], now)
         for name, job in self._jobs.items():

@@ -9,7 +9,6 @@ import celery
 import structlog
 
 from esb.errors import EsbError
-from esb.worker.groups import strike_due
 from esb.worker.probes import probe
 from esb.worker.replays import work_off
 from esb.worker.schedules import Kind, fire
@@ -75,8 +74,7 @@ def _note_failure(upkeep: Upkeep, name: str, error: Exception) -> None:
 
 
 def _timers(upkeep: Upkeep) -> str:
-    fired, struck = fire_due(upkeep), strike_due(upkeep)
-    return f"{fired} fired" + (f", {struck} groups moved on" if struck else "")
+    return f"{fire_due(upkeep)} fired"
 
 
 def _retention(upkeep: Upkeep) -> str:

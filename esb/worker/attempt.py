@@ -12,6 +12,7 @@ import msgspec
 from esb.broker.port import DEADLINE, Delivery
 from esb.config.definition import LoadedEndpoint, LoadedOperation
 from esb.errors import EsbError, InternalError, MessageError, RoutingError, without_frames
+from esb.flow.expiry import expired
 from esb.formats.numbers import decode_json
 from esb.message import HTTP_PREFIX, to_headers
 from esb.ports import Adapter, Format, Reply, Request
@@ -153,6 +154,9 @@ class Sender:
         name, message = operation_of(delivery), delivery.message
         if too_late(delivery, self._context.clock()):
             raise DeadlinePassed(f"the deadline passed before {self._endpoint.name}.{name} was sent")
+        too_old = expired(message, self._context.clock())
+        if too_old is not None:
+            raise too_old
         if name not in self._operations:
             raise RoutingError(f"endpoint {self._endpoint.name} has no operation {name!r} any more")
         document = decode_json(message.body)

@@ -1,15 +1,22 @@
-"""Timers that are due: their messages go out."""
+"""What is due: messages of timers go out, and groups whose time has come move on."""
 
 from __future__ import annotations
 
-from esb.store import Dispatch
+from esb.store import Dispatch, Transaction
+from esb.worker.groups import strike_due
 from esb.worker.upkeep import Upkeep
 
 BATCH = 200
 
 
+def next_due(t: Transaction) -> float | None:
+    """When :func:`fire_due` has something to do next, epoch seconds; None when nothing waits for a moment."""
+    found = [due for due in (t.timers.next_due(), t.groups.next_due()) if due is not None]
+    return min(found, default=None)
+
+
 def fire_due(upkeep: Upkeep) -> int:
-    """Move the messages of all timers that are due into the outbox; how many they were.
+    """Move the messages of all timers that are due into the outbox, and groups on; how many they were.
 
     A timer leaves with the same commit by which its message enters, so that whoever dies, it fires once. A message
     that no queue takes rests in the outbox and is tried again; it holds up no other.
@@ -18,7 +25,7 @@ def fire_due(upkeep: Upkeep) -> int:
     while moved == BATCH:
         moved = _move(upkeep)
         fired += moved
-    return fired
+    return fired + strike_due(upkeep)
 
 
 def _move(upkeep: Upkeep) -> int:

@@ -6,6 +6,7 @@ import msgspec
 
 from esb.broker.port import EFFECT, Outgoing
 from esb.config.definition import LoadedEndpoint
+from esb.flow.expiry import Expired
 from esb.message import new_id
 from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failure_of
 from esb.store import IN_DOUBT, Hop, InboxEntry, Parked, Status, Timer
@@ -34,7 +35,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     @property
     def ended(self) -> bool:
         """Nothing more will be done about it here."""
-        return self.done is not None or self.rejected is not None
+        return self.done is not None or self.rejected is not None or self.hop.status is Status.DISCARDED
 
     def sanitised(self) -> Verdict:
         """The same with every text made fit for a database that refused it."""
@@ -50,6 +51,10 @@ def judge(
         return _later(attempt, endpoint, journal, RetryLater(attempt.put_off, counts=False), now)
     if attempt.error is None:
         return _completed(attempt, replies, journal, owner, now)
+    if isinstance(attempt.error, Expired) and attempt.error.dropped and not wanted(attempt.delivery):
+        return Verdict(
+            attempt=attempt, hop=_hop(attempt, endpoint, journal, Status.DISCARDED, now), forget=attempt.harmless
+        )
     decision = _decide(attempt, endpoint, breaker, now)
     if isinstance(decision, RetryLater):
         if not too_late(attempt.delivery, now + decision.seconds):

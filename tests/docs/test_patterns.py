@@ -42,6 +42,10 @@ ALL = (
 )  # fmt: skip
 # Not built yet; this list must shrink to nothing.
 PENDING = set(ALL) - {"Content-Based Router", "Routing Slip"}
+PENDING -= {
+    "Message Sequence", "Message Expiration", "Aggregator", "Resequencer", "Composed Message Processor",
+    "Scatter-Gather", "Claim Check", "Durable Subscriber", "Idempotent Receiver",
+}  # fmt: skip
 BUSES = ("examples/patterns/", "examples/retail/")  # the cases of both run in tests
 
 

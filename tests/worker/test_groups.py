@@ -14,8 +14,7 @@ from esb.broker.port import endpoint_queue, flow_queue, resume_queue
 from esb.errors import Refused
 from esb.ports import Reply, Request
 from esb.store import GroupRow, Status
-from esb.worker.groups import strike_due
-from tests.worker.rig import Dies, Rig, endpoint_worker, feed, flow_worker, order, sweep, until, upkeep
+from tests.worker.rig import Dies, Rig, endpoint_worker, feed, flow_worker, order, sweep, until
 
 AGGREGATE = """\
 flow: main
@@ -78,7 +77,6 @@ class Running:
         for worker in self.endpoints:
             worker.cycle()
         sweep(self.bus)
-        strike_due(upkeep(self.bus))
 
     def until(self, condition: Callable[[], object], what: str) -> None:
         def turned() -> object:
