@@ -48,8 +48,20 @@ class Scope(Protocol):
         """In force where these fields were put into the document: a tree with a leaf at each."""
         ...
 
-    def element(self, text: str) -> Scope:
-        """In force inside the array that an expression gives."""
+    def with_row(self, ref: str, at: Path) -> Scope:
+        """``ref`` names a lookup; here expressions know ``$answer``, a row of it."""
+        ...
+
+    def of_shape(self, schema: Mapping[str, Any]) -> Scope:
+        """In force where the document is just what this JSON Schema says."""
+        ...
+
+    def becomes(self, ref: str, at: Path) -> Scope:
+        """``ref`` must exist, and is in force from here."""
+        ...
+
+    def element(self, text: str, lines: str | None = None) -> Scope:
+        """In force inside the array that an expression gives; or where several of its elements lie in a field."""
         ...
 
     def either(self, other: Scope) -> Scope:

@@ -138,9 +138,15 @@ class ExpressionChecker(msgspec.Struct):
 
 def element_view(text: Any, context: Context) -> View | None:
     """In force inside the list that an expression gives; None where that cannot be told."""
+    found = list_view(text, context)
+    return found.element() if found else None
+
+
+def list_view(text: Any, context: Context) -> View | None:
+    """What is known of the list that an expression gives; None where that cannot be told."""
     match = _SUBJECT.fullmatch(text.strip()) if isinstance(text, str) else None
     found = context.view.find(tuple(match[1].split("."))) if match and context.view else None
-    return found.element() if isinstance(found, View) else None
+    return found if isinstance(found, View) else None
 
 
 def missing_paths(text: Any, view: View) -> Iterable[PathUse]:

@@ -10,8 +10,8 @@ import msgspec
 
 from esb.config.components import Path, Step, StepKind
 from esb.config.definition import LoadedEndpoint
-from esb.config.expressions import Context, ExpressionChecker, element_view, missing_paths
-from esb.config.fields import View, either, shape_of, view_of
+from esb.config.expressions import Context, ExpressionChecker, list_view, missing_paths
+from esb.config.fields import Node, View, either, shape_of, view_of
 from esb.config.findings import Kind, Report, nearest, shown
 from esb.config.leaves import LeafChecker, top_expressions
 from esb.config.mappings import plain
@@ -173,11 +173,35 @@ class FlowScope:
 
     def with_fields(self, fields: Mapping[str, Any]) -> FlowScope:
         """In force where fields were put into the document."""
+        if not fields:
+            return self
         try:
             shape = shape_of(parse(plain(fields)))
         except MappingError:
             return self.unknown()  # has its finding where the fields are checked
         return self._with(self.view.with_shape(shape) if self.view else None)
+
+    def with_row(self, ref: str, at: Path) -> FlowScope:
+        """A lookup must exist; here expressions know ``$answer``, a row of it."""
+        self.world.used.add(("lookup", ref))
+        table = self.world.lookups.get(ref)
+        if table is None:
+            hint = nearest(ref, self.world.lookups)
+            text = f"There is no lookup file {ref!r}; lookups lie in lookups/*.csv."
+            self.world.report.at(self.spot.at(*at), "unknown-lookup", text, hint=hint)
+        row = next(iter(table.values()), None) if table else None
+        columns = {"properties": {column: {"type": "string"} for column in row}} if isinstance(row, Mapping) else {}
+        return self._knowing("answer", View((Node(columns, ref),), self.world.schemas, ref))
+
+    def of_shape(self, schema: Mapping[str, Any]) -> FlowScope:
+        """In force where the document is just what a schema says."""
+        ref = self.view.ref if self.view else "the document"
+        return self._with(View((Node(schema, ref),), self.world.schemas, ref))
+
+    def becomes(self, ref: str, at: Path) -> FlowScope:
+        """A contract must exist, and is in force from here."""
+        self.world.needs_contract(ref, self.spot.at(*at))
+        return self._with(view_of(ref, self.world.schemas))
 
     def _reply(self, ref: str) -> str | None:
         """The contract of what an operation answers."""
@@ -187,9 +211,13 @@ class FlowScope:
         word = word or (next(iter(operations)) if len(operations) == 1 else "")
         return operations[word].common.reply if word in operations else None
 
-    def element(self, text: str) -> FlowScope:
-        """In force inside the list that an expression gives."""
-        return self._with(element_view(text, self._context))
+    def element(self, text: str, lines: str | None = None) -> FlowScope:
+        """In force inside the list that an expression gives; or where some of it lies in the field ``lines``."""
+        found = list_view(text, self._context)
+        if lines is None or found is None:
+            return self._with(found.element() if found else None)
+        nodes = tuple(Node({"properties": {lines: node.schema}}, node.ref) for node in found.nodes)
+        return self._with(View(nodes, found.schemas, found.ref))
 
     def either(self, other: FlowScope) -> FlowScope:
         """In force where it may be one or the other."""

@@ -20,6 +20,7 @@ from esb.flow.result import Call as Request
 from esb.flow.step import Kind, Link, Sketch
 from esb.flow.transformation import MappingRef, merging, named
 from esb.flow.work import Action, Document, Work
+from esb.mapping import LookupMiss, lookup
 from esb.message import derive_id
 from esb.ports import Duration
 from esb.quoting import quote
@@ -89,8 +90,14 @@ def _keep(name: str | None) -> Callable[[Work, Any], None]:
 
 
 class EnrichSettings(CallSettings):
-    """``{to: endpoint.operation, map: mapping, set: {field: $answer.field}, timeout: 10s}``."""
+    """``{to: endpoint.operation, map: …, set: {field: $answer.field}}``, or ``{lookup: file, key: …, set: {…}}``."""
 
+    to: str = Field("", description="endpoint.operation, or an endpoint that has just one operation.")
+    lookup: str | None = Field(None, description="Instead of an endpoint: a file such as lookups/countries.csv.")
+    key: str | None = Field(None, description="A JSONata expression for the key in the lookup's first column.")
+    default: Any = Field(
+        None, description="Stands for $answer where the lookup has no such key; without it, that fails."
+    )
     fields: dict[str, Any] = Field(
         min_length=1, alias="set", description="Fields as in the step set; $answer is what came back."
     )
@@ -99,31 +106,48 @@ class EnrichSettings(CallSettings):
     def _one_way(self) -> EnrichSettings:
         if self.name is not None:
             raise ValueError("enrich takes the fields it needs with set; for the whole answer write call with as")
+        if bool(self.to) == (self.lookup is not None):
+            raise ValueError("enrich asks an endpoint (to) or a file (lookup): write one of them")
+        if (self.lookup is None) != (self.key is None):
+            raise ValueError("a lookup needs its key, and only a lookup has one")
+        if self.lookup is not None and not {"map", "timeout", "on_error"}.isdisjoint(self.model_fields_set):
+            raise ValueError("a lookup is not sent anything: map, timeout and on_error inside belong to an endpoint")
         return self
+
+    @property
+    def waits(self) -> bool:
+        """A lookup answers at once."""
+        return self.lookup is None
 
 
 class Enrich(Kind):
-    """Asks an endpoint and puts fields of its answer (``$answer``) into the document, as ``set`` does.
+    """Asks an endpoint or a lookup, and puts fields of the answer (``$answer``) into the document, as ``set`` does.
 
-    All leaves see the document as it was before the step. What holds for ``call`` holds here.
+    All leaves see the document as it was before the step. What holds for ``call`` holds here. A lookup's answer is its
+    second column, or the row where it has more.
     """
 
     kind: ClassVar[str] = "enrich"
-    summary = "Add fields from what an endpoint answers."
+    summary = "Add fields from what an endpoint answers, or from a lookup."
     Settings = EnrichSettings
 
     @classmethod
     def target(cls, settings: EnrichSettings) -> str:
-        return settings.to
+        return settings.lookup or settings.to
 
     @classmethod
     def sketch(cls, settings: EnrichSettings) -> Sketch:
-        return _sketch(settings)
+        return Sketch(settings.lookup) if settings.lookup else _sketch(settings)
 
     @classmethod
     def check(cls, settings: EnrichSettings, scope: Scope) -> Scope:
-        _check_request(settings, scope)
-        scope.with_answer(settings.to).mapping(InlineMapping(set=settings.fields), ("set",))
+        if settings.lookup:
+            scope.expression(settings.key, ("key",))
+            knowing = scope.with_row(settings.lookup, ("lookup",))
+        else:
+            _check_request(settings, scope)
+            knowing = scope.with_answer(settings.to)
+        knowing.mapping(InlineMapping(set=settings.fields), ("set",))
         return scope.with_fields(settings.fields)
 
     @classmethod
@@ -131,14 +155,39 @@ class Enrich(Kind):
         merge = merging(plain(step.settings.fields), step, context)
 
         def take(work: Work, answer: Any) -> None:
-            before = work.bindings
+            before, document = work.bindings, work.document
             work.bindings = before.and_also(answer=answer)
             try:
-                work.document = merge(work)
+                work.document = Document(merge(work, document.value), document.type, 0)
             finally:
                 work.bindings = before
 
+        if step.settings.lookup:
+            return _look_up(step, context, take)
         return context.waits(step, _ask(step, context), take)
+
+
+def _look_up(step: Step, context: Context, take: Callable[[Work, Any], None]) -> Action:
+    settings: EnrichSettings = step.settings
+    file, default = settings.lookup or "", plain(settings.default)
+    find, key = lookup(file, context.lookup(file, step)), context.expression(settings.key or "", step)
+    may_miss = "default" in settings.model_fields_set
+
+    def answer(work: Work) -> Any:
+        try:
+            return find(key(work))
+        except LookupMiss:
+            if may_miss:
+                return default
+            raise
+
+    def run(work: Work) -> bool:
+        work.at = step
+        take(work, answer(work))
+        work.trace(file)
+        return True
+
+    return run
 
 
 def _sketch(settings: CallSettings) -> Sketch:

@@ -202,6 +202,10 @@ class Context:
         """A tree of leaves as a function that gives their values."""
         return _applied(self._mapping(InlineMapping(set=dict(fields)), step), fields)
 
+    def lookup(self, file: str, step: Step) -> Mapping[str, Any]:
+        """A code list by its file: what stands under each key."""
+        return self._found(self._definition.lookups, file, "lookup", step)
+
     def contract(self, ref: str, step: Step) -> Contract:
         """A contract by its ref."""
         return self._found(self._parts.contracts, ref, "contract", step)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
-from esb.config.components import Scope, Step
+from esb.config.components import Path, Scope, Step
 from esb.config.models import ContractRef
 from esb.config.shorthand import Shorthand
 from esb.flow.result import Event
@@ -25,7 +25,7 @@ from esb.message import derive_id
 if TYPE_CHECKING:
     from esb.flow.context import Context
 
-_Build = Callable[[Work], Command]
+Build = Callable[[Work], Command]  # what goes to one recipient
 
 
 class Recipient(Shorthand):
@@ -41,7 +41,7 @@ def _one_or_many(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [many["items"], many]
 
 
-class SendSettings(RootModel[tuple[Recipient, ...]]):
+class Recipients(RootModel[tuple[Recipient, ...]]):
     """One recipient or a list of them."""
 
     model_config = ConfigDict(frozen=True, json_schema_extra=_one_or_many)
@@ -52,6 +52,13 @@ class SendSettings(RootModel[tuple[Recipient, ...]]):
     def _listed(cls, value: Any) -> Any:
         return value if isinstance(value, list | tuple) else [value]
 
+    def check(self, scope: Scope, at: Path) -> None:
+        """Report what its recipients refer to; ``at`` is where they stand in the step's settings."""
+        for number, recipient in enumerate(self.root):
+            here = (*at, number) if len(self.root) > 1 else at
+            going = scope if recipient.map is None else scope.mapping(recipient.map, (*here, "map"))
+            going.operation(recipient.to, (*here, "to"))
+
 
 class Send(Kind):
     """Sends the document to one endpoint or several, each with its own mapping.
@@ -61,27 +68,24 @@ class Send(Kind):
 
     kind: ClassVar[str] = "send"
     summary = "Send the document to endpoints."
-    Settings = SendSettings
+    Settings = Recipients
 
     @classmethod
-    def target(cls, settings: SendSettings) -> str:
+    def target(cls, settings: Recipients) -> str:
         return settings.root[0].to if len(settings.root) == 1 else ""
 
     @classmethod
-    def sketch(cls, settings: SendSettings) -> Sketch:
+    def sketch(cls, settings: Recipients) -> Sketch:
         return links_of(settings.root)
 
     @classmethod
-    def check(cls, settings: SendSettings, scope: Scope) -> Scope:
-        for number, recipient in enumerate(settings.root):
-            at = (number,) if len(settings.root) > 1 else ()
-            going = scope if recipient.map is None else scope.mapping(recipient.map, (*at, "map"))
-            going.operation(recipient.to, (*at, "to"))
+    def check(cls, settings: Recipients, scope: Scope) -> Scope:
+        settings.check(scope, ())
         return scope
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
-        builds = _builds(step, context, tap=False)
+        builds = builders(step.settings.root, step, context, step.name)
         outcome = ", ".join(recipient.to for recipient in step.settings.root)
 
         def run(work: Work) -> bool:
@@ -94,12 +98,12 @@ class Send(Kind):
         return run
 
 
-def links_of(recipients: Sequence[Recipient], answers: bool = False) -> Sketch:
-    """A step that lets a message out to several."""
+def links_of(recipients: Sequence[Recipient], answers: bool = False, text: str = "") -> Sketch:
+    """A step that lets a message out to several; ``text`` instead of their names."""
     parts = [recipient.to.partition(".") for recipient in recipients]
     found = [named(recipient.map) for recipient in recipients]
     return Sketch(
-        ", ".join(recipient.to for recipient in recipients),
+        text or ", ".join(recipient.to for recipient in recipients),
         links=tuple(Link("endpoint", name, operation, answers) for name, _, operation in parts),
         mappings=tuple(name for mappings, _ in found for name in mappings),
         contracts=tuple(ref for _, contracts in found for ref in contracts),
@@ -118,7 +122,7 @@ class Wiretap(Send):
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
-        builds = _builds(step, context, tap=True)
+        builds = builders(step.settings.root, step, context, step.name, tap=True)
 
         def run(work: Work) -> bool:
             work.at = step
@@ -135,19 +139,20 @@ class Wiretap(Send):
         return run
 
 
-def _builds(step: Step, context: Context, tap: bool) -> list[_Build]:
-    """One function a recipient. In a list the recipient's name enters its id, so that the order does not."""
-    recipients: tuple[Recipient, ...] = step.settings.root
+def builders(
+    recipients: Sequence[Recipient], step: Step, context: Context, word: str, tap: bool = False
+) -> list[Build]:
+    """One function a recipient; ``word`` makes its id. In a list its name does, too, so that the order does not."""
     seen: Counter[str] = Counter()
     builds = []
     for recipient in recipients:
-        name = step.name if len(recipients) == 1 else f"{step.name}[{recipient.to}]"
+        name = word if len(recipients) == 1 else f"{word}[{recipient.to}]"
         builds.append(_build(recipient, step, context, (name, seen[recipient.to]), tap))
         seen[recipient.to] += 1
     return builds
 
 
-def _build(recipient: Recipient, step: Step, context: Context, identity: tuple[str, int], tap: bool) -> _Build:
+def _build(recipient: Recipient, step: Step, context: Context, identity: tuple[str, int], tap: bool) -> Build:
     endpoint, operation, contract = context.operation(recipient.to, step)
     convert = None if recipient.map is None else context.mapping(recipient.map, step)
     name = step.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -159,15 +159,25 @@ NOT_TOGETHER = (
 
 
 class SplitSettings(Shorthand):
-    """``split: expression`` or ``split: {each: expression, do: steps, together: true}``."""
+    """``split: expression`` or ``split: {each: expression, batch: 100, do: steps, together: true}``."""
 
     short: ClassVar[str] = "each"
     each: str = Field(description="A JSONata expression giving the parts; a single value is one part, nothing is none.")
+    batch: int | None = Field(
+        None, ge=1, description="So many neighbours go into one part, and the rest into the last."
+    )
+    lines: str = Field("lines", min_length=1, description="With batch: where they go in the part's document.")
     do: Steps = Field(None, description="What happens to each part; without it, all the steps behind this one.")
     together: bool = Field(False, description="All parts or none: one that fails fails the whole message.")
     sequence: bool = Field(
         False, description="Each part tells in its headers which of how many it is (Message Sequence)."
     )
+
+    @model_validator(mode="after")
+    def _lines_of_a_batch(self) -> SplitSettings:
+        if self.batch is None and "lines" in self.model_fields_set:
+            raise ValueError("lines names where a batch goes: say batch, too, or remove it")
+        return self
 
 
 class Split(Kind):
@@ -189,14 +199,15 @@ class Split(Kind):
 
     @classmethod
     def sketch(cls, settings: SplitSettings) -> Sketch:
-        return Sketch(settings.each, body=Way(f"each of {settings.each}", tuple(settings.do or ())))
+        each = "each" if settings.batch is None else f"each {settings.batch}"
+        return Sketch(settings.each, body=Way(f"{each} of {settings.each}", tuple(settings.do or ())))
 
     @classmethod
     def check(cls, settings: SplitSettings, scope: Scope) -> Scope:
         scope.expression(settings.each, ("each",))
         if settings.together and calls(settings.do):
             scope.finding(("together",), "unsupported", NOT_TOGETHER)
-        inside = scope.element(settings.each)
+        inside = scope.element(settings.each, settings.lines if settings.batch else None)
         if settings.do is None:
             return inside
         inside.steps(settings.do, ("do",))
@@ -210,15 +221,17 @@ class Split(Kind):
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
-        each = context.expression(step.settings.each, step)
-        body = context.part(step, step.settings.do)
-        take = _take_together if step.settings.together else _take
-        place, flow, sequence = context.place, context.name, step.settings.sequence
+        settings: SplitSettings = step.settings
+        each = context.expression(settings.each, step)
+        body = context.part(step, settings.do)
+        take = _take_together if settings.together else _take
+        values = partial(_batches, settings.batch, settings.lines) if settings.batch else _listed
+        place, flow, sequence = context.place, context.name, settings.sequence
 
         def run(work: Work) -> bool:
             work.at = step
             mark = len(work.steps)
-            parts = [_part(work, place, number, value) for number, value in enumerate(_listed(each(work)))]
+            parts = [_part(work, place, number, value) for number, value in enumerate(values(each(work)))]
             if sequence:
                 _number(parts, work.message.id)
             failed = [part for part in parts if not take(work, part, body, flow)]
@@ -233,6 +246,11 @@ class Split(Kind):
 
 def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else () if value is None else (value,)
+
+
+def _batches(size: int, lines: str, value: Any) -> Sequence[Any]:
+    every = _listed(value)
+    return [{lines: list(every[start : start + size])} for start in range(0, len(every), size)]
 
 
 def _part(work: Work, place: str, number: int, value: Any) -> Work:

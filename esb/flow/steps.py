@@ -13,10 +13,12 @@ import msgspec
 from esb.flow.aggregating import Aggregate
 from esb.flow.calling import Call, Enrich
 from esb.flow.claiming import Claim, Fetch
+from esb.flow.content import Keep, Remove, Unwrap, Wrap
 from esb.flow.gathering import Gather
 from esb.flow.groups import Machine
 from esb.flow.idempotence import Idempotent
 from esb.flow.messaging import Publish, Send, Wiretap
+from esb.flow.recipients import RecipientList, Route
 from esb.flow.repeating import Loop, Slip
 from esb.flow.resequencing import Resequence
 from esb.flow.routing import Choose, Filter, Split
@@ -25,8 +27,14 @@ from esb.flow.timing import Delay, Expire, Throttle
 from esb.flow.transformation import Map, Set
 from esb.flow.trying import Try
 
-STATELESS = (Map, Set, Filter, Choose, Split, Send, Publish, Wiretap, Call, Enrich, Expire, Loop, Slip, Try)
-STATEFUL = (Aggregate, Resequence, Gather, Idempotent, Throttle, Delay, Claim, Fetch)
+STATELESS: tuple[type[Kind], ...] = (
+    Map, Set, Keep, Remove, Wrap, Unwrap,
+    Filter, Expire, Choose, Split,
+    Send, RecipientList, Route, Publish, Wiretap,
+    Call, Enrich,
+    Loop, Slip, Try,
+)  # fmt: skip
+STATEFUL: tuple[type[Kind], ...] = (Aggregate, Resequence, Gather, Idempotent, Throttle, Delay, Claim, Fetch)
 STEPS: Mapping[str, type[Kind]] = MappingProxyType({kind.kind: kind for kind in (*STATELESS, *STATEFUL)})
 
 _MACHINES: Any = reduce(or_, (kind.machine for kind in STEPS.values() if kind.machine))

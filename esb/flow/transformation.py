@@ -112,23 +112,20 @@ class Set(Kind):
 
         def run(work: Work) -> bool:
             work.at = step
-            work.document = merge(work)
+            before = work.document
+            work.document = Document(merge(work, before.value), before.type, 0)
             work.trace(outcome)
             return True
 
         return run
 
 
-def merging(fields: Mapping[str, Any], step: Step, context: Context) -> Callable[[Work], Document]:
-    """The document with fields put into it, as a function."""
+def merging(fields: Mapping[str, Any], step: Step, context: Context) -> Callable[[Work, Any], dict[str, Any]]:
+    """A value with fields put into it, as a function; the leaves see the document at hand."""
     values = context.fields(fields, step)
     shape = _shape(parse(fields))
 
-    def merge(work: Work) -> Document:
-        before = work.document
-        return Document(_merged(before.value, values(work), shape), before.type, 0)
-
-    return merge
+    return lambda work, value: _merged(value, values(work), shape)
 
 
 _Shape = Mapping[str, Any]  # the nested objects among the fields: name -> shape

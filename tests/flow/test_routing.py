@@ -204,3 +204,30 @@ def test_parts_claim_no_contract(bench):
     """A part of a sale is no sale."""
     result = bench.run("- split: {each: items, do: {send: search}}")
     assert {(send.message.type, send.message.version) for send in result.sends} == {("sale", 0)}
+
+
+def test_split_can_put_neighbours_into_one_part(bench):
+    """The last one has what is left; paths within the lines are known to the check."""
+    lines = [{"sku": str(n)} for n in range(5)]
+    result = bench.run("- split: {each: items, batch: 2, do: {send: search}}", {"ticket": "1", "items": lines})
+    assert [json.loads(send.message.body) for send in result.sends] == [
+        {"lines": lines[:2]}, {"lines": lines[2:4]}, {"lines": lines[4:]}
+    ]  # fmt: skip
+    named = bench.run(
+        "- split: {each: items, batch: 9, lines: all, do: {send: search}}", {"ticket": "1", "items": lines}
+    )
+    assert [json.loads(send.message.body) for send in named.sends] == [{"all": lines}]
+    assert bench.run("- split: {each: items, batch: 2, do: {send: search}}", {"ticket": "1"}).sends == ()
+
+
+def test_a_batch_is_checked(bench):
+    """What lies in its lines is what lay in the list."""
+    lines = {"type": "array", "items": {"type": "object", "properties": {"sku": {}}}}
+    bench.write("contracts/sale/v1.json", json.dumps({"type": "object", "properties": {"rows": lines}}))
+    found = bench.check("""
+        - split: {each: rows, batch: 2, do: [{filter: lines.sku = "1"}, {filter: lines.skuu = "1"}, {filter: rows = 1}]}
+        - split: {each: rows, lines: all, do: {send: search}}
+        - split: {each: rows, batch: 0, do: {send: search}}
+        """).findings
+    errors = [(f.line, f.kind) for f in found if f.level == "error" and f.file == "flows/sales.yaml"]
+    assert errors == [(4, "unknown-path"), (4, "unknown-path"), (5, "bad-value"), (6, "bad-value")]
