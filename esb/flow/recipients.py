@@ -36,7 +36,8 @@ class AmongSettings(ports.Settings):
         description="Recipients by the word that means them: endpoint.operation, {to: …, map: …}, or a list.",
     )
     otherwise: Recipients | None = Field(
-        None, description="Recipients where a word is not among them; without it, that fails the message."
+        None,
+        description="Recipients where a word is not among them, or there is none; without it, a strange word fails.",
     )
 
     def everybody(self) -> tuple[Recipient, ...]:
@@ -61,7 +62,7 @@ class RecipientsSettings(AmongSettings):
 class RecipientList(Kind):
     """Sends the document to those that an expression names, out of those stated; each of them once.
 
-    Where it names nobody, nothing is sent and the message goes on.
+    Where it names nobody and there is no ``otherwise``, nothing is sent and the message goes on.
     """
 
     kind: ClassVar[str] = "recipients"
@@ -152,9 +153,7 @@ class Route(Kind):
             return found
 
         said = context.watched(f"table {table}", row)
-        return _sending(
-            step, context, lambda work: work.switches.past.get(name) or words_of(said(work), table) or ("",)
-        )
+        return _sending(step, context, lambda work: work.switches.past.get(name) or words_of(said(work), table))
 
 
 def _sending(step: Step, context: Context, words: _Words) -> Action:
@@ -185,6 +184,8 @@ def _chosen(
     words: Words, among: Mapping[str, Sequence[Build]], otherwise: Sequence[Build] | None
 ) -> dict[str, Sequence[Build]]:
     """Each of them once, in the order of the words. Raises ``RoutingError`` for a word that nobody answers to."""
+    if not words and otherwise is not None:
+        return {OTHERWISE: otherwise}
     chosen: dict[str, Sequence[Build]] = {}
     for word in words:
         if word in among:

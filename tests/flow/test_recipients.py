@@ -66,8 +66,10 @@ def test_a_word_nobody_answers_to_fails_and_nothing_goes_out(bench: Bench) -> No
 
 
 def test_others_can_stand_in(bench: Bench) -> None:
-    """With otherwise an unknown word is no failure; they get it once."""
-    assert goes_to(named(bench, ["a", "index", "b"], LIST.rstrip() + "\n        otherwise: warehouse.note\n")) == [
+    """With otherwise an unknown word is no failure, nor is none; they get it once."""
+    steps = LIST.rstrip() + "\n        otherwise: warehouse.note\n"
+    assert goes_to(named(bench, None, steps)) == ["warehouse.note"]
+    assert goes_to(named(bench, ["a", "index", "b"], steps)) == [
         "warehouse.note", "search.index",
     ]  # fmt: skip
 
