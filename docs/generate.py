@@ -1,6 +1,7 @@
 """Writes ``docs/reference/`` from the code: ``python docs/generate.py``. A test compares what lies there with this.
 
-The pages of ``docs/patterns`` are written by hand, and get the files they show from ``examples/patterns``.
+The pages of ``docs/patterns`` are written by hand, and get the files they show from ``examples/patterns``; those of
+``docs/guide`` get what some commands say.
 
 Settings come from the pydantic models that parse them, commands from click's own help, findings from mistakes that
 are really made. Nothing is said here that the code does not say.
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import consoles
 import mistakes
 import shown
 from click.testing import CliRunner
@@ -251,3 +253,4 @@ PAGES: Mapping[str, Callable[[], str]] = {
 if __name__ == "__main__":
     write()
     shown.write()
+    consoles.write()

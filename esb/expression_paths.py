@@ -72,10 +72,11 @@ def readings(text: str, roots: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _found(value: Any, path: tuple[str, ...]) -> str:
     for name in path:
         if isinstance(value, list):
-            break
-        if not isinstance(value, Mapping) or name not in value:
+            value = [item[name] for item in value if isinstance(item, Mapping) and name in item]
+        elif isinstance(value, Mapping) and name in value:
+            value = value[name]
+        else:
             return "missing"
-        value = value[name]
     return quote(value, 60)
 
 

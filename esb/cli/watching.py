@@ -37,7 +37,8 @@ class Watch:
             except FileNotFoundError:
                 continue
             if file.is_file():
-                yield str(file.relative_to(self._root)), (status.st_mtime_ns, status.st_size)
+                name = file.relative_to(self._root) if file.is_relative_to(self._root) else file
+                yield str(name), (status.st_mtime_ns, status.st_size)
 
 
 def of_a_bus(root: Path) -> Iterator[Path]:

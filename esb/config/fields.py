@@ -58,6 +58,15 @@ class View(msgspec.Struct, frozen=True):
         inside = [node for one in flat for node in _items(one)]
         return View(tuple(inside), self.schemas, self.ref) if inside else self
 
+    def fields(self) -> dict[str, View]:
+        """What is known of each field by its name. Lists are looked through."""
+        found: dict[str, list[Node]] = {}
+        for node in self._through_lists():
+            schema = node.schema if isinstance(node.schema, dict) else {}
+            for name, below in schema.get("properties", {}).items():
+                found.setdefault(name, []).append(Node(below, node.ref))
+        return {name: View(tuple(nodes), self.schemas, self.ref) for name, nodes in found.items()}
+
     def and_also(self, name: str, ref: str | None) -> View:
         """The same with one more field, which meets the contract ``ref`` (None: nothing is known of it)."""
         return self.with_shape({"properties": {name: {"$ref": f"esb:{ref}"} if ref else {}}})

@@ -71,9 +71,13 @@ def _reason(note: Note) -> Reason:
 
 
 def _ways(visit: Visit) -> list[Way]:
-    titles = STEPS[visit.step.kind].outcomes(visit.step.settings)
+    """Those that lead through steps of their own, and the one that was taken."""
+    kind, settings = STEPS[visit.step.kind], visit.step.settings
+    titles = kind.outcomes(settings)
+    leading = {way.title for way in kind.sketch(settings).ways if way.steps}
     taken = {trace.outcome for trace in visit.traces}
-    return [Way(title, title in taken, "" if title in taken else _why_not(visit, title, titles)) for title in titles]
+    shown = [title for title in titles if leading and (title in leading or title in taken)]
+    return [Way(title, title in taken, "" if title in taken else _why_not(visit, title, titles)) for title in shown]
 
 
 def _why_not(visit: Visit, title: str, titles: Sequence[str]) -> str:

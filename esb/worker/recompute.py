@@ -48,10 +48,14 @@ class StepView(msgspec.Struct, frozen=True):
 
 
 class Recomputed(msgspec.Struct, frozen=True):
-    """The steps of one message in one flow. ``why`` says what is missing, and why; "" when nothing is."""
+    """The steps of one message in one flow. ``why`` says what is missing, and why; "" when nothing is.
+
+    ``explained`` are the same steps, nested ones inside theirs.
+    """
 
     steps: Sequence[StepView]
     why: str = ""
+    explained: Sequence[Explained] = ()
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -100,7 +104,7 @@ class Recomputer:
             result = recorder.resume(call.continuation, answer.document, answer.failure)
         seen = _Seen(recorder.visits)
         views = [_view(trace, seen.at(trace)) for trace in traces or result.steps]
-        return Recomputed(views, _caveat(covered, views))
+        return Recomputed(views, _caveat(covered, views), [explain(visit) for visit in recorder.visits])
 
     def _answer(
         self, call: Call, traces: Sequence[StepTrace], definition: Definition, parts: Parts, masks: Masks

@@ -118,6 +118,24 @@ def test_a_journey_shows_steps_with_their_documents(bus, browser):
     assert re.search(r'class="added" title="added">\s*&#34;orderId&#34;: &#34;O-1001&#34;', text)
 
 
+def test_a_journey_says_why(bus, browser):
+    """What a step went by and read, and what a mapping left out."""
+    through(bus, row())
+    text = unescape(browser("viewer").get("/journey?id=row-1001").text)
+    assert '<code>quantity > 0</code> is <code>true</code> <span class="note">(quantity is 2)</span>' in text
+
+
+def test_a_journey_says_why_a_way_was_not_taken(place, request):
+    """The way taken is marked, the others have their reason."""
+    flow = place / "flows" / "orders.yaml"
+    ways = "[{when: quantity > 100, do: {set: {note: many}}}, {otherwise: {set: {note: {const: few}}}}]"
+    flow.write_text(flow.read_text().replace("  - map: row-to-order", f"  - choose: {ways}\n  - map: row-to-order"))
+    through(request.getfixturevalue("bus"), row())
+    text = unescape(request.getfixturevalue("browser")("viewer").get("/journey?id=row-1001").text)
+    assert '<code>quantity > 100</code>: it is false <span class="note">(quantity is 2)</span>' in text
+    assert '<li class="taken"><span class="sign">→</span> <code>otherwise</code> taken' in text
+
+
 def test_a_journey_leads_to_its_saga(bus, browser):
     """By the saga's name and the business key."""
     with bus.store.transaction() as t:

@@ -372,16 +372,16 @@ def test_contracts_and_mappings(esb: Run, ran: Path, tmp_path: Path) -> None:
     result = esb("contracts", "validate", "-C", ran, "order/v1", tmp_path / "empty.json")
     assert (result.exit_code, '"orderId" is a required property' in result.stderr) == (1, True)
     assert data(esb("mappings", "-C", ran, "--json"))[0]["mapping"] == "row-to-order"
-    result = esb("mappings", "try", "-C", ran, "row-to-order", tmp_path / "empty.json")
+    result = esb("map", "-C", ran, "row-to-order", tmp_path / "empty.json")
     assert (result.exit_code, "order.row/v1" in result.stderr) == (1, True)
     assert esb("contracts", "show", "-C", ran, "ordr/v1").exit_code == 3
 
 
 def test_the_map_in_words_as_json_and_as_a_picture(esb: Run, ran: Path) -> None:
     """The whole bus, one flow, and a file that a viewer opens."""
-    assert "orders-in → orders → orders-out.order" in esb("map", "-C", ran).stdout
-    assert "map:row-to-order" in esb("map", "-C", ran, "orders").stdout
-    boxes = {box["id"]: box for box in data(esb("map", "-C", ran, "--json"))["boxes"]}
+    assert "orders-in → orders → orders-out.order" in esb("landscape", "-C", ran).stdout
+    assert "map:row-to-order" in esb("landscape", "-C", ran, "orders").stdout
+    boxes = {box["id"]: box for box in data(esb("landscape", "-C", ran, "--json"))["boxes"]}
     assert boxes["flow:orders"]["numbers"]["count"] == 3
-    assert esb("map", "-C", ran, "--svg", "-").stdout.startswith("<svg")
-    assert esb("map", "-C", ran, "order").exit_code == 3
+    assert esb("landscape", "-C", ran, "--svg", "-").stdout.startswith("<svg")
+    assert esb("landscape", "-C", ran, "order").exit_code == 3
