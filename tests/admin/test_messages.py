@@ -128,7 +128,7 @@ def test_a_journey_says_why(bus, browser):
 def test_a_journey_says_why_a_way_was_not_taken(place, request):
     """The way taken is marked, the others have their reason."""
     flow = place / "flows" / "orders.yaml"
-    ways = "[{when: quantity > 100, do: {set: {note: many}}}, {otherwise: {set: {note: {const: few}}}}]"
+    ways = "[{when: quantity > 100, do: {set: {note: {const: many}}}}, {otherwise: {set: {note: {const: few}}}}]"
     flow.write_text(flow.read_text().replace("  - map: row-to-order", f"  - choose: {ways}\n  - map: row-to-order"))
     through(request.getfixturevalue("bus"), row())
     text = unescape(request.getfixturevalue("browser")("viewer").get("/journey?id=row-1001").text)
