@@ -20,7 +20,8 @@ from typing import Any, NoReturn
 from jsonatapy import _jsonatapy as engine
 
 from esb.errors import ExpressionError
-from esb.expression_paths import names, syntax_error
+from esb.expression_paths import names, syntax_error, syntax_tree
+from esb.expression_plain import MISSING, Plain, Unsure, compile_plain
 from esb.message import Message, rfc3339
 from esb.quoting import quote
 
@@ -135,7 +136,7 @@ class Expression:
         ExpressionError: it cannot be parsed (with the position), or it uses what is refused.
     """
 
-    __slots__ = ("_bound", "_clock", "_computes", "_functions", "_local", "_path", "text", "where")
+    __slots__ = ("_bound", "_clock", "_computes", "_functions", "_local", "_path", "_plain", "text", "where")
 
     def __init__(self, text: str, functions: Mapping[str, Callable[..., Any]] = _NOTHING, *, where: str = "") -> None:
         self.text = text
@@ -148,6 +149,7 @@ class Expression:
         self._path = _path(text)
         self._refuse()
         self._compile()
+        self._plain = None if self._path else _plain(text, functions)
 
     def evaluate(self, data: Data, bindings: Mapping[str, Any] | None = None) -> Any:
         """The value for one document; ``None`` when there is nothing there, or null.
@@ -159,7 +161,7 @@ class Expression:
         Raises:
             ExpressionError: it failed or ran into a limit. A function's own exception is its ``__cause__``.
         """
-        # Most expressions are a path to one value. Where no list is on the way, following it needs no engine.
+        # Most expressions are a path to one value, or hardly more. Where no list is on the way they need no engine.
         if self._path:
             value = data.document
             for name in self._path:
@@ -169,6 +171,12 @@ class Expression:
             else:
                 if type(value) in _PLAIN:
                     return value
+        elif self._plain:
+            try:
+                value = self._plain(data.document)
+                return None if value is MISSING else _settle(value)
+            except Unsure:
+                pass
         try:
             run = self._local.run
         except AttributeError:
@@ -270,6 +278,11 @@ def _path(text: str) -> tuple[str, ...]:
     """The names of a plain path (``customer.country``); empty for everything else."""
     names = tuple(name.strip() for name in text.split(".")) if _PATH.fullmatch(text) else ()
     return names if _WORDS.isdisjoint(names) else ()
+
+
+def _plain(text: str, functions: Mapping[str, Callable[..., Any]]) -> Plain | None:
+    tree = syntax_tree(text)
+    return None if tree is None else compile_plain(tree, functions)
 
 
 def _part(value: Any, fields: frozenset[str] | None) -> Any:

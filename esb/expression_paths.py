@@ -7,6 +7,7 @@ where a syntax error is. When in doubt a path is left out: a false finding is wo
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -99,6 +100,14 @@ def syntax_error(text: str) -> SyntaxFault | None:
     return None
 
 
+def syntax_tree(text: str) -> Any:
+    """The tree as the second engine has it; None for what cannot be parsed."""
+    try:
+        return _parse(text)
+    except Exception:  # syntax_error() tells why
+        return None
+
+
 def is_bare_path(text: str) -> str | None:
     """The name, when the whole expression is one bare word (``GBP``): a path that may have been meant as text."""
     word = text.strip()
@@ -115,18 +124,18 @@ def builtins() -> frozenset[str]:
 
 
 def _parse(text: str) -> Any:
+    limit = sys.getrecursionlimit()
     from jsonata.parser import Parser
 
+    sys.setrecursionlimit(limit)  # the library raises it for everybody when it is imported
     return Parser().parse(text)
 
 
 def _walk(text: str) -> _Walk:
     walk = _Walk(text)
-    try:
-        tree = _parse(text)
-    except Exception:  # not parseable: syntax_error() tells why
-        return walk
-    walk.visit(tree, _Place(), {})
+    tree = syntax_tree(text)
+    if tree is not None:
+        walk.visit(tree, _Place(), {})
     walk.paths.sort(key=lambda use: use.offset)
     return walk
 
