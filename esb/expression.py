@@ -43,9 +43,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _NAMED = re.compile(r"\$([^\W\d]\w*)(?:\s*\.\s*([^\W\d]\w*))?")
 _LONG_NUMBER = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|(?<![\w$])(\d[\d.]{15,})""", re.DOTALL)
 _COMPUTES = re.compile(r"[-+*/%$]")
-_PATH = re.compile(r"\s*[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)*\s*", re.ASCII)
-_WORDS = frozenset({"and", "or", "in", "true", "false", "null", "function"})  # of the language: no fields
-_PLAIN = frozenset({str, bool, int, float, type(None)})  # values that look the same on both sides of the engine
+_FINAL = frozenset({str, bool, type(None)})  # values that are as they are: nothing to round
 _ENGINE_TEXT = re.compile(r"(?:Parse error: )?(?:Invalid syntax: )?([A-Z]\d{4}): (.*)", re.DOTALL)
 
 
@@ -136,7 +134,7 @@ class Expression:
         ExpressionError: it cannot be parsed (with the position), or it uses what is refused.
     """
 
-    __slots__ = ("_bound", "_clock", "_computes", "_functions", "_local", "_path", "_plain", "text", "where")
+    __slots__ = ("_bound", "_clock", "_computes", "_functions", "_local", "_plain", "text", "where")
 
     def __init__(self, text: str, functions: Mapping[str, Callable[..., Any]] = _NOTHING, *, where: str = "") -> None:
         self.text = text
@@ -146,10 +144,9 @@ class Expression:
         self._bound = _bound(text)
         self._clock = not self._bound.keys().isdisjoint(("now", "millis"))
         self._computes = _COMPUTES.search(text) is not None
-        self._path = _path(text)
         self._refuse()
         self._compile()
-        self._plain = None if self._path else _plain(text, functions)
+        self._plain = _plain(text, functions)  # nearly all are so simple that they need no engine
 
     def evaluate(self, data: Data, bindings: Mapping[str, Any] | None = None) -> Any:
         """The value for one document; ``None`` when there is nothing there, or null.
@@ -161,22 +158,15 @@ class Expression:
         Raises:
             ExpressionError: it failed or ran into a limit. A function's own exception is its ``__cause__``.
         """
-        # Most expressions are a path to one value, or hardly more. Where no list is on the way they need no engine.
-        if self._path:
-            value = data.document
-            for name in self._path:
-                if type(value) is not dict:
-                    break
-                value = value.get(name)
-            else:
-                if type(value) in _PLAIN:
-                    return value
-        elif self._plain:
+        if self._plain is not None:
             try:
                 value = self._plain(data.document)
-                return None if value is MISSING else _settle(value)
             except Unsure:
                 pass
+            else:
+                if type(value) in _FINAL:
+                    return value
+                return None if value is MISSING else _settle(value) if self._computes else value
         try:
             run = self._local.run
         except AttributeError:
@@ -272,12 +262,6 @@ def _bound(text: str) -> dict[str, frozenset[str] | None]:
         known = found.get(name, frozenset())
         found[name] = known | {field} if field and known is not None else None
     return found
-
-
-def _path(text: str) -> tuple[str, ...]:
-    """The names of a plain path (``customer.country``); empty for everything else."""
-    names = tuple(name.strip() for name in text.split(".")) if _PATH.fullmatch(text) else ()
-    return names if _WORDS.isdisjoint(names) else ()
 
 
 def _plain(text: str, functions: Mapping[str, Callable[..., Any]]) -> Plain | None:

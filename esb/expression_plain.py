@@ -48,7 +48,7 @@ def _compile(node: Any, functions: Mapping[str, Callable[..., Any]]) -> Plain:
     if kind in ("string", "number", "value"):
         return _constant(node.value)
     if kind == "path":
-        return _scalar(_path(_names(node)))
+        return _field(_names(node))
     if kind == "binary" and node.value in _BINARY:
         return _BINARY[node.value](_compile(node.lhs, functions), _compile(node.rhs, functions))
     if kind == "condition" and node._else is not None:
@@ -104,12 +104,15 @@ def _path(names: Sequence[str]) -> Plain:
     return follow
 
 
-def _scalar(find: Plain) -> Plain:
+def _field(names: Sequence[str]) -> Plain:
+    """A path to one value, as :func:`_path` follows it; nearly always it is a name of the document itself."""
+    follow, (name, *deeper) = _path(names), names
+
     def value_of(document: Any) -> Any:
-        value = find(document)
-        if value is not MISSING and type(value) not in _SCALARS:
-            raise Unsure
-        return value
+        value = follow(document) if deeper or type(document) is not dict else document.get(name, MISSING)
+        if type(value) in _SCALARS or value is MISSING:
+            return value
+        raise Unsure
 
     return value_of
 
@@ -117,14 +120,14 @@ def _scalar(find: Plain) -> Plain:
 def _equal(left: Plain, right: Plain, wanted: bool) -> Plain:
     def compare(document: Any) -> Any:
         one, other = left(document), right(document)
-        if one is MISSING or other is MISSING:
-            if wanted:
-                return False
-            raise Unsure
-        if type(one) not in _SCALARS or type(other) not in _SCALARS:
-            raise Unsure
-        same_kind = type(one) is type(other) or (type(one) in _NUMBERS and type(other) in _NUMBERS)
-        return (same_kind and one == other) is wanted
+        kind, another = type(one), type(other)
+        if kind is another and kind in _SCALARS:
+            return (one == other) is wanted
+        if kind in _SCALARS and another in _SCALARS:
+            return (kind in _NUMBERS and another in _NUMBERS and one == other) is wanted
+        if wanted and (one is MISSING or other is MISSING):
+            return False
+        raise Unsure
 
     return compare
 
@@ -249,23 +252,23 @@ def _exists(names: Sequence[str]) -> Plain:
 
 
 def _sum(names: Sequence[str]) -> Plain:
-    """Of a field of the objects in a list: whole numbers."""
+    """Of a field of the objects in a list. Fractions are added in their order, as every engine does (IEEE 754)."""
     if len(names) < 2:
         raise Unsure
     follow, last = _path(names[:-1]), names[-1]
 
     def total(document: Any) -> Any:
-        elements, found = follow(document), 0
+        elements = follow(document)
         if type(elements) is not list or not elements:
             raise Unsure
-        for element in elements:
-            number = element.get(last) if type(element) is dict else None
-            if type(number) is not int:
-                raise Unsure
-            found += number
-        if abs(found) >= LARGEST:
+        try:
+            numbers = [element[last] for element in elements]
+            found = sum(numbers)
+        except (KeyError, TypeError, IndexError):
+            raise Unsure from None
+        if not _NUMBERS.issuperset(map(type, numbers)) or not -LARGEST < found < LARGEST:
             raise Unsure
-        return found
+        return int(found) if found == int(found) else found  # as the engine says it: 10, not 10.0
 
     return total
 
