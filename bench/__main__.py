@@ -106,4 +106,8 @@ def _options() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        _tell("stopped; servers and directories are gone, nothing is kept")
+        sys.exit(130)

@@ -56,6 +56,8 @@ class Backlog(msgspec.Struct):
             crew.fill(bus.broker, missing, crew.orders(), self.kit.tell)
         finally:
             bus.close()
+        if self.node:
+            self.node.settle()
         reading = crew.work(self.root, self.place, RETURNED + messages, node=self.node, warm=RETURNED)
         return reading | ({"node": self.node.resident() / 1e6} if self.node else {})
 

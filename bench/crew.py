@@ -87,6 +87,8 @@ def hop(place: Place, messages: int, workers: int = 1, node: Node | None = None,
     """
     with bus_directory(place) as (root, bus):
         fill(bus.broker, messages, orders())
+        if node:
+            node.settle()
         reading = work(root, place, messages, workers, node, bare)
         with bus.store.reading() as t:
             sent = messages if bare else t.tracking.ledger().sent

@@ -89,6 +89,7 @@ def measure(broker: Node, program: Program, messages: int) -> Reading:
     with Queues(broker.url) as queues:
         queues.make(IN, OUT)
         queues.fill(IN, program.body, messages, **program.properties)
+        broker.settle()
         with Meter(broker.cpu) as meter:
             said = _run(program, [broker.url, IN, OUT, str(messages), str(warm)], START + messages / SLOWEST)
         queues.await_depth(OUT, messages)

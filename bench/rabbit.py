@@ -18,6 +18,8 @@ from esb.broker.rabbitmq.settings import parse
 from esb.testing.servers.rabbitmq import RabbitMqServer
 
 _PIECE = 64  # messages written at once
+_LOOK = 0.5  # seconds between two looks at whether the broker is idle,
+_IDLE = 0.1  # which is when it uses less than this share of a core
 _PATIENCE = 60.0  # seconds that the broker may take to say that it has everything
 
 
@@ -34,6 +36,14 @@ class Node(RabbitMqServer):
     def resident(self) -> float:
         """Bytes of memory that the broker has."""
         return resident(self._erlang())
+
+    def settle(self) -> None:
+        """Wait until it has nothing to do: what a filled queue leaves to be written is no part of what is measured."""
+        deadline = time.monotonic() + _PATIENCE
+        used, before = self.cpu(), 0.0
+        while used - before > _IDLE * _LOOK and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+            before, used = used, self.cpu()
 
     def _erlang(self) -> int:
         """The Erlang machine: what uses most of the processes that were started together."""
