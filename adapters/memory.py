@@ -52,7 +52,7 @@ class Box:
         self.keys: set[str] = set()
         self.broken = False
         self.hanging = False
-        self.refusing = ""
+        self.refused: dict[str, str] = {}  # by key: why a message is not taken
         self.answer: Callable[[Request], Reply] = lambda request: Reply(detail="kept")
 
     def offer(self, content: bytes, name: str = "") -> None:
@@ -73,7 +73,7 @@ class MemoryAdapter(Adapter):
 
     kind: ClassVar[str] = "memory"
     summary: ClassVar[str] = "an outside within the process, for tests"
-    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, replies=True)
+    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, replies=True, batches=True, probes=True)
     Settings: ClassVar[Any] = MemorySettings
 
     def __init__(
@@ -144,7 +144,14 @@ class MemoryAdapter(Adapter):
         if self.box.hanging:
             threading.Event().wait(request.timeout)
             raise Interrupted(f"{self.name}: no answer within {request.timeout:g} s")
-        if self.box.refusing:
-            raise Refused(f"{self.name}: {self.box.refusing}")
+        if request.key in self.box.refused:
+            raise Refused(f"{self.name}: {self.box.refused[request.key]}")
         self.box.receive(request)
         return self.box.answer(request)
+
+    def took_place(self, request: Request) -> Reply | None:
+        """Whether the box has it, and its answer."""
+        self.check()
+        with self.box.lock:
+            there = request.key in self.box.keys
+        return self.box.answer(request) if there else None

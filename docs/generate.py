@@ -39,6 +39,8 @@ _FEATURES = {
     "sends": "delivers messages (`operations:`)",
     "keyed": "what it sends carries a key, so that the other side can tell a repeat",
     "replies": "sending returns the other side's answer",
+    "batches": "takes several messages in a call",
+    "probes": "can tell whether a send took place",
 }
 
 

@@ -10,8 +10,9 @@ The obligations, for all of them:
    time, also twice, also without ``open``.
 2. A driver's exception never leaves the adapter. Raise what is true of the *effect*: ``Unreachable`` or ``Busy`` when
    nothing can have happened, ``Interrupted`` when it may have, ``Refused`` when the other side rejects this message.
-3. :meth:`Adapter.send` may be called from many threads at once; everything else from one thread at a time.
-4. Every wait ends: ``send`` returns or raises within ``request.timeout`` seconds.
+3. The ways of sending (:meth:`Adapter.send`, ``send_all``, ``took_place``) may be called from many threads at once;
+   everything else from one thread at a time.
+4. Every wait ends: each of them returns or raises within ``request.timeout`` seconds.
 5. No retries inside: recovery belongs to the bus, which sees all attempts.
 6. Nothing of a secret in an error text, a log line or a ``repr``: declare it as pydantic ``SecretStr``.
 7. What comes from outside (names, header values, fields of a document) is made safe before it becomes part of a
@@ -29,6 +30,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from esb.errors import EsbError
 from esb.templates import Template, TemplateText
 from esb.units import Duration, Size
 
@@ -37,6 +39,7 @@ __all__ = [
     "Arrival",
     "Claim",
     "Denied",
+    "Doubt",
     "Duration",
     "Effect",
     "Features",
@@ -52,6 +55,7 @@ __all__ = [
 ]
 
 Effect = Literal["none", "idempotent", "keyed", "unkeyed"]
+Doubt = Literal["retry", "probe", "park"]  # what becomes of an unkeyed send of which nobody knows how it ended
 
 
 class Settings(BaseModel):
@@ -68,6 +72,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     sends: bool = False  # send() delivers
     keyed: bool = False  # send() passes Request.key on, so the other side can drop repeats
     replies: bool = False  # send() returns the other side's answer
+    batches: bool = False  # send_all() takes several messages at a time, which is quicker than one after the other
+    probes: bool = False  # took_place() finds out whether an earlier send had its effect
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +193,11 @@ class Adapter:
         """The effect of an operation that states none; where it is ``unkeyed``, stating ``keyed`` is a finding."""
         return "keyed" if cls.features.keyed else "unkeyed"
 
+    @classmethod
+    def can_tell(cls, settings: Any, operation: Any) -> bool:
+        """Whether :meth:`took_place` can answer for this operation; else ``in_doubt: probe`` is a finding."""
+        return cls.features.probes
+
     def open(self) -> None:
         """Get ready: pools, directories. Raises ``EndpointError`` when the outside is not there."""
 
@@ -234,6 +245,28 @@ class Adapter:
     def send(self, request: Request) -> Reply:
         """Deliver one message and return what came back. See obligations 2 to 5."""
         return Reply()
+
+    def send_all(self, requests: Sequence[Request]) -> Sequence[Reply | EsbError]:
+        """Deliver several messages of one operation, at most as many as its ``batch:`` says; what became of each, in
+        their order, where :meth:`send` would return or raise it. One that is refused does not hold up the others.
+
+        Raises what is true of all of them. All of it within the ``timeout`` of the first.
+        """
+        outcomes: list[Reply | EsbError] = []
+        for request in requests:
+            try:
+                outcomes.append(self.send(request))
+            except EsbError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def took_place(self, request: Request) -> Reply | None:
+        """Whether an earlier :meth:`send` of this message had its effect: what it came to, or None if it did not.
+
+        Asked where nobody can know otherwise: the sender died, or no answer came. Has no effect itself; raises
+        ``EndpointError`` when it cannot be said now. Obligations 2 to 5 hold here, too.
+        """
+        return None
 
 
 class Record(msgspec.Struct, frozen=True):

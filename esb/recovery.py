@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from esb.errors import EndpointError, EsbError
-from esb.ports import Effect
+from esb.ports import Doubt, Effect
 
 BreakerState = Literal["closed", "open", "probing"]
 
@@ -110,7 +110,7 @@ def failure_of(
     )
 
 
-def decide(policy: Policy, effect: Effect, in_doubt: Literal["retry", "park"], failure: Failure) -> Decision:
+def decide(policy: Policy, effect: Effect, in_doubt: Doubt, failure: Failure) -> Decision:
     """The one action that follows from a failure.
 
     Args:
@@ -119,23 +119,30 @@ def decide(policy: Policy, effect: Effect, in_doubt: Literal["retry", "park"], f
         in_doubt: what the operation says about an unkeyed send of unknown outcome.
         failure: what happened, and how often before.
     """
+    doubtful = failure.effect_unknown and effect == "unkeyed"
     if failure.scope == "message":
         return Park(failure.text)
-    if failure.effect_unknown and effect == "unkeyed" and in_doubt == "park":
-        return InDoubt(f"nobody knows whether it took place: {failure.text}")
-    if failure.breaker != "closed" or failure.overspent:
-        return _patiently(policy, failure)
-    if failure.attempt <= policy.retries and not failure.retry_after:
-        return RetryNow()
-    if failure.delayed < len(policy.delays):
-        wanted = max(policy.delays[failure.delayed], failure.retry_after or 0.0)
-        return RetryLater(_nearest(delays(policy), wanted), counts=True)
-    return Park(f"after {failure.delayed + 1} rounds: {failure.text}")
+    if doubtful and in_doubt == "park":
+        return _in_doubt(failure)
+    waited = _wait(policy, failure, at_once=not (doubtful and in_doubt == "probe"))
+    return _in_doubt(failure) if doubtful and in_doubt == "probe" and isinstance(waited, Park) else waited
 
 
 def delays(policy: Policy) -> tuple[float, ...]:
     """Every delay that :func:`decide` may choose, ascending: each needs a queue of its own."""
     return tuple(sorted(set(policy.delays))) or (policy.breaker.reset,)
+
+
+def _wait(policy: Policy, failure: Failure, at_once: bool) -> Decision:
+    """When to try again, or that it is of no use; ``at_once`` False: not before the other side has had a while."""
+    if failure.breaker != "closed" or failure.overspent:
+        return _patiently(policy, failure)
+    if at_once and failure.attempt <= policy.retries and not failure.retry_after:
+        return RetryNow()
+    if failure.delayed < len(policy.delays):
+        wanted = max(policy.delays[failure.delayed], failure.retry_after or 0.0)
+        return RetryLater(_nearest(delays(policy), wanted), counts=True)
+    return Park(f"after {failure.delayed + 1} rounds: {failure.text}")
 
 
 def _patiently(policy: Policy, failure: Failure) -> Decision:
@@ -145,6 +152,10 @@ def _patiently(policy: Policy, failure: Failure) -> Decision:
     pause = policy.breaker.reset if failure.breaker != "closed" else delays(policy)[0]
     wanted = max(pause, failure.retry_after or 0.0)
     return RetryLater(_nearest(delays(policy), wanted), counts=False)
+
+
+def _in_doubt(failure: Failure) -> InDoubt:
+    return InDoubt(f"nobody knows whether it took place: {failure.text}")
 
 
 def _nearest(choices: tuple[float, ...], wanted: float) -> float:

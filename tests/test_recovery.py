@@ -182,3 +182,21 @@ def test_what_may_have_taken_effect_is_in_doubt_before_any_budget():
     """It must not be sent again, whether there is a budget for that or not."""
     failure = fail("interrupted", effect_unknown=True, overspent=True)
     assert isinstance(decide(POLICY, "unkeyed", "park", failure), InDoubt)
+
+
+@pytest.mark.parametrize(
+    ("delayed", "expected"),
+    [(0, RetryLater(5.0, counts=True)), (2, RetryLater(300.0, counts=True))],
+)
+def test_what_can_be_asked_about_is_tried_later_and_never_at_once(delayed, expected):
+    """The other side may still be at it; then it is asked before anything is sent."""
+    failure = fail("interrupted", effect_unknown=True, delayed=delayed)
+    assert decide(POLICY, "unkeyed", "probe", failure) == expected
+
+
+def test_what_could_not_be_asked_about_ends_in_doubt():
+    """Behind the last delay, and after give_up: it may have taken place."""
+    last = fail("in doubt", effect_unknown=True, delayed=3)
+    assert isinstance(decide(POLICY, "unkeyed", "probe", last), InDoubt)
+    down = fail("in doubt", effect_unknown=True, breaker="open", now=1e9)
+    assert isinstance(decide(POLICY, "unkeyed", "probe", down), InDoubt)

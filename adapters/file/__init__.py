@@ -25,7 +25,7 @@ from esb.adapters.file.inbox import FileClaim, Inbox
 from esb.adapters.file.paths import shown, unreachable
 from esb.adapters.file.settings import FileOperation, FileSettings
 from esb.adapters.file.writer import TEMPORARY, Writer, clear_stale
-from esb.errors import Unreachable
+from esb.errors import EsbError, Unreachable
 from esb.ports import Adapter, Claim, Features, Reply, Request
 
 __all__ = ["FileAdapter", "FileOperation", "FileSettings"]
@@ -41,7 +41,7 @@ class FileAdapter(Adapter):
 
     kind: ClassVar[str] = "file"
     summary: ClassVar[str] = "files in a directory, in and out"
-    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True)
+    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, batches=True)
     Settings: ClassVar[type[BaseModel]] = FileSettings
     Operation: ClassVar[type[BaseModel]] = FileOperation
 
@@ -102,3 +102,7 @@ class FileAdapter(Adapter):
     def send(self, request: Request) -> Reply:
         """Write one file: complete or not at all, on disk before this returns."""
         return self._writers[request.operation].write(request)
+
+    def send_all(self, requests: Sequence[Request]) -> Sequence[Reply | EsbError]:
+        """As many files, with one sync of each directory."""
+        return self._writers[requests[0].operation].write_all(requests)

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from esb.adapters.file.paths import file_name_part, shown
@@ -28,18 +29,42 @@ class Writer:
 
     def write(self, request: Request) -> Reply:
         """Temporary file, sync, rename (or link), sync of the directory."""
-        name = self._template.fill(request.document, request.words(), file_name_part)
-        target = self._directory / name
+        outcome = self.write_all([request])[0]
+        if isinstance(outcome, EsbError):
+            raise outcome
+        return outcome
+
+    def write_all(self, requests: Sequence[Request]) -> list[Reply | EsbError]:
+        """As :meth:`write`, with one sync of each directory for all of them."""
+        placed = [self._placed(request) for request in requests]
+        directories = {target.parent for target in placed if isinstance(target, Path)}
+        unsynced = {directory: error for directory in directories if (error := self._unsynced(directory))}
+        return [one if isinstance(one, EsbError) else unsynced.get(one.parent) or self._written(one) for one in placed]
+
+    def _placed(self, request: Request) -> Path | EsbError:
+        """Where a message is now, if its directory outlives a power cut."""
+        try:
+            target = self._directory / self._template.fill(request.document, request.words(), file_name_part)
+        except EsbError as error:
+            return error
         try:
             self._prepare(target)
             self._place(target, request.body)
         except OSError as error:
-            raise _no_effect(self._endpoint, target, error) from error
+            return _no_effect(self._endpoint, target, error)
+        except EsbError as error:
+            return error
+        return target
+
+    def _unsynced(self, directory: Path) -> EsbError | None:
         try:
-            _sync_directory(target.parent)
+            _sync_directory(directory)
         except OSError as error:
-            raise Interrupted(f"{self._endpoint}: {shown(target)} may not be on disk: {error.strerror}") from error
-        return Reply(detail=f"written {shown(name)}")
+            return Interrupted(f"{self._endpoint}: {shown(directory)} may not be on disk: {error.strerror}")
+        return None
+
+    def _written(self, target: Path) -> Reply:
+        return Reply(detail=f"written {shown(str(target.relative_to(self._directory)))}")
 
     def _prepare(self, target: Path) -> None:
         os.stat(self._directory)  # a directory that went away (an unmounted share) is not made anew

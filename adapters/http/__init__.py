@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from urllib3.util import Url, create_urllib3_context, parse_url
 
 from esb.adapters.http.answers import failure, redact
-from esb.adapters.http.client import Client
+from esb.adapters.http.client import Answer, Client
 from esb.adapters.http.ingress import arrival, authenticate
 from esb.adapters.http.settings import Auth, HttpOperation, HttpReceive, HttpSettings
 from esb.errors import EndpointError, Interrupted, Refused, Unreachable
@@ -25,6 +25,8 @@ __all__ = ["Auth", "HttpAdapter", "HttpOperation", "HttpReceive", "HttpSettings"
 _PRINTABLE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _WITH_BODY = ("POST", "PUT", "PATCH")
+_ABSENT = (404, 410)
+_EMPTY = (b"", b"null", b"[]", b"{}")
 
 
 class HttpAdapter(Adapter):
@@ -36,7 +38,7 @@ class HttpAdapter(Adapter):
 
     kind: ClassVar[str] = "http"
     summary: ClassVar[str] = "HTTP services, called and calling"
-    features: ClassVar[Features] = Features(serves=True, sends=True, keyed=True, replies=True)
+    features: ClassVar[Features] = Features(serves=True, sends=True, keyed=True, replies=True, probes=True)
     Settings: ClassVar[type[BaseModel]] = HttpSettings
     Operation: ClassVar[type[BaseModel]] = HttpOperation
     Receive: ClassVar[type[BaseModel]] = HttpReceive
@@ -54,6 +56,11 @@ class HttpAdapter(Adapter):
         self._headers = dict(settings.headers) | dict([settings.auth.credentials()] if settings.auth else [])
         self._secrets = settings.auth.secrets() if settings.auth else ()
         self._calls = {key: Call(settings.url or "", operation) for key, operation in self.operations.items()}
+        self._probes = {
+            key: Call(settings.url or "", HttpOperation(get=operation.probe.get, query=operation.probe.query))
+            for key, operation in self.operations.items()
+            if operation.probe
+        }
         self._client: Client | None = None
 
     @classmethod
@@ -65,11 +72,16 @@ class HttpAdapter(Adapter):
             else ()
         )
 
+    @classmethod
+    def can_tell(cls, settings: Any, operation: Any) -> bool:
+        """Where the operation says where to look."""
+        return operation.probe is not None
+
     def open(self) -> None:
         """Make the pool; nothing is connected before the first call."""
         if self.settings.url and self._client is None:
             tls = self._tls() if self._url.scheme == "https" else None
-            self._client = Client(self._url, self.settings.connect_timeout, tls)
+            self._client = Client(self._url, self.settings.connect_timeout, self.settings.read_timeout, tls)
 
     def close(self) -> None:
         """Close idle connections; calls under way end by themselves."""
@@ -86,15 +98,22 @@ class HttpAdapter(Adapter):
     def send(self, request: Request) -> Reply:
         """One call. See ``answers.failure`` for what the statuses mean."""
         call = self._calls[request.operation]
-        target = call.target(request)
-        what = f"{self.name}: {call.method} {self.settings.url}{target.partition('?')[0]}"
-        headers = self._headers | call.headers(request)
-        body = request.body if call.method in _WITH_BODY else None
-        answer = self._call(what, call.method, target, headers, body, request.timeout)
+        what, answer = self._ask(call, request)
         error = failure(call.operation, answer, what, self._secrets)
         if error:
             raise error
-        return Reply(detail=str(answer.status), body=answer.body, content_type=answer.headers.get("content-type", ""))
+        return _reply(str(answer.status), answer)
+
+    def took_place(self, request: Request) -> Reply | None:
+        """GET the operation's ``probe``; what it answers stands for the answer of the call."""
+        call = self._probes[request.operation]
+        what, answer = self._ask(call, request)
+        if answer.status in _ABSENT:
+            return None
+        error = failure(call.operation, answer, what, self._secrets)
+        if error:
+            raise EndpointError(str(error)) from error
+        return None if answer.body.strip() in _EMPTY else _reply(f"had taken effect ({answer.status})", answer)
 
     def path(self) -> tuple[str, tuple[str, ...]]:
         """Where the ingress listens for this endpoint."""
@@ -108,9 +127,16 @@ class HttpAdapter(Adapter):
 
     # ------------------------------------------------------------------------------------------------------------
 
+    def _ask(self, call: Call, request: Request) -> tuple[str, Answer]:
+        target = call.target(request)
+        what = f"{self.name}: {call.method} {self.settings.url}{target.partition('?')[0]}"
+        headers = self._headers | call.headers(request)
+        body = request.body if call.method in _WITH_BODY else None
+        return what, self._call(what, call.method, target, headers, body, request.timeout)
+
     def _call(
         self, what: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None, timeout: float
-    ) -> Any:
+    ) -> Answer:
         if self._client is None:
             raise Unreachable(f"{what}: the endpoint is not open")
         limit = min(timeout, self.settings.timeout)
@@ -182,6 +208,10 @@ class Call:
         if self.method in _WITH_BODY:
             headers["Content-Type"] = request.content_type
         return headers
+
+
+def _reply(detail: str, answer: Answer) -> Reply:
+    return Reply(detail=detail, body=answer.body, content_type=answer.headers.get("content-type", ""))
 
 
 def _segment(value: str) -> str:

@@ -38,11 +38,13 @@ class Exchange(threading.local):
     """The call that this thread is in: when it must end (monotonic), and whether a byte of it has been sent."""
 
     deadline: float = 0.0
+    silence: float | None = None  # longest wait for a single piece of the answer, seconds
     sent: bool = False
 
-    def begin(self, timeout: float) -> None:
+    def begin(self, timeout: float, silence: float | None) -> None:
         """A call of at most ``timeout`` seconds starts."""
         self.deadline = time.monotonic() + timeout
+        self.silence = silence
         self.sent = False
 
     def left(self) -> float:
@@ -52,12 +54,21 @@ class Exchange(threading.local):
             raise TimeoutError("timed out")
         return left
 
+    def wait(self) -> float:
+        """Seconds to wait for the next piece of the answer. Raises as :meth:`left`."""
+        return self.left() if self.silence is None else min(self.left(), self.silence)
+
 
 class Client:
     """Calls one host. One pool, because an endpoint is one host and redirects are not followed. Threads share it."""
 
-    def __init__(self, host: urllib3.util.Url, connect_timeout: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, host: urllib3.util.Url, connect_timeout: float, read_timeout: float | None, tls: ssl.SSLContext | None
+    ) -> None:
+        """Args: where to; seconds for a connection to come about, and for each wait for a piece of an answer (None:
+        only the whole call has a limit); how to encrypt."""
         self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
         self._exchange = Exchange()
         options: dict[str, Any] = {"maxsize": IDLE, "block": False, "retries": False, "exchange": self._exchange}
         self._pool: urllib3.HTTPConnectionPool
@@ -73,7 +84,7 @@ class Client:
 
         Raises ``Unreachable`` when nothing was sent, ``Interrupted`` when it was and no status came back.
         """
-        self._exchange.begin(timeout)
+        self._exchange.begin(timeout, self._read_timeout)
         wait = urllib3.Timeout(connect=min(self._connect_timeout, timeout), total=timeout)
         try:
             response = self._pool.urlopen(
@@ -135,7 +146,7 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._exchange.left())
+        self._sock.settimeout(self._exchange.wait())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

@@ -158,12 +158,25 @@ class HttpSettings(Settings):
     headers: dict[HeaderName, HeaderText] = Field(default_factory=dict, description="Sent with every call.")
     timeout: Duration = Field(30.0, gt=0, description="For one call; the endpoint's own timeout may be shorter.")
     connect_timeout: Duration = Field(5.0, gt=0, description="For making the connection.")
+    read_timeout: Duration | None = Field(
+        None, gt=0, description="For each wait within a call: for the answer to begin, and for it to go on."
+    )
     verify: bool = Field(True, description="Check the certificate of an https address.")
     ca: str | None = Field(None, description="File of the authorities to trust, instead of the system's.")
     max_reply: Size = Field(1024**2, description="Longest answer that is read.")
     check: Annotated[str, AfterValidator(_plain_path)] | None = Field(
         None, description="Path to GET for a sign of life; without it, a connection will do."
     )
+
+
+class Probe(Settings):
+    """How to find out whether a call that nobody heard the end of took effect."""
+
+    get: CallPath = Field(
+        description="Path to GET. An answer with content means: it took place. 404, 410 and an answer without content "
+        "(none, null, [] or {}) mean: it did not."
+    )
+    query: dict[str, TemplateText] = Field(default_factory=dict, description="Parameters behind the path.")
 
 
 class HttpOperation(Settings):
@@ -183,6 +196,7 @@ class HttpOperation(Settings):
     busy: Statuses = Field(
         (), description="Statuses that mean: nothing was done, try later; beside 408, 425, 429, 503."
     )
+    probe: Probe | None = Field(None, description="For what is unkeyed: how to find out whether it took effect.")
 
     @model_validator(mode="after")
     def _one(self) -> HttpOperation:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from esb.adapters.sql.settings import Lines, Seen, SqlOperation, SqlSettings, Status, backend
+from esb.errors import EsbError
 from esb.ports import Adapter, Claim, Effect, Features, Reply, Request
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class SqlAdapter(Adapter):
 
     kind: ClassVar[str] = "sql"
     summary: ClassVar[str] = "rows of SQL databases, in and out"
-    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, replies=True)
+    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, replies=True, batches=True, probes=True)
     Settings: ClassVar[type[BaseModel]] = SqlSettings
     Operation: ClassVar[type[BaseModel]] = SqlOperation
 
@@ -67,6 +68,11 @@ class SqlAdapter(Adapter):
             return "keyed"
         return "unkeyed" if operation.kind in ("insert", "execute") else "idempotent"
 
+    @classmethod
+    def can_tell(cls, settings: Any, operation: Any) -> bool:
+        """Where the operation says what to look for."""
+        return operation.probe is not None
+
     def open(self) -> None:
         """Load the driver; nothing is connected before it is needed."""
         self._ready()
@@ -100,7 +106,20 @@ class SqlAdapter(Adapter):
 
     def send(self, request: Request) -> Reply:
         """One transaction: committed as a whole, or nothing happened."""
-        return self._ready().writers[request.operation].write(request)
+        parts = self._ready()
+        if self.operations[request.operation].kind == "select":
+            return parts.queries[request.operation].answer(request)
+        return parts.writers[request.operation].write(request)
+
+    def send_all(self, requests: Sequence[Request]) -> Sequence[Reply | EsbError]:
+        """All in one transaction; one that is refused is left out of it."""
+        if self.operations[requests[0].operation].kind == "select":
+            return super().send_all(requests)
+        return self._ready().writers[requests[0].operation].write_all(requests)
+
+    def took_place(self, request: Request) -> Reply | None:
+        """Look for the row that the operation's ``probe`` selects."""
+        return self._ready().probes[request.operation].find(request)
 
     def _ready(self) -> Parts:
         """What works, made when it is first needed: an adapter whose driver was missing at the start recovers."""

@@ -22,9 +22,10 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import URL
 
 from esb.adapters.sql.failures import translated
-from esb.errors import EndpointError
+from esb.errors import EndpointError, Refused
 
 PATIENCE = 30.0  # seconds for a transaction that has no limit of its own
+MOST = 256  # connections kept for the next transaction; an endpoint has at most so many calls at once
 READING = "esb_reading"
 _DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
 _POSTGRESQL = {
@@ -116,13 +117,21 @@ class Database:
                 expired=deadline.expired,
             ) from error
 
+    def refusal(self, error: exc.DBAPIError, what: str) -> Refused | None:
+        """What a driver's error says about the one statement that it came from; None where it is about more."""
+        said = translated(
+            error, f"{self.endpoint}: cannot {what} in {self.name}", connected=True, committing=False, expired=False
+        )
+        return said if isinstance(said, Refused) else None
+
     def close(self) -> None:
         """Close idle connections; those in use close when they are given back."""
         self._engine.dispose()
 
     def _made(self) -> sa.Engine:
         common: dict[str, Any] = {"hide_parameters": True, "pool_reset_on_return": None}
-        pooled = {"pool_size": 5, "max_overflow": -1, "pool_recycle": 1800} | common  # the bus limits how many at once
+        # The bus limits how many at once. Those that are not needed any more idle at the end, and are made anew.
+        pooled = {"pool_size": MOST, "max_overflow": -1, "pool_recycle": 1800, "pool_use_lifo": True} | common
         seconds = max(1, round(self._connect_timeout))
         try:
             if self.backend == "sqlite":

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from esb.adapters.sql.database import Database
 from esb.adapters.sql.notes import Notes
 from esb.adapters.sql.once import Once
-from esb.adapters.sql.query import Query
+from esb.adapters.sql.query import Find, Query
 from esb.adapters.sql.rows import Reader
 from esb.adapters.sql.scan import DeleteSource, SeenSource
 from esb.adapters.sql.settings import SqlOperation, SqlSettings
@@ -42,12 +42,13 @@ class Parts:
         self._source = _source(endpoint, settings, self._database, self._tables, self._notes)
         name, create = settings.inbox_table, settings.create_inbox
         self._once = Once(endpoint, name, create, self._database) if name else None
-        self.writers: dict[str, Writer | Query] = {
-            key: Query(endpoint, operation, self._database)
-            if operation.select
-            else Writer(endpoint, operation, self._database, self._tables, self._once)
-            for key, operation in operations.items()
+        self.queries = {key: Query(endpoint, one, self._database) for key, one in operations.items() if one.select}
+        self.writers = {
+            key: Writer(endpoint, one, self._database, self._tables, self._once)
+            for key, one in operations.items()
+            if not one.select
         }
+        self.probes = {key: Find(one.probe, self._database) for key, one in operations.items() if one.probe}
 
     @property
     def source(self) -> Any:
@@ -67,7 +68,7 @@ class Parts:
         with self._database.transaction("look at the tables", reading=True) as connection:
             connection.execute(sa.select(1))
             self._check_source(connection)
-            for writer in self.writers.values():
+            for writer in self.writers.values():  # of a query nothing can be known without asking it
                 writer.check(connection)
         if self._once:
             self._once.prepare()

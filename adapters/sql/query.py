@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import msgspec
-import sqlalchemy as sa
 
 from esb.adapters.sql.database import Database
-from esb.adapters.sql.settings import SqlOperation
+from esb.adapters.sql.settings import Probe, SqlOperation
 from esb.adapters.sql.values import to_json
 from esb.adapters.sql.writer import Statement
 from esb.errors import Refused
@@ -22,9 +21,9 @@ class Query:
         self._endpoint = endpoint
         self._database = database
         self._one = operation.one
-        self._statement = Statement(operation)
+        self._statement = Statement(operation.select or "", operation.parameters)
 
-    def write(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> Reply:
         """Rows as a JSON array; with ``one`` the first row as an object, or null."""
         with self._database.transaction("select", request.timeout) as connection:
             result = self._statement.execute(connection, request)
@@ -35,5 +34,16 @@ class Query:
         body = msgspec.json.encode((found[0] if found else None) if self._one else found)
         return Reply(detail=f"{len(found)} rows", body=body, content_type="application/json")
 
-    def check(self, connection: sa.Connection) -> None:
-        """Nothing can be known without executing it."""
+
+class Find:
+    """Looks whether a statement took effect. Holds nothing that changes, so threads share it."""
+
+    def __init__(self, probe: Probe, database: Database) -> None:
+        self._database = database
+        self._statement = Statement(probe.select, probe.parameters)
+
+    def find(self, request: Request) -> Reply | None:
+        """A row means that it did."""
+        with self._database.transaction("look whether it took effect", request.timeout, reading=True) as connection:
+            found = self._statement.execute(connection, request).first() is not None
+        return Reply(detail="had taken effect") if found else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -135,6 +136,11 @@ class Seen(Settings):
     )
 
 
+def _unused(given: Iterable[str], statement: str) -> str:
+    unused = sorted(set(given) - set(parameters(statement)))
+    return f"the statement has no :{unused[0]}" if unused else ""
+
+
 class SqlSettings(Settings):
     """A database, and the table that is received from."""
 
@@ -211,6 +217,23 @@ class Lines(Settings):
     key_from_parent: Pairs = Field(description="Column: field of the message that ties the lines to their head.")
 
 
+class Probe(Settings):
+    """How to find out whether a statement that nobody heard the end of took effect."""
+
+    select: Annotated[str, AfterValidator(sql_query)] = Field(
+        description="One SELECT with :name for each value. A row means: it took place; none: it did not."
+    )
+    parameters: Pairs = Field(
+        default_factory=dict, description="Name: field of the message; the one of that name when left out."
+    )
+
+    @model_validator(mode="after")
+    def _used(self) -> Probe:
+        if problem := _unused(self.parameters, self.select):
+            raise ValueError(problem)
+        return self
+
+
 class SqlOperation(Settings):
     """One statement, filled from the message. Exactly one of insert, upsert, update, delete, execute and select."""
 
@@ -237,6 +260,7 @@ class SqlOperation(Settings):
         description="For execute and select. Name: field of the message; the one of that name when left out.",
     )
     lines: Lines | None = Field(None, description="Rows of a second table, from a list in the message.")
+    probe: Probe | None = Field(None, description="For what is unkeyed: how to find out whether it took effect.")
 
     @model_validator(mode="after")
     def _one(self) -> SqlOperation:
@@ -252,8 +276,9 @@ class SqlOperation(Settings):
     def _statement_problem(self) -> str:
         if self.key or self.columns or self.body or self.lines:
             return f"{self.kind} has parameters, and none of key, columns, body and lines"
-        unused = sorted(set(self.parameters) - set(parameters(self.execute or self.select or "")))
-        return f"the statement has no :{unused[0]}" if unused else ""
+        if self.select and self.probe:
+            return "a select has no effect, so there is nothing to probe"
+        return _unused(self.parameters, self.execute or self.select or "")
 
     def _table_problem(self) -> str:
         if self.parameters:

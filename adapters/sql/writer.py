@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from esb.adapters.sql.database import Database
 from esb.adapters.sql.fields import ABSENT, getter, required
@@ -20,6 +22,7 @@ from esb.errors import EndpointError, EsbError, Refused
 from esb.ports import Reply, Request
 
 Values = dict[str, Any]
+Outcome = TypeVar("Outcome")
 
 
 class Writer:
@@ -34,23 +37,56 @@ class Writer:
         self._once = once
         self._what = f"write to {operation.table}" if operation.table else "execute the statement"
         self._effect: Effect = (
-            Statement(operation) if operation.execute else TableEffect(operation, tables, database.backend)
+            Statement(operation.execute, operation.parameters)
+            if operation.execute
+            else TableEffect(operation, tables, database.backend)
         )
 
     def write(self, request: Request) -> Reply:
         """The inbox first, then the effect, then the commit."""
         try:
-            if self._once:
-                self._once.prepare(request.timeout)
-            with self._database.transaction(self._what, request.timeout) as connection:
-                if self._once and not self._once.is_new(connection, request.key):
-                    return Reply(detail="took effect before")
-                return Reply(detail=self._effect.carry_out(connection, request))
+            return self._commit([request], request.timeout, self._one)[0]
         except Refused as error:
             raise self._named(error) from error
+
+    def write_all(self, requests: Sequence[Request]) -> list[Reply | EsbError]:
+        """All in one transaction. Where one is refused, once more with a savepoint around each, so that it is the
+        only one."""
+        deadline = time.monotonic() + requests[0].timeout
+        try:
+            return list(self._commit(requests, requests[0].timeout, self._one))
+        except Refused:
+            return self._commit(requests, max(deadline - time.monotonic(), 0.001), self._guarded)
+
+    def _commit(
+        self, requests: Sequence[Request], timeout: float, carry_out: Callable[[sa.Connection, Request], Outcome]
+    ) -> list[Outcome]:
+        try:
+            if self._once:
+                self._once.prepare(timeout)
+            with self._database.transaction(self._what, timeout) as connection:
+                return [carry_out(connection, request) for request in requests]
         except EndpointError:
             self._tables.forget()  # the schema may have changed
             raise
+
+    def _one(self, connection: sa.Connection, request: Request) -> Reply:
+        if self._once and not self._once.is_new(connection, request.key):
+            return Reply(detail="took effect before")
+        return Reply(detail=self._effect.carry_out(connection, request))
+
+    def _guarded(self, connection: sa.Connection, request: Request) -> Reply | EsbError:
+        """One that is refused takes back its own part; what fails for another reason fails them all."""
+        try:
+            with connection.begin_nested():
+                return self._one(connection, request)
+        except Refused as error:
+            return self._named(error)
+        except exc.DBAPIError as error:
+            refusal = self._database.refusal(error, self._what)
+            if refusal is None:
+                raise
+            return refusal
 
     def check(self, connection: sa.Connection) -> None:
         """See that the tables are as the settings say. Raises ``EndpointError``."""
@@ -76,10 +112,10 @@ class Effect(ABC):
 class Statement(Effect):
     """A statement as it stands in the settings, its parameters bound."""
 
-    def __init__(self, operation: SqlOperation) -> None:
-        text = operation.execute or operation.select or ""
+    def __init__(self, text: str, fields: Mapping[str, str]) -> None:
+        """Args: the statement, and the field of the message for a parameter that has another name."""
         self._statement = sa.text(bindable(text))
-        self._fields = {name: operation.parameters.get(name, name) for name in parameters(text)}
+        self._fields = {name: fields.get(name, name) for name in parameters(text)}
 
     def carry_out(self, connection: sa.Connection, request: Request) -> str:
         """Null is bound as NULL; a field that is not there is a mistake."""

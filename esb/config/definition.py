@@ -11,7 +11,6 @@ from pydantic import SecretStr
 from esb.config.models import (
     BusConfig,
     ContractRef,
-    Effect,
     Operation,
     Receive,
     Records,
@@ -21,7 +20,7 @@ from esb.config.models import (
     SagaStep,
     Schedule,
 )
-from esb.ports import Settings
+from esb.ports import Doubt, Effect, Settings
 
 
 class LoadedOperation(msgspec.Struct, frozen=True):
@@ -30,6 +29,7 @@ class LoadedOperation(msgspec.Struct, frozen=True):
     common: Operation
     settings: Settings
     effect: Effect  # resolved: stated, else keyed where the adapter is, else unkeyed
+    in_doubt: Doubt = "park"  # resolved: stated, else probe where the adapter can tell
 
 
 class LoadedReceive(msgspec.Struct, frozen=True):

@@ -93,33 +93,28 @@ class EndpointLoader(msgspec.Struct):
             text = f"The adapter {adapter.kind!r} only receives: it has no operations. Remove them."
             self.report.at_key(here, "unsupported", text)
             return {}
-        loaded = {}
-        for name, written in operations.items():
-            parts = self._split(Operation, adapter.Operation, written, here.at(name))
-            if parts is None or settings is None:
-                continue  # has its findings already
-            default = adapter.effect(settings, parts[1])
-            keyed, answers = self._keyed(adapter, parts[0], default, here.at(name)), True
-            if parts[0].reply and not adapter.features.replies:
-                text = f"The adapter {adapter.kind!r} hears no answer, so there is none to check: remove 'reply'."
-                self.report.at_key(here.at(name, "reply"), "unsupported", text)
-                answers = False
-            if keyed and answers:
-                loaded[name] = LoadedOperation(*parts, effect=parts[0].effect or default)
-        return loaded
+        found = {
+            name: self._operation(adapter, settings, written, here.at(name)) for name, written in operations.items()
+        }
+        return {name: operation for name, operation in found.items() if operation is not None}
+
+    def _operation(self, adapter: type[Adapter], settings: Any, written: Any, spot: Spot) -> LoadedOperation | None:
+        parts = self._split(Operation, adapter.Operation, written, spot)
+        if parts is None or settings is None:
+            return None  # has its findings already
+        common, own = parts
+        default, can_tell = adapter.effect(settings, own), adapter.can_tell(settings, own)
+        beyond = _beyond(adapter, common, default, can_tell)
+        for key, text in beyond.items():
+            say = self.report.at_key if key == "reply" else self.report.at
+            say(spot.at(key), "unsupported", text)
+        in_doubt = common.in_doubt or ("probe" if can_tell else "park")
+        return None if beyond else LoadedOperation(common, own, common.effect or default, in_doubt)
 
     def _together(self, adapter: Any, settings: Any, receive: Any, operations: Any, spot: Spot) -> None:
         own = {name: operation.settings for name, operation in operations.items()}
         for problem in adapter.problems(settings, own, receive.settings if receive else None):
             self.report.add(spot.at("adapter").place, "bad-value", problem, pointer="/settings")
-
-    def _keyed(self, adapter: type[Adapter], operation: Operation, default: Effect, spot: Spot) -> bool:
-        if operation.effect == "keyed" and default == "unkeyed":
-            what = "this operation is not keyed" if adapter.features.keyed else "nothing it does is keyed"
-            text = f"The adapter {adapter.kind!r} passes no key on here, so {what}: say unkeyed."
-            self.report.at(spot.at("effect"), "unsupported", text)
-            return False
-        return True
 
     def _split(self, common: type[Any], own: type[BaseModel], value: Any, spot: Spot) -> tuple[Any, Any] | None:
         """The bus's keys and the adapter's, each validated by its own model."""
@@ -153,6 +148,22 @@ class EndpointLoader(msgspec.Struct):
             self.report.add(where, "unknown-format", text, pointer=here.pointer, value=name, hint=nearest(name, known))
             return name, None
         return name, build(kind.Settings, settings, place, self.report)
+
+
+def _beyond(adapter: type[Adapter], operation: Operation, default: Effect, can_tell: bool) -> dict[str, str]:
+    """What an operation asks of an adapter that does not do it, by key."""
+    kind, found = f"The adapter {adapter.kind!r}", dict[str, str]()
+    if operation.effect == "keyed" and default == "unkeyed":
+        what = "this operation is not keyed" if adapter.features.keyed else "nothing it does is keyed"
+        found["effect"] = f"{kind} passes no key on here, so {what}: say unkeyed."
+    if operation.reply and not adapter.features.replies:
+        found["reply"] = f"{kind} hears no answer, so there is none to check: remove 'reply'."
+    if operation.in_doubt == "probe" and not can_tell:
+        way = "say under 'probe' how to ask" if adapter.features.probes else "say retry or park"
+        found["in_doubt"] = f"{kind} cannot tell here whether a send took place: {way}."
+    if operation.batch > 1 and not adapter.features.batches:
+        found["batch"] = f"{kind} takes one message a call: remove 'batch'."
+    return found
 
 
 def overridden(base: Recovery, over: Recovery | None) -> Recovery:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
 
 from esb.config.shorthand import Shorthand
-from esb.ports import Effect, Settings
+from esb.ports import Doubt, Effect, Settings
 from esb.schedule import Timetable, cron, every
 from esb.units import Duration, Size, duration_text
 
@@ -81,8 +81,13 @@ class Operation(Settings):
         None,
         description="none: a read. idempotent: again does no harm. keyed: takes an Idempotency-Key. unkeyed: neither.",
     )
-    in_doubt: Literal["retry", "park"] = Field(
-        "park", description="When nobody can know whether an unkeyed send took place."
+    in_doubt: Doubt | None = Field(
+        None,
+        description="When nobody can know whether an unkeyed send took place. retry: send again. probe: ask the other "
+        "side, as the operation's own keys say. park: a person decides. Default: probe where that can be asked.",
+    )
+    batch: int = Field(
+        1, ge=1, le=1000, description="Most messages of one call, where the adapter takes several at a time."
     )
 
 
@@ -98,7 +103,7 @@ class Endpoint(Settings):
     records: Records | None = Field(None, description="How neighbouring records become one message.")
     receive: Any = Field(None, description="Present when messages come in here.")
     operations: dict[str, Any] = Field(default_factory=dict, description="What it can be asked to do, by name.")
-    concurrency: int = Field(4, ge=1, le=256, description="Messages under way to this endpoint at once.")
+    concurrency: int = Field(4, ge=1, le=256, description="Calls under way to this endpoint at once.")
     timeout: Duration = Field(30.0, description="For one attempt, all in all.")
     recovery: Recovery | None = Field(None, description="As in esb.yaml, and laid on it key by key.")
 

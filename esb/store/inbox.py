@@ -98,6 +98,13 @@ class Inbox:
             "DELETE FROM inbox WHERE endpoint = ? AND operation = ? AND message_id = ? AND state = 1", list(keys)
         )
 
+    def let_go(self, keys: Sequence[Key]) -> None:
+        """These were started, and their owner leaves them, in doubt, to whoever gets the message next."""
+        self._db.many(
+            "UPDATE inbox SET owner = '' WHERE endpoint = ? AND operation = ? AND message_id = ? AND state = 1",
+            list(keys),
+        )
+
     def reopen(self, keys: Sequence[Key]) -> None:
         """Whoever was told that these failed asks for them again."""
         self._db.many(

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from esb.errors import EndpointError, EsbError, Interrupted, Refused, Unreachable
-from esb.ports import Adapter, Claim, Request
+from esb.ports import Adapter, Claim, Reply, Request
 
 CANARY = "canary-5ecret-0001"
 """A secret to plant in the settings of an adapter that takes one; it must never show."""
@@ -279,6 +279,52 @@ class AdapterSuite:
         world.refuse(request(1))
         with pytest.raises(Refused):
             adapter.send(request(1))
+
+    def test_a_batch_arrives_whole(self, world: World, adapter: Adapter) -> None:
+        """Twenty at once, each with its own outcome; sent again, as after a crash, they are recognised."""
+        _needs(adapter, "batches")
+        bodies = [b"message %d " % number * 50 for number in range(20)]
+        batch = [request(number, body) for number, body in enumerate(bodies)]
+        for _ in range(2 if adapter.features.keyed else 1):
+            outcomes = adapter.send_all(batch)
+            assert [isinstance(outcome, Reply) for outcome in outcomes] == [True] * 20
+        assert sorted(world.received()) == sorted(bodies)
+
+    def test_what_is_refused_in_a_batch_is_the_only_one(self, world: World, adapter: Adapter) -> None:
+        """Those before and behind it arrive, and each outcome stands at its place."""
+        _needs(adapter, "batches")
+        world.refuse(request(3))
+        outcomes = adapter.send_all([request(number, b"message %d" % number) for number in range(8)])
+        refused = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, Refused)]
+        assert refused == [3]
+        received = set(world.received())
+        assert {b"message %d" % number for number in range(8) if number != 3} <= received
+        assert b"message 3" not in received
+
+    def test_of_a_batch_nothing_happens_where_nothing_is_reached(self, world: World, adapter: Adapter) -> None:
+        """Said of all at once, or of each; when it is back, the same batch arrives."""
+        _needs(adapter, "batches")
+        batch = [request(number, b"message %d" % number) for number in range(5)]
+        world.break_it()
+        try:
+            outcomes: Sequence[object] = adapter.send_all(batch)
+        except Unreachable as error:
+            outcomes = [error] * 5
+        assert [type(outcome) for outcome in outcomes] == [Unreachable] * 5
+        world.mend()
+        adapter.send_all(batch)
+        assert sorted(world.received()) == sorted(one.body for one in batch)
+
+    def test_it_can_tell_whether_a_send_took_place(self, world: World, adapter: Adapter) -> None:
+        """Of this message and no other; asking has no effect, and needs the other side."""
+        _needs(adapter, "probes")
+        adapter.send(request(1))
+        assert adapter.took_place(request(1)) is not None
+        assert adapter.took_place(request(2)) is None
+        assert len(world.received()) == 1
+        world.break_it()
+        with pytest.raises(EndpointError):
+            adapter.took_place(request(1))
 
     # --- serves ---------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from esb.broker.port import DEADLINE, Delivery
 from esb.config.definition import LoadedEndpoint, LoadedOperation
-from esb.errors import EsbError, InternalError, MessageError, RoutingError, without_frames
+from esb.errors import EndpointError, EsbError, InternalError, MessageError, RoutingError, without_frames
 from esb.flow.expiry import expired
 from esb.formats.numbers import decode_json
 from esb.message import HTTP_PREFIX, to_headers
@@ -29,6 +29,17 @@ class DeadlinePassed(MessageError):  # noqa: N818 - says what happened
     """Whoever asked does not wait any longer, so it is not sent."""
 
     kind = "deadline"
+
+
+class Unresolved(EndpointError):  # noqa: N818 - says what is so
+    """It may have taken place before, and the other side could not be asked."""
+
+    kind = "in doubt"
+    effect_unknown = True
+
+    def __init__(self, cause: EsbError) -> None:
+        super().__init__(f"whether it took place before cannot be found out: {cause}")
+        self.retry_after = getattr(cause, "retry_after", None)
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -56,6 +67,9 @@ class Attempt(msgspec.Struct, kw_only=True):
     @property
     def operation(self) -> str:
         return operation_of(self.delivery)
+
+
+Call = tuple[Attempt, Request]
 
 
 def operation_of(delivery: Delivery) -> str:
@@ -101,32 +115,80 @@ class Sender:
         self._stopping = stopping
         self._budget = RetryBudget(endpoint.recovery.budget, context.clock)
 
-    def attempt(self, delivery: Delivery, breaker: Callable[[], BreakerState]) -> Attempt:
-        """Send, retrying at once as often as the policy allows. Never raises."""
+    def attempt(self, delivery: Delivery, breaker: Callable[[], BreakerState], ask: bool = False) -> Attempt:
+        """Send, retrying at once as often as the policy allows. Never raises.
+
+        ``ask``: it may have been sent before, so find out first whether that took place.
+        """
         attempt = Attempt(delivery=delivery, started=self._context.clock())
-        try:
-            request = self._request(delivery)
-        except Exception as error:
-            attempt.error = self._kept(error, "prepare", delivery)
+        request = self._prepared(attempt)
+        if request is None or (ask and self._took_place(request, attempt)):
             return attempt
-        self._budget.called()
-        while self._try(request, attempt) and self._again(attempt, breaker()):
-            self._stopping.wait(random.random() * self._context.jitter)
+        self._send([(attempt, request)], breaker)
         return attempt
 
-    def _try(self, request: Request, attempt: Attempt) -> bool:
-        """One try; True when it failed."""
-        attempt.tries += 1
+    def attempt_all(self, deliveries: Sequence[Delivery], breaker: Callable[[], BreakerState]) -> list[Attempt]:
+        """As :meth:`attempt`, all of one operation in one call; each fares by itself."""
+        attempts = [Attempt(delivery=delivery, started=self._context.clock()) for delivery in deliveries]
+        prepared = [(attempt, self._prepared(attempt)) for attempt in attempts]
+        calls = [(attempt, request) for attempt, request in prepared if request]
+        if calls:
+            self._send(calls, breaker)
+        return attempts
+
+    def _prepared(self, attempt: Attempt) -> Request | None:
+        try:
+            return self._request(attempt.delivery)
+        except Exception as error:
+            attempt.error = self._kept(error, "prepare", attempt.delivery)
+            return None
+
+    def _took_place(self, request: Request, attempt: Attempt) -> bool:
+        """Whether there is nothing left to send: it took place, or that cannot be found out now."""
         attempt.sent = True
         try:
+            attempt.reply = self._adapter.took_place(request)
+        except BaseException as error:  # whatever it is: it may have taken place as before
+            attempt.error = Unresolved(self._kept(error, "ask about", attempt.delivery))
+            attempt.doubtful = True
+        return attempt.reply is not None or attempt.error is not None
+
+    def _send(self, calls: Sequence[Call], breaker: Callable[[], BreakerState]) -> None:
+        for _ in calls:
+            self._budget.called()
+        while failed := self._try(calls):
+            calls = [call for call in failed if self._again(call[0], breaker())]
+            if not calls:
+                return
+            self._stopping.wait(random.random() * self._context.jitter)
+
+    def _try(self, calls: Sequence[Call]) -> list[Call]:
+        """One try of each; those that failed."""
+        for attempt, _ in calls:
+            attempt.tries += 1
+            attempt.sent = True
+        for (attempt, _), outcome in zip(calls, self._outcomes([request for _, request in calls]), strict=True):
+            self._note(attempt, outcome)
+        return [call for call in calls if call[0].error is not None]
+
+    def _outcomes(self, requests: Sequence[Request]) -> Sequence[Reply | BaseException]:
+        """What became of each. An adapter's bug (or sys.exit) must not lose the message."""
+        try:
             self._context.point("endpoint: before effect")
-            attempt.reply, attempt.error = self._adapter.send(request), None
+            outcomes = [self._adapter.send(requests[0])] if len(requests) == 1 else self._adapter.send_all(requests)
             self._context.point("endpoint: after effect")
-        except BaseException as error:  # an adapter's bug (or sys.exit) must not lose the message
-            attempt.error = self._kept(error, "send", attempt.delivery)
-            foreseen = isinstance(error, EsbError)
-            attempt.doubtful = attempt.doubtful or not attempt.harmless or not foreseen
-        return attempt.error is not None
+            if len(outcomes) != len(requests):
+                raise RuntimeError(f"{len(outcomes)} outcomes for {len(requests)} messages")
+            return outcomes
+        except BaseException as error:
+            return [error] * len(requests)
+
+    def _note(self, attempt: Attempt, outcome: Reply | BaseException) -> None:
+        if not isinstance(outcome, BaseException):
+            attempt.reply, attempt.error = outcome, None
+            return
+        attempt.error = self._kept(outcome, "send", attempt.delivery)
+        attempt.doubtful = attempt.doubtful or not attempt.harmless or not isinstance(outcome, EsbError)
 
     def _kept(self, error: BaseException, what: str, delivery: Delivery) -> EsbError:
         """The error as it is kept; what is none of the bus's is a bug: recovery parks its message."""
@@ -143,8 +205,8 @@ class Sender:
             attempt.error, attempt=attempt.tries, delayed=delays_used(attempt.delivery),
             first_failed=first_failed(attempt.delivery, now), now=now, breaker=breaker,
         )  # fmt: skip
-        common = self._operations[attempt.operation]
-        decision = decide(self._endpoint.recovery, common.effect, common.common.in_doubt, failure)
+        operation = self._operations[attempt.operation]
+        decision = decide(self._endpoint.recovery, operation.effect, operation.in_doubt, failure)
         if not isinstance(decision, RetryNow) or self._stopping.is_set():
             return False
         attempt.overspent = not self._budget.spend()

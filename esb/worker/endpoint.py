@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -18,10 +18,10 @@ from esb.config.definition import LoadedEndpoint
 from esb.errors import EndpointError, Refused, RowRefused
 from esb.store import RETRY, Dispatch, Transaction
 from esb.worker import suspects
-from esb.worker.attempt import Attempt, Sender
+from esb.worker.attempt import Attempt, Sender, operation_of
 from esb.worker.breaker import Breaker
 from esb.worker.context import Context
-from esb.worker.inbox import Inbox, Key, key_of
+from esb.worker.inbox import Entry, Inbox, Key, key_of
 from esb.worker.pauses import Pauses
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
@@ -48,10 +48,12 @@ class EndpointWorker(Worker):
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
         self._replies = Replies(endpoint, format, context.contracts)
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)
+        self._batch = max((o.common.batch for o in endpoint.operations.values()), default=1)
         self._consumer = self._connect()
         self._pool = context.pool(endpoint.concurrency, self.name)
         self._marks = suspects.Marks(context, self.stopping)
-        self._finished: SimpleQueue[Attempt] = SimpleQueue()
+        self._finished: SimpleQueue[list[Attempt]] = SimpleQueue()  # of a call each
+        self._calls = 0  # under way
         self._running: set[Key] = set()
         self._unrecorded: list[Attempt] = []  # ended, and not yet in the store
         self._suspects: deque[Delivery] = deque()
@@ -66,7 +68,7 @@ class EndpointWorker(Worker):
         allowed = self._allowance()
         if allowed and self._suspects and not self._running:
             self._start_alone(self._suspects.popleft())
-        room = 0 if self._suspects or self._alone else max(allowed - len(self._running), 0)
+        room = 0 if self._suspects or self._alone else self._room(allowed)
         at_once = bool(allowed and self._suspects and not self._running)
         fresh, redelivered = suspects.divide(self._consumer.take(room, 0.0 if at_once else TAKE))
         self._suspects.extend(redelivered)
@@ -95,7 +97,9 @@ class EndpointWorker(Worker):
         """Write down what ended while it could not be settled: what was done, and what certainly had no effect."""
         if self._unrecorded:
             done = [self._judge(attempt) for attempt in self._unrecorded if attempt.went_well]
-            self._record(done, [attempt.delivery for attempt in self._unrecorded if attempt.harmless])
+            harmless = [attempt.delivery for attempt in self._unrecorded if attempt.harmless]
+            doubtful = [a.delivery for a in self._unrecorded if a.error is not None and not a.harmless]
+            self._record(done, harmless, doubtful)
 
     def finish(self) -> None:
         """Drain: what is under way ends and is settled, what was only prefetched goes back."""
@@ -108,13 +112,18 @@ class EndpointWorker(Worker):
         self._settle(self._wait(DRAIN * self._context.definition.config.worker.drain))
 
     def _connect(self) -> Consumer:
-        queues, prefetch = [endpoint_queue(self._endpoint.name)], 2 * self._endpoint.concurrency
+        queues, prefetch = [endpoint_queue(self._endpoint.name)], 2 * self._endpoint.concurrency * self._batch
         return self._context.broker.consumer(queues, prefetch, self.name)
 
     # --- the breaker --------------------------------------------------------------------------------------------
 
+    def _room(self, allowed: int) -> int:
+        """How many messages may be taken: as many as the free calls hold, but on probation one."""
+        free = max(allowed - self._calls, 0)
+        return free * self._batch if allowed > 1 or self._breaker.peek() == "closed" else free
+
     def _allowance(self) -> int:
-        """How many may be under way: all that is configured, one on probation, or none."""
+        """How many calls may be under way: all that are configured, one on probation, or none."""
         if self._pauses.hold(self._endpoint.name):
             self._pause()
             return 0
@@ -159,16 +168,32 @@ class EndpointWorker(Worker):
     def _start(self, deliveries: Sequence[Delivery]) -> None:
         entry = self._inbox.admit(deliveries, self._running, self.stopping)
         self._context.point("endpoint: started")
-        for delivery in entry.send:
-            self._running.add(key_of(delivery))
-            self._pool.submit(partial(self._attempt, delivery))
+        for call in self._divided(entry):
+            self._running.update(map(key_of, call))
+            self._calls += 1
+            self._pool.submit(partial(self._attempt, call, call[0] in entry.ask))
         if entry.repeats or entry.copies:
             self._drop(entry.repeats, entry.copies)
         self._settle(entry.attempts)
 
-    def _attempt(self, delivery: Delivery) -> None:
+    def _divided(self, entry: Entry) -> Iterator[list[Delivery]]:
+        """What is sent in one call: messages of one operation, as many as it says; what is asked about, by itself."""
+        yield from ([delivery] for delivery in entry.ask)
+        waiting: dict[str, list[Delivery]] = {}
+        for delivery in entry.send:
+            if delivery not in entry.ask:
+                waiting.setdefault(operation_of(delivery), []).append(delivery)
+        for name, deliveries in waiting.items():
+            operation = self._endpoint.operations.get(name)
+            size = operation.common.batch if operation else 1
+            yield from (deliveries[first : first + size] for first in range(0, len(deliveries), size))
+
+    def _attempt(self, call: list[Delivery], ask: bool) -> None:
         """On a pool thread."""
-        self._finished.put(self._sender.attempt(delivery, self._breaker.peek))
+        if len(call) == 1:
+            self._finished.put([self._sender.attempt(call[0], self._breaker.peek, ask)])
+        else:
+            self._finished.put(self._sender.attempt_all(call, self._breaker.peek))
         self._consumer.wake()
 
     def _drop(self, repeats: Sequence[Delivery], copies: Sequence[Delivery]) -> None:
@@ -191,9 +216,8 @@ class EndpointWorker(Worker):
         attempts: list[Attempt] = []
         while True:
             try:
-                attempts.append(self._finished.get_nowait())
+                attempts += self._ended(self._finished.get_nowait())
             except Empty:
-                self._ended(attempts)
                 return attempts
 
     def _wait(self, limit: float) -> list[Attempt]:
@@ -202,16 +226,17 @@ class EndpointWorker(Worker):
         attempts = self._collect()
         while self._running and (left := deadline - time.monotonic()) > 0:
             try:
-                attempt = self._finished.get(timeout=left)
+                attempts += self._ended(self._finished.get(timeout=left))
             except Empty:
                 break
-            attempts.append(attempt)
-            self._ended([attempt])
         return attempts
 
-    def _ended(self, attempts: Sequence[Attempt]) -> None:
+    def _ended(self, attempts: list[Attempt]) -> list[Attempt]:
+        """A call has ended."""
+        self._calls -= 1
         self._running.difference_update(key_of(attempt.delivery) for attempt in attempts)
         self._alone = self._alone and bool(self._running)
+        return attempts
 
     def _settle(self, attempts: Sequence[Attempt]) -> None:
         if not attempts:
@@ -249,7 +274,10 @@ class EndpointWorker(Worker):
         pairs = zip(later, outcomes, strict=True)
         missed += [v.attempt.delivery for v, outcome in pairs if outcome is not Outcome.CONFIRMED]
         ready = [v for v in verdicts if v.attempt.delivery not in missed]
-        self._record(ready, [v.attempt.delivery for v in later if v.attempt.delivery in missed and v.forget])
+        back = [v for v in later if v.attempt.delivery in missed]
+        self._record(
+            ready, [v.attempt.delivery for v in back if v.forget], [v.attempt.delivery for v in back if v.let_go]
+        )
         return [verdict.attempt.delivery for verdict in ready if not verdict.reply]
 
     def _answer(self, verdicts: Sequence[Verdict]) -> None:
@@ -269,27 +297,35 @@ class EndpointWorker(Worker):
         self._context.point("endpoint: replied")
         return [verdict.attempt.delivery for verdict in verdicts]
 
-    def _record(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery] = ()) -> None:
+    def _record(
+        self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery] = (), left: Sequence[Delivery] = ()
+    ) -> None:
         """In one commit; where the database refuses a row, each alone and made fit for it."""
         self._context.point("endpoint: sent")
         try:
-            self._commit(verdicts, forgotten)
+            self._commit(verdicts, forgotten, left)
         except RowRefused:
             for verdict in verdicts:
-                self._commit([verdict.sanitised()], ())
-            self._commit((), forgotten)
+                self._commit([verdict.sanitised()], (), ())
+            self._commit((), forgotten, left)
         self._unrecorded = []
         self._context.point("endpoint: recorded")
 
-    def _commit(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery]) -> None:
-        commit(self._context.store, lambda t: self._write(t, verdicts, forgotten), self.stopping)
+    def _commit(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery], left: Sequence[Delivery]) -> None:
+        forgotten = [*forgotten, *(v.attempt.delivery for v in verdicts if v.forget)]
+        left = [*left, *(v.attempt.delivery for v in verdicts if v.let_go)]
 
-    def _write(self, t: Transaction, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery]) -> None:
-        """The one commit of a batch: done, attempts, journey, parked; of ``forgotten`` that nothing happened."""
-        harmless = [v.attempt.delivery for v in verdicts if v.forget]
+        def write(t: Transaction) -> None:
+            t.inbox.clear([(self._endpoint.name, *key_of(delivery)) for delivery in forgotten])
+            t.inbox.let_go([(self._endpoint.name, *key_of(delivery)) for delivery in left])
+            self._write(t, verdicts)
+
+        commit(self._context.store, write, self.stopping)
+
+    def _write(self, t: Transaction, verdicts: Sequence[Verdict]) -> None:
+        """The one commit of a batch: done, attempts, journey, parked."""
         t.inbox.done([v.done for v in verdicts if v.done])
         t.inbox.rejected([v.rejected for v in verdicts if v.rejected])
-        t.inbox.clear([(self._endpoint.name, *key_of(delivery)) for delivery in (*harmless, *forgotten)])
         t.tracking.record([v.hop for v in verdicts])
         t.parked.add([v.parked for v in verdicts if v.parked])
         t.timers.add([v.timer for v in verdicts if v.timer])

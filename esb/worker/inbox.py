@@ -34,6 +34,7 @@ class Entry(msgspec.Struct):
     """What the inbox made of a batch."""
 
     send: list[Delivery] = []
+    ask: list[Delivery] = []  # those of them that may have taken place: find out first
     repeats: list[Delivery] = []  # done before: settle them
     copies: list[Delivery] = []  # of what is under way right here, whose own delivery stands for them: settle them
     attempts: list[Attempt] = []  # decided without sending: in doubt, somebody else's, or to be answered again
@@ -59,7 +60,8 @@ class Inbox:
 
     def _sort(self, t: Transaction, deliveries: Sequence[Delivery], running: set[Key], entry: Entry) -> None:
         # A commit of unknown outcome is tried again: afresh, but what it may have put on record is ours to send.
-        ours = {key_of(delivery) for delivery in entry.send}
+        ours, asked = ({key_of(delivery) for delivery in some} for some in (entry.send, entry.ask))
+        entry.ask = []
         entry.send, entry.repeats, entry.copies, entry.attempts = [], [], [], []
         known = t.inbox.seen(self._endpoint.name, [key_of(d) for d in deliveries])
         fresh: list[Delivery] = []
@@ -78,7 +80,7 @@ class Inbox:
             elif row.state == "done":
                 entry.repeats.append(delivery)
             elif key in ours and row.owner == self._owner:
-                entry.send.append(delivery)
+                self._again(delivery, entry, ask=key in asked)
             else:
                 self._doubt(t, delivery, row, entry)
             running.add(key)
@@ -98,11 +100,16 @@ class Inbox:
         """Started, and not done: by somebody who lives, or by somebody who died."""
         if row.owner != self._owner and t.leases.alive(row.owner):
             entry.attempts.append(self._elsewhere(delivery))
-        elif self._in_doubt(delivery) == "retry" and t.inbox.take_over(row, self._owner, row.fence + 1):
-            entry.send.append(delivery)
+        elif self._in_doubt(delivery) != "park" and t.inbox.take_over(row, self._owner, row.fence + 1):
+            self._again(delivery, entry, ask=self._in_doubt(delivery) == "probe")
         else:
             error = InDoubtError("a process died between sending this and hearing the answer: look at the other side")
             entry.attempts.append(Attempt(delivery=delivery, started=self._clock(), error=error))
+
+    def _again(self, delivery: Delivery, entry: Entry, ask: bool) -> None:
+        entry.send.append(delivery)
+        if ask:
+            entry.ask.append(delivery)
 
     def _answered(self, delivery: Delivery, row: InboxEntry) -> Attempt:
         """It ended before; what came of it is answered once more, for the first answer may not have gone out."""
@@ -119,7 +126,7 @@ class Inbox:
 
     def _in_doubt(self, delivery: Delivery) -> str:
         operation = self._endpoint.operations.get(operation_of(delivery))
-        return operation.common.in_doubt if operation else "park"
+        return operation.in_doubt if operation else "park"
 
     def _row(self, delivery: Delivery) -> InboxEntry:
         operation, message_id = key_of(delivery)

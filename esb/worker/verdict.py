@@ -27,6 +27,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     done: InboxEntry | None = None
     rejected: InboxEntry | None = None
     forget: bool = False  # the inbox row "started" goes: certainly nothing happened
+    let_go: bool = False  # it stays, in doubt, for whoever tries next
     outgoing: Outgoing | None = None
     timer: Timer | None = None
     parked: Parked | None = None
@@ -75,7 +76,7 @@ def _decide(attempt: Attempt, endpoint: LoadedEndpoint, breaker: BreakerState, n
         first_failed=first_failed(attempt.delivery, now), now=now, breaker=breaker,
         overspent=attempt.overspent,
     )  # fmt: skip
-    effect, in_doubt = (operation.effect, operation.common.in_doubt) if operation else ("unkeyed", "park")
+    effect, in_doubt = (operation.effect, operation.in_doubt) if operation else ("unkeyed", "park")
     return decide(endpoint.recovery, effect, in_doubt, failure)
 
 
@@ -129,6 +130,7 @@ def _later(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, wait: R
         properties[ATTEMPT] = str(delays_used(delivery) + 1)
     verdict = Verdict(attempt=attempt, hop=_hop(attempt, endpoint, journal, Status.RETRYING, now))
     verdict.forget = attempt.harmless
+    verdict.let_go = attempt.error is not None and not attempt.harmless
     if wait.seconds <= LONGEST_DELAY_QUEUE:
         verdict.outgoing = Outgoing(delivery.message, delivery.queue, delay=wait.seconds, properties=properties)
     else:

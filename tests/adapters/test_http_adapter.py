@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from typing import Any
 
@@ -289,6 +290,63 @@ def test_an_idle_connection_that_was_closed_is_no_failure(service):
         connection.shutdown(socket.SHUT_RDWR)
     adapter.send(message())
     assert len(service.requests) == 2
+
+
+def test_a_connection_is_used_again(service):
+    """Twenty calls one after the other, and again with eight at once: as many connections as were needed at once."""
+    adapter = opened(service.url)
+    for _ in range(20):
+        adapter.send(message())
+    assert len(service.connections) == 1
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: adapter.send(message()), range(80)))
+    used = len(service.connections)
+    assert used <= 9
+    with ThreadPoolExecutor(used) as pool:
+        list(pool.map(lambda _: adapter.send(message()), range(80)))
+    assert len(service.connections) == used
+
+
+def test_a_silence_may_be_shorter_than_the_whole_call(service):
+    """`read_timeout` is for each wait: an answer that goes on comes through, one that stops does not hold a call."""
+    adapter = opened(service.url, read_timeout="1500ms")
+    saying(service, b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", *[b"x"] * 8, every=0.25)
+    assert adapter.send(message()).body == b"x" * 8
+    service.behave = service.hang
+    with pytest.raises(Interrupted, match="timed out"):
+        opened(service.url, read_timeout="300ms").send(message(timeout=600.0))
+
+
+# --- whether it took place ----------------------------------------------------------------------------------------
+
+PROBED = {"post": "/orders", "probe": {"get": "/orders/{id}", "query": {"by": "{message_id}"}}}
+
+
+def test_a_probe_asks_where_the_operation_says(service):
+    """A GET, filled from the message as the call is; what it answers stands for the answer that was lost."""
+    answering(service, 200, b'{"id": 7}', Content_Type="application/json")
+    reply = opened(service.url, PROBED).took_place(message({"id": 7}))
+    assert reply is not None
+    assert (reply.body, reply.content_type) == (b'{"id": 7}', "application/json")
+    (method, path, _, body) = service.requests[0]
+    assert (method, path, body) == ("GET", "/orders/7?by=m-1", b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, b"no such order"), (410, b""), (200, b""), (204, b""), (200, b"[]"), (200, b" null\n")]
+)
+def test_nothing_there_means_that_it_did_not_take_place(service, status, body):
+    """A status that says so, or an answer without content."""
+    answering(service, status, body)
+    assert opened(service.url, PROBED).took_place(message({"id": 7})) is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 429, 500, 503])
+def test_any_other_answer_says_nothing_about_it(service, status):
+    """Neither that it took place nor that it did not: an endpoint error, to be asked again."""
+    answering(service, status)
+    with pytest.raises(EndpointError):
+        opened(service.url, PROBED).took_place(message({"id": 7}))
 
 
 # --- settings and check -------------------------------------------------------------------------------------------

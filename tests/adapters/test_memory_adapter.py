@@ -40,7 +40,7 @@ class MemoryWorld(World):
         self.box.hanging = True
 
     def refuse(self, request: Request) -> None:
-        self.box.refusing = "out of stock"
+        self.box.refused[request.key] = "out of stock"
 
 
 class TestMemoryAdapter(AdapterSuite):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +345,49 @@ def test_a_change_of_schema_is_noticed(database):
     database.run("ALTER TABLE orders ADD COLUMN extra VARCHAR(5)")
     adapter.send(message(order(note="x")))
     assert database.run("SELECT extra FROM orders") == [("x",)]
+
+
+@pytest.mark.postgresql
+def test_connections_are_used_again(postgresql):
+    """Sixteen at once, twice: the second time over the connections of the first."""
+    database = PostgresDatabase(postgresql.database())
+    database.run("CREATE TABLE seen (pid INTEGER, n INTEGER)")
+    statement = "INSERT INTO seen SELECT pg_backend_pid(), :n FROM pg_sleep(0.05)"
+    adapter = opened(database, {"write": {"execute": statement, "parameters": {"n": "orderId"}}})
+    for wave in range(2):
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda n, wave=wave: adapter.send(message(order(wave), n)), range(32)))
+    ((pids,),) = database.run("SELECT count(DISTINCT pid) FROM seen")
+    assert pids <= 16
+
+
+def test_of_a_batch_a_wrong_message_takes_nothing_with_it(database):
+    """Its lines are taken back with it; what its neighbours wrote stays, and a repeat of all has no second effect."""
+    operation = {"insert": "orders", "columns": HEAD, "lines": LINES}
+    adapter = opened(database, {"write": operation}, inbox_table="inbox", create_inbox=True)
+    lines = [{"sku": "a", "qty": 1}]
+    batch = [message(order(n, items=lines), n) for n in range(4)]
+    batch[1] = message(order(1, items=[*lines, {"sku": None, "qty": 2}]), 1)
+    batch[2] = message(order(2, amount=-5, items=lines), 2)
+    for _ in range(2):
+        outcomes = adapter.send_all(batch)
+        assert [isinstance(outcome, Refused) for outcome in outcomes] == [False, True, True, False]
+        assert all(str(outcome).startswith("erp: ") for outcome in outcomes[1:3])
+    assert database.run("SELECT id FROM orders ORDER BY id") == [(0,), (3,)]
+    assert database.run("SELECT order_id FROM order_lines ORDER BY order_id") == [(0,), (3,)]
+
+
+@pytest.mark.postgresql
+def test_a_batch_over_a_dead_line_ends_in_time(postgresql):
+    """The whole of it has one limit, and nothing of it was committed."""
+    database = PostgresDatabase(postgresql.database())
+    database.run("CREATE TABLE orders (id INTEGER)")
+    with Proxy(database.place) as proxy:
+        database.url = database.at(proxy.port)
+        adapter = opened(database, {"write": {"insert": "orders", "columns": {"id": "orderId"}}})
+        adapter.send(message(order(1)))
+        proxy.silence()
+        with pytest.raises(Unreachable, match="nothing was committed"):
+            adapter.send_all([message(order(n), n, timeout=0.5) for n in range(2, 50)])
+        proxy.cut()
+    assert database.run("SELECT id FROM orders") == [(1,)]

@@ -17,6 +17,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "marked": {"status": {"column": "state", "mark": "taken_by", "reason": "why"}},
     "noted": {"status": {"column": "state", "reason": "why"}},
 }
+PROBE = {"select": "SELECT 1 FROM sent WHERE message = :id", "parameters": {"id": "{message_id}"}}
 
 
 class SqlWorld(World):
@@ -41,7 +42,7 @@ class SqlWorld(World):
             url=self.url, password=self.password, table="drop_box", key="name", body="payload",
             inbox_table="esb_inbox", create_inbox=True, notes="notes.db", **self.way,
         )  # fmt: skip
-        operation = SqlOperation(insert="sent", columns={"message": "{message_id}"}, body="payload")
+        operation = SqlOperation(insert="sent", columns={"message": "{message_id}"}, body="payload", probe=PROBE)
         return SqlAdapter("box", settings, {"deliver": operation}, root=str(self.directory))
 
     def offer(self, content: bytes, name: str) -> None:
@@ -55,7 +56,7 @@ class SqlWorld(World):
         return [(bytes(payload), why) for payload, why in rows]
 
     def received(self) -> list[bytes]:
-        return [bytes(row[0]) for row in self.database.run("SELECT payload FROM sent")]
+        return [bytes(row[0]) for row in self.database.run("SELECT payload FROM sent WHERE payload IS NOT NULL")]
 
     def refuse(self, request: Request) -> None:
         self.database.run("INSERT INTO sent (message) VALUES (?)", request.message_id)

@@ -19,7 +19,7 @@ from esb.errors import BrokerDown, StoreDown
 from esb.flow import STEPS
 from esb.formats import FORMATS
 from esb.message import Message, create
-from esb.ports import Features, HttpRequest, Reply, Request
+from esb.ports import Features, HttpRequest, Reply, Request, Settings
 from esb.store import Hop, Ledger, Parked
 from esb.worker.context import pass_by
 from esb.worker.endpoint import EndpointWorker
@@ -83,18 +83,34 @@ class Outside(Box):
         self.calls: list[Request] = []
         self.script: Callable[[Request], Reply | None] = lambda request: None
         self.health: Callable[[], None] = lambda: None
+        self.batches: list[int] = []  # sizes
+        self.asked: list[Request] = []
+        self.answerable: Callable[[Request], None] = lambda request: None
 
     def numbers(self) -> list[int]:
         """Of the orders that had an effect."""
         return [request.document["number"] for request in list(self.sent)]
 
 
+class Asked(Settings):
+    """What an operation of a scripted endpoint may say."""
+
+    asks: bool = False  # whether it can be asked what took place
+
+
 class Scripted(MemoryAdapter):
     """The memory adapter, with an outside that may misbehave as a test wants."""
 
     kind: ClassVar[str] = "scripted"
-    features: ClassVar[Features] = Features(polls=True, sends=True, keyed=True, serves=True, replies=True)
+    features: ClassVar[Features] = Features(
+        polls=True, sends=True, keyed=True, serves=True, replies=True, batches=True, probes=True
+    )
+    Operation: ClassVar[Any] = Asked
     outside: Outside
+
+    @classmethod
+    def can_tell(cls, settings: Any, operation: Asked) -> bool:
+        return operation.asks
 
     def check(self) -> str:
         self.outside.health()
@@ -105,6 +121,15 @@ class Scripted(MemoryAdapter):
         reply = self.outside.script(request)
         self.outside.receive(request)
         return reply or Reply(detail="taken")
+
+    def send_all(self, requests: Sequence[Request]) -> Sequence[Any]:
+        self.outside.batches.append(len(requests))
+        return super().send_all(requests)
+
+    def took_place(self, request: Request) -> Reply | None:
+        self.outside.asked.append(request)
+        self.outside.answerable(request)
+        return Reply(detail="it was there") if request.key in self.outside.keys else None
 
     def accept(self, request: HttpRequest) -> Any:
         raise AssertionError("these tests call the intake themselves")
