@@ -105,7 +105,7 @@ _ALL = ", ".join(_COLUMNS)
 # What is learnt once stays: when it was first seen, and what a later hop leaves out.
 _KEPT = ("message_id", "place", "received_at", *_BLOBS)
 _UPSERT = (
-    f"INSERT INTO hops ({_ALL}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    f"INSERT INTO hops ({_ALL}) {{rows}} "
     "ON CONFLICT (message_id, place) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEPT)
     + ", "
@@ -128,7 +128,7 @@ class Tracking:
         (:meth:`Hop.sanitised` helps).
         """
         # In the order of the key: two processes that write the same rows then wait, instead of blocking each other.
-        self._db.many(_UPSERT, sorted(map(_row, hops), key=itemgetter(0, 1)))
+        self._db.load(_UPSERT, tables.hops, _COLUMNS, sorted(map(_row, hops), key=itemgetter(0, 1)))
 
     def reopen(self, keys: Sequence[tuple[str, str]]) -> None:
         """(message id, place) that were parked or in doubt are being tried again, by somebody's decision."""

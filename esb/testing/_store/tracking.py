@@ -74,6 +74,26 @@ class TrackingScenarios:
         _record(store, hop("m1", status=Status.RETRYING), hop("m2"), hop("m1", status=Status.COMPLETED, detail="last"))
         assert _get(store).detail == "last"
 
+    def test_a_large_batch_is_written_like_single_rows(self, store: Store) -> None:
+        """All fields, those that are left out, and what is there already; a second batch of the session too."""
+        full = [
+            hop(f"m{n:03d}", status=Status.RETRYING, subject=f"SO-{n} €", time=1.5, body=b"\x00") for n in range(99)
+        ]
+        _record(store, *full)
+        _record(store, *(hop(f"m{n:03d}", attempts=2, error="e\tx\\N") for n in range(98, -1, -1)))
+        _record(store, *(hop(f"m{n:03d}", status=Status.RETRYING) for n in range(99)))
+        found = [_get(store, each.message_id) for each in full]
+        assert {(one.status, one.attempts, one.error, one.subject, one.body) for one in found} == {
+            (Status.COMPLETED, 2, "e\tx\\N", None, b"\x00")
+        }
+        assert len(found) == 99
+
+    def test_a_large_batch_may_hold_a_hop_twice(self, store: Store) -> None:
+        """The later one counts, as in a small one."""
+        rows = [hop(f"m{n}") for n in range(50)]
+        _record(store, *rows, hop("m7", status=Status.DISCARDED), hop("new", status=Status.RETRYING), hop("new"))
+        assert (_get(store, "m7").status, _get(store, "new").status) == (Status.COMPLETED, Status.COMPLETED)
+
     def test_a_retry_by_hand_goes_back(self, store: Store) -> None:
         """A parked hop is opened again; one that ended is not."""
         _record(store, hop("m1", status=Status.PARKED, ended_at=1.0), hop("m2"))
@@ -157,12 +177,13 @@ class RefusalScenarios:
 
     @pytest.mark.parametrize("bad", [{"subject": "a\ud800b"}, {"version": 2**70}], ids=["surrogate", "number"])
     def test_a_refused_row_takes_the_transaction_with_it(self, store: Store, bad: dict) -> None:
-        """RowRefused, nothing written; the others go through without it."""
-        with pytest.raises(RowRefused), store.transaction() as t:
-            t.tracking.record([hop("m1"), hop("m2", **bad)])
-        with store.reading() as t:
-            assert t.tracking.find() == []
-        _record(store, hop("m1"))
+        """RowRefused, nothing written; the others go through without it. In a large batch as in a small one."""
+        for others in ([hop("m1")], [hop(f"m{n}") for n in range(100, 150)]):
+            with pytest.raises(RowRefused), store.transaction() as t:
+                t.tracking.record([*others, hop("m2", **bad)])
+            with store.reading() as t:
+                assert t.tracking.find() == []
+        _record(store, *others)
 
     def test_a_sanitised_row_is_taken(self, store: Store) -> None:
         """NUL and lone surrogates become U+FFFD, an over-long business key fits the index, the error is cut."""
