@@ -15,6 +15,7 @@ import structlog
 
 from esb.broker import open_broker
 from esb.broker.port import Broker
+from esb.cases.export import Exported, export
 from esb.cases.run import run_cases
 from esb.config import Components, Definition, load_stored
 from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
@@ -24,7 +25,7 @@ from esb.jobs import role
 from esb.masking import Masks, mask_of
 from esb.message import new_id
 from esb.ports import Adapter, Format
-from esb.store import Store, open_store
+from esb.store import Parked, Store, Transaction, open_store
 from esb.store.links import link_path, make_first_link
 from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
@@ -169,7 +170,11 @@ class Bus:
         from esb.admin.services import Services
 
         cases = partial(run_cases, self.definition, self.parts)
-        return create_app(Services(self.context, self.parts, self.components, cases), LARGEST_FORM)
+
+        def exported(t: Transaction, parked: Parked) -> Exported:
+            return export(t, self.definition, self.parts, parked)
+
+        return create_app(Services(self.context, self.parts, self.components, cases, exported), LARGEST_FORM)
 
     def sites(self, ingress: Ingress) -> list[Site]:
         """What the web role serves: the admin interface, and the ingress where an endpoint is called from outside."""

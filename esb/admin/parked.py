@@ -161,14 +161,14 @@ def _case(services: Services) -> Any:
 
 def _attached(services: Services, found: Parked, t: Any) -> Any:
     try:
-        name, text = repair.case_of(t, services.definition, found)
+        exported = services.export(t, found)
     except StoreError:
         raise
     except EsbError as error:
         raise BadRequest(f"It cannot be kept as a test case: {error}") from error
-    response = flask.make_response(text)
+    response = flask.make_response(exported.text)
     response.headers["Content-Type"] = "application/yaml"
-    response.headers["Content-Disposition"] = f"attachment; filename={name.rpartition('/')[2]}"
+    response.headers["Content-Disposition"] = f"attachment; filename={exported.file.rpartition('/')[2]}"
     return response
 
 

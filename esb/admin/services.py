@@ -12,7 +12,7 @@ from esb.config import Components, Definition
 from esb.config.models import Admin
 from esb.flow import Parts
 from esb.ports import Adapter
-from esb.store import Store
+from esb.store import Parked, Store, Transaction
 from esb.worker.context import Context
 
 
@@ -23,6 +23,7 @@ class Services(msgspec.Struct, frozen=True):
     parts: Parts
     components: Components
     cases: Callable[[str], Iterable[Any]]  # runs the test cases whose place and name have a text in it
+    export: Callable[[Transaction, Parked], Any]  # a parked message as a test case, with ``file`` and ``text``
 
     @property
     def definition(self) -> Definition:

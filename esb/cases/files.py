@@ -41,6 +41,14 @@ def load_cases(directory: Path) -> tuple[CaseFile, ...]:
     return tuple(found)
 
 
+def read_cases(text: str, name: str) -> tuple[CaseFile, ...]:
+    """The cases in a text that could be the file ``name``. Raises as :func:`load_cases`."""
+    report = Report()
+    found = tuple(_cases(text, name, report))
+    raise_findings(report, {name: text})
+    return found
+
+
 def raise_findings(report: Report, sources: dict[str, str]) -> None:
     """Raise ``ConfigError`` when there is anything to report."""
     if report.findings:
@@ -55,9 +63,12 @@ def _files(directory: Path) -> list[Path]:
 
 def _read(path: Path, directory: Path, sources: dict[str, str], report: Report) -> Iterator[CaseFile]:
     name = path.relative_to(directory).as_posix()
-    text = _text(path, name, report)
+    sources[name] = _text(path, name, report)
+    yield from _cases(sources[name], name, report)
+
+
+def _cases(text: str, name: str, report: Report) -> Iterator[CaseFile]:
     findings: list[Finding] = []
-    sources[name] = text
     for document in documents(text, name, findings):
         yield from _document(document, name, report)
     report.extend(findings)

@@ -68,7 +68,18 @@ def run_cases(
     Raises:
         ConfigError: a file of cases has findings, or one tests what does not exist; nothing has run then.
     """
-    files = load_cases(Path(definition.root))
+    yield from run_files(load_cases(Path(definition.root)), definition, parts, select, broker, coverage)
+
+
+def run_files(
+    files: Sequence[CaseFile],
+    definition: Definition,
+    parts: Parts,
+    select: str | None = None,
+    broker: Broker | None = None,
+    coverage: Coverage | None = None,
+) -> Iterator[CaseResult]:
+    """The same for cases that were read already."""
     _refuse_unknown(files, {"flow": parts.flows, "mapping": parts.mappings, "saga": definition.sagas})
     try:
         with closing(MemoryStore()) as store:

@@ -1,4 +1,4 @@
-"""`esb failed`: parked messages; look, change, keep, retry, discard. Every act is audited with who and why."""
+"""`esb failed`: parked messages; look, change, export, retry, discard. Every act is audited with who and why."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ from esb.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from esb.cases.export import Exported
+    from esb.config import Definition
+    from esb.flow import Parts
     from esb.store import Chosen, Group, Parked, Store, Transaction
     from esb.worker.repair import Acted
 
@@ -38,7 +41,7 @@ MOST = 100_000
 
 @click.group("failed")
 def command() -> None:
-    """List, show, change, keep, retry or discard parked messages."""
+    """List, show, change, export, retry or discard parked messages."""
 
 
 def selection(act: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,24 +187,47 @@ def settle(
     click.echo(f"settled as {outcome}; a running bus tells whoever asked within seconds", err=True)
 
 
-@command.command("save")
+@command.command("export")
 @directory
 @click.argument("message")
 @click.option("--at", "place", help="The place, where the message is parked at several.")
+@click.option("--save", is_flag=True, help="Add it to the test file beside its flow or saga, instead of printing it.")
 @told
-def save(root: str, env: str | None, message: str, place: str | None) -> None:
-    """Keep a parked message as a test case of its flow, in flows/FLOW.test.yaml."""
-    from esb.worker import repair
+def export(root: str, env: str | None, message: str, place: str | None, save: bool) -> None:
+    """Print a parked message as a test case: what came, what endpoints answered, and that it should go through.
+
+    The case fails as the message failed until what is wrong is mended. What is hidden is replaced by something of its
+    kind; secrets never stand in it.
+    """
+    from esb.cases.export import export as exported_of
+    from esb.flow import build_parts
 
     definition, _ = load(root, env)
+    parts = build_parts(definition)
     with opened_store(root, env) as store:
         row = _one(store, message, place)
         with store.reading() as t:
-            name, text = repair.case_of(t, definition, row)
-    path = Path(definition.root, name)
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    path.write_text(f"{before.rstrip()}\n---\n{text}" if before.strip() else text, encoding="utf-8")
-    click.echo(f"added to {name}; `esb test` fails there until the message goes through", err=True)
+            found = exported_of(t, definition, parts, row)
+    if save:
+        path = Path(definition.root, found.file)
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        path.write_text(f"{before.rstrip()}\n---\n{found.text}" if before.strip() else found.text, encoding="utf-8")
+        click.echo(f"added to {found.file}", err=True)
+    else:
+        click.echo(found.text, nl=False)
+    _say_how_it_fares(found, definition, parts)
+
+
+def _say_how_it_fares(exported: Exported, definition: Definition, parts: Parts) -> None:
+    """Whether the case fails now, and how."""
+    from esb.cases.files import read_cases
+    from esb.cases.run import run_files
+
+    (result,) = run_files(read_cases(exported.text, exported.file), definition, parts)
+    if result.passed:
+        click.secho("it passes: what was wrong is mended, or lies outside of the bus", fg="green", err=True)
+    for problem in result.problems:
+        click.secho(f"it fails: {problem}", fg="red", err=True)
 
 
 def _one(store: Store, message: str, place: str | None) -> Parked:

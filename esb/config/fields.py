@@ -54,7 +54,7 @@ class View(msgspec.Struct, frozen=True):
 
     def element(self) -> View | None:
         """Inside a list; a value that is no list stands for itself."""
-        flat = list(self._flat())
+        flat = list(self.flat())
         inside = [node for one in flat for node in _items(one)]
         return View(tuple(inside), self.schemas, self.ref) if inside else self
 
@@ -77,7 +77,7 @@ class View(msgspec.Struct, frozen=True):
 
     def required(self) -> tuple[str, ...]:
         """The fields that must be there, when that is certain."""
-        flat = [node for node in self._flat() if isinstance(node.schema, dict)]
+        flat = [node for node in self.flat() if isinstance(node.schema, dict)]
         if any(key in node.schema for node in flat for key in ("anyOf", "oneOf")):
             return ()
         return tuple(dict.fromkeys(name for node in flat for name in node.schema.get("required", ())))
@@ -98,7 +98,7 @@ class View(msgspec.Struct, frozen=True):
         return found, known, is_open
 
     def _through_lists(self) -> Iterator[Node]:
-        waiting = list(self._flat())
+        waiting = list(self.flat())
         for _ in range(1000):  # lists of lists of themselves end somewhere
             if not waiting:
                 return
@@ -106,9 +106,9 @@ class View(msgspec.Struct, frozen=True):
             inside = _items(node)
             yield node
             if inside:
-                waiting.extend(View(tuple(inside), self.schemas, self.ref)._flat())
+                waiting.extend(View(tuple(inside), self.schemas, self.ref).flat())
 
-    def _flat(self) -> Iterator[Node]:
+    def flat(self) -> Iterator[Node]:
         """The schemas with every reference followed and every combination opened."""
         waiting, seen = list(self.nodes), set()
         while waiting:

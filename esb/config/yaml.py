@@ -188,3 +188,18 @@ class _Reader:
         else:
             return True
         return False
+
+
+def written(value: Any) -> str:
+    """Plain values as YAML that :func:`documents` reads as the same."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 would, lists indented; nothing is written as an alias of something above."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)

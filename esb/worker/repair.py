@@ -1,4 +1,4 @@
-"""What a person does with parked messages: send them on, give them up, change one, keep one as a test case.
+"""What a person does with parked messages: send them on, give them up, change one.
 
 The command line and the pages call the same functions. Large selections are worked off in pieces, each a transaction
 of its own, so that nobody else waits for long: discards at once, retries as a replay by the role jobs.
@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from textwrap import indent
 from typing import Literal
 
 import msgspec
 
-from esb.broker.port import CONTEXT
-from esb.config import Definition
 from esb.contract import Contract
 from esb.errors import EsbError
-from esb.flow import PART, Parts
+from esb.flow import Parts
 from esb.flow.run import read
 from esb.masking import Mask
 from esb.message import JSON, Message
-from esb.store import Chosen, Hop, Parked, Store, Transaction
+from esb.store import Chosen, Store
 from esb.worker.replays import send_on
 from esb.worker.settle import discard
 
@@ -119,48 +116,3 @@ def _edited(original: Message, body: bytes, hidden: Mask | None, contract: Contr
     contract.check(document)
     subject = contract.subject(document) or original.subject
     return msgspec.structs.replace(original, body=_encode(document), subject=subject)
-
-
-def case_of(t: Transaction, definition: Definition, parked: Parked) -> tuple[str, str]:
-    """A parked message as a test case of its flow: the name of the file it belongs in, and the YAML to add to it.
-
-    The case says that the message goes through: it fails until what is wrong is mended, and stays as a guard. Hidden
-    fields read ``***``. Raises ``EsbError`` where no flow or no document is known.
-    """
-    flow, message = _of_flow(t, definition, parked)
-    if message.body is None or message.content_type != JSON:
-        raise EsbError("only a JSON document that is stored can become a case: `journey: full` stores them")
-    document = msgspec.json.format(message.body, indent=2).decode()
-    said = " ".join(parked.error.split())
-    lines = [
-        f"flow: {flow}",
-        "cases:",
-        f"  - name: {_encode(f'{parked.message.subject or parked.message.id} goes through').decode()}",
-        f"    # parked at {parked.place}: {parked.kind}: {said[:300]}",
-        "    given:",
-        "      document:",
-        indent(document, " " * 8),
-        "    expect:",
-        "      status: completed",
-    ]
-    return f"flows/{flow}.test.yaml", "\n".join(lines) + "\n"
-
-
-def _of_flow(t: Transaction, definition: Definition, parked: Parked) -> tuple[str, Message | Hop]:
-    """The flow in which it failed, or from which it came, and what that flow was given."""
-    sort, _, name = parked.place.partition(":")
-    if sort == "flow" and CONTEXT in parked.properties:  # it waited: what is parked is no longer what came in
-        causes = (parked.message.causation_id or "", parked.message.id)
-        came = next((hop for id in causes if (hop := t.tracking.get(id, parked.place))), None)
-        return name, came or parked.message
-    if sort == "flow" and PART not in parked.properties:
-        return name, parked.message
-    if sort == "in":
-        flows = sorted(flow.name for flow in definition.flows.values() if flow.source == name)
-        if not flows:
-            raise EsbError(f"no flow starts at {name}, so there is none to test")
-        return flows[0], parked.message
-    for hop in t.tracking.journey(parked.message.id):
-        if hop.message_id == parked.message.causation_id and hop.place.startswith("flow:"):
-            return hop.place.partition(":")[2], hop
-    raise EsbError(f"the flow that {parked.message.id} came from is not in the journey any more")

@@ -171,8 +171,12 @@ def test_a_failed_message_is_kept_as_a_test_case(esb: Run, ran: Path) -> None:
     """It stands behind what is in the file already, and fails until what is wrong is mended."""
     file = ran / "flows" / "orders.test.yaml"
     before = file.read_text() if file.exists() else ""
-    assert esb("failed", "save", "-C", ran, parked_id(esb, ran)).exit_code == 0
-    assert file.read_text().startswith(before.rstrip())
+    id = parked_id(esb, ran)
+    shown = esb("failed", "export", "-C", ran, id)
+    assert (shown.exit_code, shown.stdout.startswith("# Parked at ")) == (0, True)
+    assert "it fails: expected status completed, got failed" in shown.stderr
+    assert esb("failed", "export", "-C", ran, id, "--save").exit_code == 0
+    assert file.read_text() == f"{before.rstrip()}\n---\n{shown.stdout}"
     result = esb("test", "-C", ran)
     assert result.exit_code == 1
     assert "goes through" in result.stdout + result.stderr
@@ -180,7 +184,7 @@ def test_a_failed_message_is_kept_as_a_test_case(esb: Run, ran: Path) -> None:
 
 def test_changing_and_keeping_what_is_not_there(esb: Run, ran: Path) -> None:
     """Exit code 3."""
-    assert [esb("failed", act, "-C", ran, "nobody").exit_code for act in ("edit", "save")] == [3, 3]
+    assert [esb("failed", act, "-C", ran, "nobody").exit_code for act in ("edit", "export")] == [3, 3]
 
 
 @pytest.mark.parametrize("act", ["retry", "discard"])

@@ -1,4 +1,4 @@
-"""What a person does with parked messages: in pieces, with what is hidden left hidden, and kept as a case."""
+"""What a person does with parked messages: in pieces, with what is hidden left hidden."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from esb.errors import ContractError, DecodeError, EsbError, Refused
+from esb.errors import ContractError, DecodeError, Refused
 from esb.store import Chosen
 from esb.worker import repair
 from esb.worker.replays import AT_ONCE
-from tests.worker.rig import ORDER, Rig, drive, endpoint_worker, feed, flow_worker, order, send
+from tests.worker.rig import ORDER, Rig, drive, endpoint_worker, order, send
 
 CARD = "4111-1111-1111-1111"
 MASKED = {**ORDER, "x-mask": ["card", "items[].pin"], "properties": {**ORDER["properties"], "card": {"minLength": 4}}}
@@ -110,23 +110,3 @@ def test_an_edit_comes_too_late(rig: Rig):
     rig.retry()
     with pytest.raises(repair.NotParked, match="not parked at out:target any more"):
         repair.edit(bus.store, bus.parts, row.key, row.message.body, "eve", "")
-
-
-def test_the_case_of_a_command_is_its_flows(rig: Rig):
-    """What an endpoint refused is kept as what the flow was given, with what is hidden hidden."""
-    bus = rig.bus()
-    feed(bus, order(1, card=CARD))
-    drive(flow_worker(bus), lambda: rig.depth("esb.endpoint.target"), "the flow sends it")
-    drive(endpoint_worker(bus), rig.parked, "it is parked")
-    with bus.store.reading() as t:
-        name, text = repair.case_of(t, bus.definition, rig.parked()[0])
-    assert name == "flows/main.test.yaml"
-    assert '"card": "***"' in text
-    assert CARD not in text
-
-
-def test_there_is_no_case_without_a_document(rig: Rig):
-    """What the journey does not hold cannot be kept."""
-    bus = parked(rig)
-    with bus.store.reading() as t, pytest.raises(EsbError, match="not in the journey"):
-        repair.case_of(t, bus.definition, rig.parked()[0])
