@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from esb.store.failures import translate
 from esb.store.seal import Seal
 
 Row = Sequence[Any]
@@ -68,8 +69,11 @@ class Connection:
         driver: Any = connection.connection.driver_connection
         with driver.cursor().copy(f"COPY {target} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(_types(table, tuple(columns), connection.dialect))
-            for row in rows:
-                copy.write_row(row)
+            try:
+                for row in rows:
+                    copy.write_row(row)
+            except (UnicodeError, OverflowError) as error:  # as it may be anybody's, it is not translated outside
+                raise translate(error, "the store") or error from error
 
     def select(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """What a composed query gives."""
