@@ -63,9 +63,8 @@ class Connection:
         """SQLAlchemy knows no COPY; what psycopg raises here is translated around the transaction."""
         connection = self._connection
         target = f"{table.name}_in"
-        if not connection.info.get(target):  # lives as long as the driver's connection, and so does the table
-            self.run(f"CREATE TEMPORARY TABLE IF NOT EXISTS {target} (LIKE {table.name}) ON COMMIT DELETE ROWS")
-            connection.info[target] = True
+        # The session's own; asked for each time, since one that is rolled back takes it along.
+        self.run(f"CREATE TEMPORARY TABLE IF NOT EXISTS {target} (LIKE {table.name}) ON COMMIT DELETE ROWS")
         driver: Any = connection.connection.driver_connection
         with driver.cursor().copy(f"COPY {target} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(_types(table, tuple(columns), connection.dialect))
