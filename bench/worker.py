@@ -20,10 +20,11 @@ import msgspec
 from bench.order import IN, OUT
 from esb.broker import open_broker
 from esb.broker.port import Broker, Consumer, Delivery, Outcome, Outgoing, Transfer
-from esb.bus import Bus, data_directory, discover, quieten_collector
+from esb.bus import Bus, data_directory, discover
 from esb.config import load
 from esb.worker.context import Context
 from esb.worker.flow import FlowWorker
+from esb.worker.life import quieten_collector
 from esb.worker.thread import Worker
 
 

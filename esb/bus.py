@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import structlog
 
 from esb.broker import open_broker
@@ -18,7 +18,8 @@ from esb.broker.port import Broker
 from esb.cases.export import Exported, export
 from esb.cases.run import run_cases
 from esb.config import Components, Definition, load_stored
-from esb.errors import BrokerDown, EndpointError, EsbError, LoginRefused, StoreDown
+from esb.config.definition import LoadedEndpoint
+from esb.errors import EndpointError, EsbError
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
 from esb.jobs import role
@@ -32,11 +33,13 @@ from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.intake import Intake
+from esb.worker.life import persist, quieten_collector, shut_down
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
 from esb.worker.saga import SagaWorker, saga_names
+from esb.worker.share import Share
 from esb.worker.sweeper import Heartbeat, Sweeper
-from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker
+from esb.worker.thread import Worker
 from esb.worker.topology import bindings_of, topology
 from esb.worker.upkeep import Upkeep
 from esb.worker.versions import Versions
@@ -74,11 +77,14 @@ class Bus:
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
         point: Callable[[str], None] = pass_by,
+        share: Share = Share(),  # noqa: B008 - it cannot be changed
     ) -> None:
-        """Broker and store default to those of the configuration; tests pass their own."""
+        """Broker and store default to those of the configuration; tests pass their own. ``share``: which of several
+        bus processes of this machine it is."""
         self._close = ExitStack()
         self.definition = definition
         self.components = components
+        self.share = share
         self.broker = broker or self._closing(open_broker(definition.config.broker, data_directory(definition)))
         keys = definition.config.encryption.texts()
         self.store = store or self._closing(open_store(definition.config.database, data_directory(definition), keys))
@@ -133,7 +139,7 @@ class Bus:
         """Everything the bus role runs, in the order in which it should start."""
         context, intakes = self.context, self.intakes()
         workers: list[Worker] = [Heartbeat(context), Sweeper(context)]
-        workers += [EndpointWorker(context, e) for e in self.definition.endpoints.values() if e.operations]
+        workers += [EndpointWorker(context, endpoint) for endpoint in self.served()]
         if context.flows:
             workers.append(FlowWorker(context))
         sagas = saga_names(context)
@@ -143,6 +149,12 @@ class Bus:
             workers.append(InboundWorker(context, intakes))
         polling = (name for name in intakes if self.adapters[name].features.polls)
         return workers + [Poller(context, self.definition.endpoints[name], intakes[name]) for name in polling]
+
+    def served(self) -> list[LoadedEndpoint]:
+        """The endpoints that this process sends to, each with the concurrency that falls to it."""
+        sending = (endpoint for endpoint in self.definition.endpoints.values() if endpoint.operations)
+        shares = [(endpoint, self.share.of(endpoint.name, endpoint.concurrency)) for endpoint in sending]
+        return [msgspec.structs.replace(endpoint, concurrency=share) for endpoint, share in shares if share]
 
     def serving(self) -> list[Served]:
         """Endpoints that take HTTP requests."""
@@ -323,50 +335,6 @@ def open_doors(definition: Definition, closing: ExitStack) -> tuple[Broker, Stor
     store = open_store(definition.config.database, data, definition.config.encryption.texts())
     closing.callback(store.close)
     return broker, store
-
-
-def quieten_collector() -> None:
-    """Let the garbage collector look seldom, and not at what is loaded: its looking cost a fifth of a hop.
-
-    Messages are freed by counting references; cycles are rare, and wait. What loading left behind goes now, on the
-    thread that made it: expressions must not be dropped on another.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
-
-
-def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:
-    """Do what needs broker or store, again and again while one of them is down; False when told to stop meanwhile."""
-    pause = SHORTEST_PAUSE
-    while not stopped():
-        try:
-            act()
-        except (BrokerDown, StoreDown) as error:
-            if isinstance(error, LoginRefused):
-                raise
-            log.warning("waiting for broker and store", kind=error.kind, error=str(error), again_in=pause)
-            _rest(pause, stopped)
-            pause = min(pause * 2, LONGEST_PAUSE)
-        else:
-            return True
-    return False
-
-
-def _rest(seconds: float, stopped: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not stopped() and time.monotonic() < deadline:
-        time.sleep(0.1)
-
-
-def shut_down(workers: Iterable[Worker], limit: float) -> None:
-    """Stop workers together; they drain side by side. At most ``limit`` seconds."""
-    workers = list(workers)
-    deadline = time.monotonic() + limit
-    for worker in workers:
-        worker.stop()
-    for worker in workers:
-        worker.join(max(deadline - time.monotonic(), 0.1))
 
 
 def data_directory(definition: Definition) -> Path:

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from esb.broker.port import Outcome, Outgoing, event_key, flow_queue
-from esb.bus import Bus, persist, run
+from esb.bus import Bus, run
 from esb.errors import BrokerDown, EsbError, LoginRefused, StoreDown, StoreError, Unreachable
+from esb.worker.life import persist
 from esb.worker.topology import topology
 from tests.worker.rig import Rig, feed, order, until
 

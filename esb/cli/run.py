@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from esb.config import Components, Definition
     from esb.config.models import Admin, Http
 
+    Work = Callable[[Definition, Components], None]
+
 ADMIN_AT = "admin interface: "
 FIRST_AT = "nobody can sign in yet; this link makes the first admin, once, within an hour: "
 
@@ -25,28 +27,34 @@ FIRST_AT = "nobody can sign in yet; this link makes the first admin, once, withi
 @directory
 @click.argument("path", required=False, type=click.Path(file_okay=False))
 @click.option("--role", type=click.Choice(["bus", "web", "jobs"]), help="Run one role only, in this process.")
+@click.option("--processes", type=click.IntRange(1, 64), help="How many for the role bus, instead of worker.processes.")
 @click.option("--dev", is_flag=True, help="Reload when a file changes; keep the last good state while it has findings.")
 @click.option(
     "--log-level", "level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
     envvar="ESB_LOG_LEVEL", help="What is logged on standard error (also ESB_LOG_LEVEL).",
 )  # fmt: skip
 @told
-def command(root: str, env: str | None, path: str | None, role: str | None, dev: bool, level: str) -> None:
+def command(
+    root: str, env: str | None, path: str | None, role: str | None, processes: int | None, dev: bool,
+    level: str,
+) -> None:  # fmt: skip
     """Run the bus of a directory until Ctrl-C or SIGTERM; what is under way is finished first.
 
     A second Ctrl-C does not wait for it; nothing is lost by that, it is done again after the next start.
     """
     from esb.cli import logs
 
+    if role and processes:
+        raise click.UsageError("--role runs one process: start more of them instead of --processes")
     root = path or root
     logs.configure(role or "supervisor", level)
     if role:
         RUN[role](*load(root, env))
     else:
-        supervise(root, env, dev, level)
+        supervise(root, env, dev, level, processes)
 
 
-def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
+def supervise(root: str, env: str | None, dev: bool, level: str, processes: int | None = None) -> None:
     """Check first, so that what is wrong is seen at once; then start the roles and look after them."""
     from esb.bus import data_directory
     from esb.cli.reload import watcher
@@ -57,28 +65,35 @@ def supervise(root: str, env: str | None, dev: bool, level: str) -> None:
         _require_tables(definition)
         _require_ports(_ports(definition, components))
         worker = definition.config.worker
-        supervisor = Supervisor(_roles(definition, components, level), worker.drain, worker.memory)
-        make_roles = partial(_roles, level=level)
+        make_roles = partial(_roles, level=level, processes=processes)
+        supervisor = Supervisor(make_roles(definition, components), worker.drain, worker.memory)
         supervisor.run(
             partial(_announce, supervisor, definition.config.bus), watcher(dev, root, env, supervisor, make_roles)
         )
 
 
-def _roles(definition: Definition, components: Components, level: str) -> list[Role]:
-    """The bus and jobs roles, and the web role for the admin interface and endpoints that are called from outside."""
+def _roles(
+    definition: Definition, components: Components, level: str, processes: int | None = None
+) -> list[Role]:  # fmt: skip
+    """The bus role, as many times as is configured, the jobs role, and the web role for the admin interface and
+    endpoints that are called from outside."""
     from esb.cli.supervisor import Role
 
-    names = ["bus", *(["web"] if _ports(definition, components) else []), "jobs"]
-    return [Role(name, partial(_run_role, name, definition, components, level)) for name in names]
+    count = processes or definition.config.worker.processes
+    works = {"bus" if count == 1 else f"bus {n + 1}": partial(run_bus, share=(n, count)) for n in range(count)}
+    if _ports(definition, components):
+        works["web"] = run_web
+    works["jobs"] = run_jobs
+    return [Role(name, partial(_run_role, name, work, definition, components, level)) for name, work in works.items()]
 
 
 @told
-def _run_role(name: str, definition: Definition, components: Components, level: str) -> None:
+def _run_role(name: str, work: Work, definition: Definition, components: Components, level: str) -> None:
     """A role in a process of its own, with what the supervisor has loaded."""
     from esb.cli import logs
 
     logs.configure(name, level)
-    RUN[name](definition, components)
+    work(definition, components)
 
 
 def _ports(definition: Definition, components: Components) -> dict[str, Http | Admin]:
@@ -122,6 +137,9 @@ def _announce(supervisor: Supervisor, name: str) -> None:
     """What the roles reported themselves: after a reload that may be more than there was at the start."""
     said = {key: value for role in supervisor.roles for key, value in role.said.items()}
     parts = f"{counted(said['flows'], 'flow')}, {counted(said['endpoints'], 'endpoint')}"
+    processes = sum("flows" in role.said for role in supervisor.roles)
+    if processes > 1:
+        parts += f", {processes} bus processes"
     where = f"; {said['http']}" if "http" in said else ""
     click.secho(f"bus {name!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
     _announce_web(said)
@@ -135,13 +153,14 @@ def _announce_web(said: Mapping[str, str]) -> None:
         click.echo(f"{FIRST_AT}{said['first']}", err=True)
 
 
-def run_bus(definition: Definition, components: Components) -> None:
-    """The bus role: pollers, flows, endpoints, sweeper."""
+def run_bus(definition: Definition, components: Components, share: tuple[int, int] = (0, 1)) -> None:
+    """The bus role: pollers, flows, endpoints, sweeper. ``share``: which process of how many."""
     from esb import bus as composition
     from esb.cli.supervisor import report_ready
     from esb.worker.points import point_from_environment
+    from esb.worker.share import Share
 
-    bus = composition.Bus(definition, components, point=point_from_environment())
+    bus = composition.Bus(definition, components, point=point_from_environment(), share=Share(*share))
     try:
         sizes = {"flows": len(definition.flows), "endpoints": len(definition.endpoints)}
         composition.run(bus, told_to_stop(), partial(report_ready, **sizes))
@@ -185,4 +204,4 @@ def told_to_stop() -> Callable[[], bool]:
     return lambda: bool(came)
 
 
-RUN = {"bus": run_bus, "web": run_web, "jobs": run_jobs}
+RUN: dict[str, Work] = {"bus": run_bus, "web": run_web, "jobs": run_jobs}

@@ -280,6 +280,9 @@ class Encryption(Settings):
 class Worker(Settings):
     """How the bus role works."""
 
+    processes: int = Field(
+        1, ge=1, le=64, description="How many processes `esb run` starts for the role bus. They share `concurrency`."
+    )
     batch: int = Field(200, ge=1, le=5000, description="Messages settled together.")
     prefetch: int = Field(600, ge=1, le=65535, description="Messages held per flow consumer.")
     lease: Duration = Field(15.0, description="After this long a silent process counts as dead.")

@@ -61,6 +61,30 @@ def test_roles_are_restarted_and_stop_in_order(shop: Path, start: Start) -> None
     assert bus.said.splitlines()[-1].count("role died") == 1  # nothing about the stop
 
 
+def test_several_bus_processes_are_looked_after(shop: Path, start: Start) -> None:
+    """As many as the setting says, each by its name; one that is killed comes back, and nothing is done twice."""
+    with (shop / "esb.yaml").open("a") as file:
+        file.write("worker: {lease: 3s, processes: 3}\n")
+    bus = start("run", "-C", shop)
+    bus.wait_for("bus 'my-bus' is running: 2 flows, 3 endpoints, 3 bus processes; Ctrl-C stops it")
+    [second] = bus.children("bus 2")
+    assert len(bus.children("bus 1") + bus.children("bus 3")) == 2
+    shutil.copy(shop / "samples" / "orders.csv", shop / "inbox" / "orders.csv")
+    os.kill(second, signal.SIGKILL)
+    until(lambda: [pid for pid in bus.children("bus 2") if pid != second], "the second one's return")
+    until(lambda: len(list(shop.glob("outbox/*.json"))) == 2, "their work")
+    assert bus.stop() == 0
+
+
+def test_processes_on_the_command_line_go_before(shop: Path, start: Start, esb: Run) -> None:
+    """For a day with more to do; one role by itself is one process."""
+    bus = start("run", "-C", shop, "--processes", "2")
+    bus.wait_for("2 bus processes")
+    assert bus.stop() == 0
+    refused = esb("run", "-C", shop, "--role", "bus", "--processes", "2")
+    assert (refused.exit_code, "start more of them" in refused.output) == (2, True)
+
+
 def test_roles_end_with_their_supervisor(shop: Path, start: Start) -> None:
     """kill -9 of the supervisor leaves nothing behind, and its lock is free."""
     bus = start("run", "-C", shop)

@@ -1,0 +1,54 @@
+"""The life of a process that runs workers: wait for broker and store, settle down, stop all together."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterable
+
+from esb.errors import BrokerDown, LoginRefused, StoreDown
+from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker, log
+
+
+def quieten_collector() -> None:
+    """Let the garbage collector look seldom, and not at what is loaded: its looking cost a fifth of a hop.
+
+    Messages are freed by counting references; cycles are rare, and wait. What loading left behind goes now, on the
+    thread that made it: expressions must not be dropped on another.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
+def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:
+    """Do what needs broker or store, again and again while one of them is down; False when told to stop meanwhile."""
+    pause = SHORTEST_PAUSE
+    while not stopped():
+        try:
+            act()
+        except (BrokerDown, StoreDown) as error:
+            if isinstance(error, LoginRefused):
+                raise
+            log.warning("waiting for broker and store", kind=error.kind, error=str(error), again_in=pause)
+            _rest(pause, stopped)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            return True
+    return False
+
+
+def _rest(seconds: float, stopped: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not stopped() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def shut_down(workers: Iterable[Worker], limit: float) -> None:
+    """Stop workers together; they drain side by side. At most ``limit`` seconds."""
+    workers = list(workers)
+    deadline = time.monotonic() + limit
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.join(max(deadline - time.monotonic(), 0.1))
