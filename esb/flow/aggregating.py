@@ -83,7 +83,7 @@ class AggregateSettings(Shorthand):
         return self
 
 
-class Aggregation(Machine, tag="aggregate", kw_only=True):
+class Aggregation(Machine, frozen=True, kw_only=True, tag="aggregate"):
     """A group on its way to one message."""
 
     gathers: ClassVar[bool] = True

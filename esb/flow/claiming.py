@@ -41,7 +41,7 @@ class NoClaim(MessageError):  # noqa: N818 - says what is the matter
     kind = "claim"
 
 
-class Claiming(Machine, tag="claim", kw_only=True):
+class Claiming(Machine, frozen=True, kw_only=True, tag="claim"):
     """One document that stays behind. The reference is random: who is not given it cannot guess it."""
 
     keep_for: float
@@ -109,7 +109,7 @@ class FetchSettings(Shorthand):
     name: FieldName | None = Field(None, alias="as", description="The field that takes what was left; default: all.")
 
 
-class Fetching(Machine, tag="fetch", kw_only=True):
+class Fetching(Machine, frozen=True, kw_only=True, tag="fetch"):
     """Each message by itself."""
 
     remembers: ClassVar[bool] = False

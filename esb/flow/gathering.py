@@ -73,7 +73,7 @@ class GatherSettings(ports.Settings):
         return {"all": len(self.ask), "first": 1}.get(str(self.wait_for)) or int(self.wait_for)
 
 
-class Gathering(Machine, tag="gather", kw_only=True):
+class Gathering(Machine, frozen=True, kw_only=True, tag="gather"):
     """Who was asked, and who has answered. Its member 0 is the message itself, the others are the answers."""
 
     gathers: ClassVar[bool] = True

@@ -36,7 +36,7 @@ class Repeat(MessageError):  # noqa: N818 - says what it is
     kind = "repeat"
 
 
-class Once(Machine, tag="idempotent", kw_only=True):
+class Once(Machine, frozen=True, kw_only=True, tag="idempotent"):
     """Who came first. That one passes however often it is delivered."""
 
     within: float
@@ -53,8 +53,8 @@ class Once(Machine, tag="idempotent", kw_only=True):
     def _again(self, member: Member) -> Move:
         text = f"a repeat of {self.owner}"
         if self.repeat == "drop":
-            return Move(machine=self, left=(Left(member=member, fate="dropped", words=text),))
-        return Move(machine=self, nexts=(Next(at=goes_back(member), error=Repeat(text)),))
+            return Move(left=(Left(member=member, fate="dropped", words=text),))
+        return Move(nexts=(Next(at=goes_back(member), error=Repeat(text)),))
 
     @property
     def forgets(self) -> float | None:

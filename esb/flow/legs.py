@@ -7,7 +7,6 @@ follows a call is known when the flow is compiled: a :class:`Rest`, from the ste
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -126,7 +125,8 @@ class Leg:
     def first(self, pending: Pending, answer: Any) -> Action:
         """What is done before the steps behind the call."""
         if self._at.branch and pending.collect is not None:
-            return partial(pending.collect, answer=answer, failure=self._failure)
+            collect, failure = pending.collect, self._failure
+            return lambda work: collect(work, answer, failure)
         if self._failure is not None:
             return self._fail(pending, self._failure)
         if self._at.go == "again":

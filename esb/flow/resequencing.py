@@ -52,7 +52,7 @@ class ResequenceSettings(Shorthand):
         return self
 
 
-class Sequencing(Machine, tag="resequence", kw_only=True):
+class Sequencing(Machine, frozen=True, kw_only=True, tag="resequence"):
     """A sequence: which number is next, and which are here.
 
     One message at a time is let go, the next when that one has gone through its flow: nothing that happens on the way
@@ -81,6 +81,8 @@ class Sequencing(Machine, tag="resequence", kw_only=True):
             return self._let_go(member, now)
         grown = msgspec.structs.replace(self, held=_with(self.held, number))._gap(now)
         if grown.since and grown.size > self.limit:
+            if grown.held[0][0] == number:
+                return msgspec.structs.replace(self, next=number)._let_go(member, now)
             return msgspec.structs.replace(grown._go(memory, now), keeps=number)
         return Move(machine=grown, keeps=number)
 
@@ -141,10 +143,10 @@ class Sequencing(Machine, tag="resequence", kw_only=True):
     def _late(self, member: Member, number: int) -> Move:
         text = f"number {number} came when {self.next} was next"
         if self.late == "pass":
-            return Move(machine=self, nexts=(Next(at=goes_on(member, text, "resequence")),))
+            return Move(nexts=(Next(at=goes_on(member, text, "resequence")),))
         if self.late == "drop":
-            return Move(machine=self, left=(Left(member=member, fate="dropped", words=f"dropped: {text}"),))
-        return Move(machine=self, nexts=(Next(at=goes_back(member), error=Late(text)),))
+            return Move(left=(Left(member=member, fate="dropped", words=f"dropped: {text}"),))
+        return Move(nexts=(Next(at=goes_back(member), error=Late(text)),))
 
 
 def _with(held: tuple[Span, ...], number: int) -> tuple[Span, ...]:

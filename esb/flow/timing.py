@@ -60,7 +60,7 @@ class DelaySettings(Shorthand):
         return self
 
 
-class Delaying(Machine, tag="delay", kw_only=True):
+class Delaying(Machine, frozen=True, kw_only=True, tag="delay"):
     """Each message by itself."""
 
     remembers: ClassVar[bool] = False
@@ -122,7 +122,7 @@ class TooMany(MessageError):  # noqa: N818 - says what is the matter
     kind = "throttled"
 
 
-class Throttling(Machine, tag="throttle", kw_only=True):
+class Throttling(Machine, frozen=True, kw_only=True, tag="throttle"):
     """The moment at which the next message may go (the virtual scheduling of ITU-T I.371's generic cell rate
     algorithm, without bursts)."""
 
@@ -141,8 +141,8 @@ class Throttling(Machine, tag="throttle", kw_only=True):
     def _refuse(self, member: Member, wait: float) -> Move:
         text = f"it would have to wait for {duration_text(round(wait, 3))}"
         if self.over == "drop":
-            return Move(machine=self, left=(Left(member=member, fate="dropped", words=f"dropped: {text}"),))
-        return Move(machine=self, nexts=(Next(at=goes_back(member), error=TooMany(text)),))
+            return Move(left=(Left(member=member, fate="dropped", words=f"dropped: {text}"),))
+        return Move(nexts=(Next(at=goes_back(member), error=TooMany(text)),))
 
     @property
     def forgets(self) -> float | None:

@@ -114,8 +114,16 @@ class FlowWorker(Worker):
 
     def _handle_alone(self, delivery: Delivery) -> None:
         """A redelivered message may be the one that killed its worker."""
-        morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
+        morgue = suspects.Morgue(
+            self._context, self._consumer, self._journal, self._marks, self.stopping, self._pass_by
+        )
         suspects.run_alone(delivery, f"flow:{self._flow(delivery).name}", self._handle, self._marks, morgue)
+
+    def _pass_by(self, t: Transaction, delivery: Delivery) -> None:
+        """What is set aside holds up no other."""
+        at = self._legs.where(delivery)
+        if at is not None and at.behind:
+            self._groups.pass_by(t, at)
 
     def _flow(self, delivery: Delivery) -> Flow:
         return self._flows.get(delivery.queue) or self._resumed[delivery.queue]

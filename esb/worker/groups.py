@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from esb.errors import EsbError
+from esb.flow import Continuation
 from esb.store import Dispatch, GroupRow, Transaction
 from esb.worker.context import Context
 from esb.worker.group_round import Round
@@ -45,6 +46,12 @@ class Groups:
             round.take(holds, tickets)
             self._written = round.write()
             self._context.point("group: before commit")
+
+    def pass_by(self, t: Transaction, at: Continuation) -> None:
+        """A message is set aside without having run: those that wait for it to be through go on."""
+        round = Round(self._context, self._journal, t)
+        round.take((), [(at.flow, ticket) for ticket in at.behind])
+        round.write(hold=False)
 
     def committed(self) -> None:
         """The transaction of the last :meth:`write` stands."""

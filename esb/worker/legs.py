@@ -99,6 +99,13 @@ class Legs:
             return flow.resume(at, failure=Failure(kind=error.kind, text=str(error))), at
         return flow.resume(at, answer), at
 
+    def where(self, delivery: Delivery) -> Continuation | None:
+        """Where a message goes on, if it is known."""
+        try:
+            return self._continuation(delivery) if CONTEXT in delivery.properties else None
+        except MessageError:
+            return None
+
     def parked(self, again: Continuation) -> tuple[Message, dict[str, str]]:
         """A leg that failed as it is set aside: its document as the message, so that a person can read and mend it."""
         return parked(self._context.store.seal, again)

@@ -102,14 +102,22 @@ class Morgue:
     """Sets aside, unrun, what one worker must not run (again)."""
 
     def __init__(
-        self, context: Context, consumer: Consumer, journal: Journal, marks: Marks, stopping: threading.Event
+        self,
+        context: Context,
+        consumer: Consumer,
+        journal: Journal,
+        marks: Marks,
+        stopping: threading.Event,
+        also: Callable[[Transaction, Delivery], None] = lambda t, delivery: None,
     ) -> None:
-        """Args as the worker has them; ``consumer`` is the one that took what is to be set aside."""
+        """Args as the worker has them; ``consumer`` is the one that took what is to be set aside, ``also`` what else is
+        to be written then."""
         self._context = context
         self._consumer = consumer
         self._journal = journal
         self._marks = marks
         self._stopping = stopping
+        self._also = also
 
     def park(self, delivery: Delivery, place: str, error: Exception) -> None:
         """Park it, clear its marks, settle it."""
@@ -117,6 +125,7 @@ class Morgue:
 
         def write(t: Transaction) -> None:
             self._write(t, delivery, place, error)
+            self._also(t, delivery)
             self._marks.clear(t, [key])
 
         commit(self._context.store, write, self._stopping)

@@ -199,6 +199,10 @@ class Rig:
             bus.close()
 
     @property
+    def has_bus(self) -> bool:
+        return bool(self._open)
+
+    @property
     def last(self) -> Bus:
         return self._open[-1]
 
