@@ -33,6 +33,7 @@ COMMANDS = {
     "map": ("map", "Print what a mapping makes of a document, and why."),
     "landscape": ("landscape", "Show what leads where: the whole bus, or one flow."),
     "sagas": ("sagas", "List sagas; retry, skip, compensate or end one."),
+    "groups": ("groups", "List what waits for other messages; let it go."),
     "user": ("user", "Say who may sign in to the admin interface."),
     "schema": ("schema", "Export the JSON Schemas of the configuration files."),
     "doctor": ("doctor", "Check this machine, the broker and the database."),

@@ -140,9 +140,10 @@ class Groups:
             f"INSERT INTO group_members ({_MEMBER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows
         )
 
-    def members(self, group: str) -> list[MemberRow]:
-        """All that a group holds, by position."""
-        return self._members("ORDER BY position, at, member_id", (group,))
+    def members(self, group: str, limit: int = -1) -> list[MemberRow]:
+        """All that a group holds, by position; or so many of them."""
+        cut, values = ("LIMIT ?", (group, limit)) if limit >= 0 else ("", (group,))
+        return self._members(f"ORDER BY position, at, member_id {cut}", values)
 
     def member_at(self, group: str, position: int) -> MemberRow | None:
         """The one that it holds at a position."""

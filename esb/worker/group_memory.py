@@ -41,7 +41,7 @@ class Group:
         """The members that it holds, by position."""
         if self._stored is None:
             rows = () if self.fresh else self._t.groups.members(self.row.id)
-            self._stored = [(row.position, _member(row)) for row in rows]
+            self._stored = [(row.position, member_of(row)) for row in rows]
         held = sorted([*self._stored, *self._new], key=lambda one: one[0])
         return [member for _, member in held if member.id not in self.gone]
 
@@ -52,7 +52,7 @@ class Group:
                 return member
         row = self._t.groups.member_at(self.row.id, position)
         assert row is not None, "the machine knows what it holds"
-        return _member(row)
+        return member_of(row)
 
     def token(self) -> str:
         """A fresh text that nobody can guess."""
@@ -109,5 +109,6 @@ def begun(hold: Hold, key: str, now: float) -> GroupRow:
     )  # fmt: skip
 
 
-def _member(row: MemberRow) -> Member:
+def member_of(row: MemberRow) -> Member:
+    """A message as its group holds it."""
     return _decoder.decode(row.content or b"")

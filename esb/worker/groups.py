@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import msgspec
+
 from esb.errors import EsbError
 from esb.flow import Continuation
-from esb.store import Dispatch, GroupRow, Transaction
+from esb.store import Dispatch, GroupRow, MemberRow, Transaction
 from esb.worker.context import Context
+from esb.worker.group_memory import member_of
 from esb.worker.group_round import Round
 from esb.worker.home import Home
 from esb.worker.relay import Relay
@@ -77,6 +80,27 @@ class Groups:
         """What is not published is the sweeper's; the next publish makes another connection."""
         self._written, self._committed = [], []
         self._relay.close()
+
+
+class Stay(msgspec.Struct, frozen=True):
+    """One message that a group holds, as people see it: no documents. ``position`` is its place or number."""
+
+    message: str
+    position: int
+    since: float
+    name: str = ""  # who answered
+    failed: str = ""
+
+
+def stays(t: Transaction, group: str, limit: int) -> list[Stay]:
+    """The messages that a group holds, by position."""
+    return [_stay(row) for row in t.groups.members(group, limit)]
+
+
+def _stay(row: MemberRow) -> Stay:
+    member = member_of(row)
+    failed = member.failure.kind if member.failure else ""
+    return Stay(member.message.id, row.position, row.at, member.name, failed)
 
 
 def strike_due(upkeep: Upkeep) -> int:
