@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 import structlog
 
@@ -28,10 +30,30 @@ def configure(role: str, level: str = "info") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: Lines(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(role=role)
     logging.basicConfig(handlers=[Forward()], level=logging.WARNING)
+    # A connection that broke is told by whoever needed it; the pool would add a page of where it lay.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
+
+class Lines:
+    """Writes each line in one piece, since several processes share the stream, and never fails.
+
+    The log may lie on the disk that is full: what cannot be told is lost, and nobody stops working over it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """One line."""
+        with suppress(OSError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = exception = msg
 
 
 class Forward(logging.Handler):

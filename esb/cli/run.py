@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -141,8 +141,9 @@ def _announce(supervisor: Supervisor, name: str) -> None:
     if processes > 1:
         parts += f", {processes} bus processes"
     where = f"; {said['http']}" if "http" in said else ""
-    click.secho(f"bus {name!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
-    _announce_web(said)
+    with suppress(OSError):  # a full disk under the log: the bus runs all the same
+        click.secho(f"bus {name!r} is running: {parts}{where}; Ctrl-C stops it", fg="green", err=True)
+        _announce_web(said)
 
 
 def _announce_web(said: Mapping[str, str]) -> None:

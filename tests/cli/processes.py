@@ -25,10 +25,10 @@ def until(condition: Callable[[], Any], what: str = "it") -> Any:
 
 
 class Esb:
-    """One running command; what it says on both streams is collected in a file."""
+    """One running command; what it says on both streams is collected in a file (or goes to ``log``)."""
 
-    def __init__(self, *arguments: object, env: Mapping[str, str] | None = None) -> None:
-        self._log = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115 - open as long as the process
+    def __init__(self, *arguments: object, env: Mapping[str, str] | None = None, log: str = "") -> None:
+        self._log = open(log, "w") if log else tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115
         command = [sys.executable, "-m", "esb.cli", *map(str, arguments)]
         environment = {**os.environ, **(env or {})}
         self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)

@@ -190,6 +190,17 @@ def test_broker_is_down(shop: Path, start: Start) -> None:
     assert "Traceback" not in bus.said
 
 
+def test_a_log_that_cannot_be_written_stops_nothing(shop: Path, start: Start) -> None:
+    """The disk under it is full: a role dies and is started again, which nobody can be told, and work goes on."""
+    bus = start("run", "-C", shop, log="/dev/full")
+    [role] = until(lambda: bus.children("bus"))
+    os.kill(role, signal.SIGKILL)
+    until((shop / "inbox").is_dir)
+    shutil.copy(shop / "samples" / "orders.csv", shop / "inbox" / "orders.csv")
+    until(lambda: bus.children("bus") not in ([], [role]) and len(list(shop.glob("outbox/*.json"))) == 2)
+    assert bus.stop() == 0
+
+
 def test_role_that_keeps_dying(capfd: pytest.CaptureFixture[str]) -> None:
     """Each death is told with how it came, and is followed by a longer pause."""
     logs.configure("supervisor")
