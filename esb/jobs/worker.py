@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import celery
 import celery.worker
 import celery.worker.consumer
 import celery.worker.state
+import structlog
+
+from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE
+
+log = structlog.get_logger("esb.jobs")
 
 THREADS = 4  # jobs at once
 
@@ -25,6 +31,17 @@ class Consumer(celery.worker.consumer.Consumer):
             "celery.worker.consumer.tasks:Tasks",
             "celery.worker.consumer.consumer:Evloop",
         )
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, again and again, with pauses as everybody else makes them here: Celery's own grow to 30 seconds."""
+        return conn.ensure_connection(
+            _tell, interval_start=SHORTEST_PAUSE, interval_step=1.0, interval_max=LONGEST_PAUSE,
+            callback=celery.worker.state.maybe_shutdown,
+        )  # fmt: skip
+
+
+def _tell(error: Exception, pause: float) -> None:
+    log.warning("jobs wait for the broker", error=str(error), again_in=pause)
 
 
 class TaskWorker(threading.Thread):

@@ -10,6 +10,7 @@ A kombu message travels as the body of a bus message, so that depths, leases and
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 from queue import Empty
@@ -133,8 +134,8 @@ class Transport(virtual.Transport):
 
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)
-        self._broker = EmbeddedBroker(client.transport_options["data_dir"])
-        self._publisher: EmbeddedPublisher = self._broker.publisher("kombu")
+        self._broker: EmbeddedBroker
+        self._publisher: EmbeddedPublisher
         self._consumer: EmbeddedConsumer | None = None
         self._former: list[EmbeddedConsumer] = []  # they still hold what they took
         self._getters: dict[str, EmbeddedConsumer] = {}
@@ -142,7 +143,13 @@ class Transport(virtual.Transport):
 
     def driver_version(self) -> str:
         """Of what lies beneath."""
-        return self._broker.check()
+        return sqlite3.sqlite_version
+
+    def establish_connection(self) -> Any:
+        """Open the file. Not sooner: kombu asks for a transport also to write down why it has no connection."""
+        self._broker = EmbeddedBroker(self.client.transport_options["data_dir"])
+        self._publisher = self._broker.publisher("kombu")
+        return super().establish_connection()
 
     def close_connection(self, connection: Any) -> None:
         """Put back what is not acked, and let the file go."""
