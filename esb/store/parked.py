@@ -231,6 +231,11 @@ class ParkedMessages:
         """Messages that were sent on got through. Say so for those with the property ``esb-retry``."""
         self._db.many(_ACT, [("resolved", *key, "retrying") for key in keys])
 
+    def cleared_up(self, keys: Sequence[Key]) -> None:
+        """How these ended is known after all: what was in doubt of them waits for nobody any more."""
+        act = "UPDATE parked SET status = 'resolved' WHERE message_id = ? AND place = ? AND status = 'parked' AND kind = ?"
+        self._db.many(act, [(*key, IN_DOUBT) for key in keys])
+
     def _take(self, keys: Sequence[Key], status: State) -> Sequence[Parked]:
         """Those of ``keys`` that were still parked: of two people who act at once, one gets each message."""
         taken = [key for key in sorted(set(keys)) if self._db.run(_ACT, (status, *key, "parked"))]

@@ -324,6 +324,8 @@ class EndpointWorker(Worker):
 
     def _write(self, t: Transaction, verdicts: Sequence[Verdict]) -> None:
         """The one commit of a batch: done, attempts, journey, parked."""
+        marked = [v.attempt.delivery for v in verdicts if v.attempt.delivery.redelivered]
+        verdicts = self._still_true(t, verdicts)
         t.inbox.done([v.done for v in verdicts if v.done])
         t.inbox.rejected([v.rejected for v in verdicts if v.rejected])
         t.tracking.record([v.hop for v in verdicts])
@@ -331,5 +333,16 @@ class EndpointWorker(Worker):
         t.timers.add([v.timer for v in verdicts if v.timer])
         returned = [v.attempt.delivery for v in verdicts if v.ended and RETRY in v.attempt.delivery.properties]
         t.parked.resolved([suspects.key_at(delivery, self._place) for delivery in returned])
-        marked = [v.attempt.delivery for v in verdicts if v.attempt.delivery.redelivered]
+        t.parked.cleared_up([suspects.key_at(v.attempt.delivery, self._place) for v in verdicts if self._was_open(v)])
         self._marks.clear(t, [suspects.key_at(delivery, self._place) for delivery in marked])
+
+    def _still_true(self, t: Transaction, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+        """Without doubts about what is over: who was silent for too long, and was taken for dead, has told since."""
+        doubts = {(self._endpoint.name, *key_of(v.attempt.delivery)) for v in verdicts if v.doubtful}
+        over = t.inbox.over(list(doubts))
+        return [v for v in verdicts if (self._endpoint.name, *key_of(v.attempt.delivery)) not in over]
+
+    def _was_open(self, verdict: Verdict) -> bool:
+        """Whether others may have taken it for in doubt, while this process was silent."""
+        operation = self._endpoint.operations.get(verdict.attempt.operation)
+        return verdict.ended and operation is not None and operation.effect == "unkeyed"

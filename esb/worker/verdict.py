@@ -34,6 +34,11 @@ class Verdict(msgspec.Struct, kw_only=True):
     reply: Outgoing | None = None  # goes out after the commit
 
     @property
+    def doubtful(self) -> bool:
+        """Nobody can know what came of it."""
+        return self.parked is not None and self.parked.kind == IN_DOUBT
+
+    @property
     def ended(self) -> bool:
         """Nothing more will be done about it here."""
         return self.done is not None or self.rejected is not None or self.hop.status is Status.DISCARDED

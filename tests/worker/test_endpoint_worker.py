@@ -15,6 +15,7 @@ from esb.ports import Reply, Request
 from esb.store import Status
 from esb.worker import thread
 from esb.worker.breaker import may_probe
+from esb.worker.endpoint import EndpointWorker
 from tests.worker.rig import (
     Point,
     Rig,
@@ -59,6 +60,21 @@ def always(error: Exception) -> Callable[[Request], None]:
         raise error
 
     return script
+
+
+def slow_to_answer(rig: Rig) -> tuple[EndpointWorker, threading.Event]:
+    """A worker that sends an unkeyed message, of which a copy waits, and what makes the other side answer.
+
+    It keeps no lease, so that it looks dead to others.
+    """
+    answer = threading.Event()
+    rig.outside("target").script = lambda request: answer.wait(10) and None
+    bus = rig.bus()
+    send(bus, order(1), operation="shoot")
+    worker = endpoint_worker(bus)
+    drive(worker, lambda: rig.outside("target").calls, "it is being sent")
+    send(bus, order(1), operation="shoot")
+    return worker, answer
 
 
 def in_doubt_policy(rig: Rig, policy: str) -> None:
@@ -177,6 +193,32 @@ def test_unkeyed_and_started_by_a_living_process_is_left_to_it(rig: Rig) -> None
     bus = rig.bus()
     drive(endpoint_worker(bus), settled(rig, 1, as_=Status.RETRYING), "it waits")
     assert rig.outside("target").calls == []
+    assert rig.parked() == []
+
+
+def test_who_was_taken_for_dead_clears_up_the_doubt(rig: Rig) -> None:
+    """Silent for longer than its lease, it was only slow: what it did is done, and waits for nobody."""
+    silent, answer = slow_to_answer(rig)
+    other = endpoint_worker(rig.bus())
+    drive(other, settled(rig, 1, as_=Status.IN_DOUBT), "another process takes it for dead")
+    answer.set()
+    drive(silent, settled(rig, 1), "it is done after all")
+    assert rig.parked() == []
+    assert (rig.ledger().done, rig.ledger().in_doubt) == (1, 0)
+
+
+def test_what_is_over_in_the_meantime_is_not_in_doubt(rig: Rig) -> None:
+    """The answer is written down between the look into the inbox and the verdict about who seems to be dead."""
+    silent, answer = slow_to_answer(rig)
+
+    def speak_up(point: str) -> None:
+        if point == "endpoint: sent":
+            answer.set()
+            drive(silent, settled(rig, 1), "it is done")
+
+    other = endpoint_worker(rig.bus(speak_up))
+    drive(other, lambda: rig.left(QUEUE) == 0, "the copy is settled")
+    assert status(rig, 1) == Status.COMPLETED
     assert rig.parked() == []
 
 
