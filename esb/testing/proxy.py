@@ -1,28 +1,53 @@
-"""A TCP proxy on loopback that a test can silence or cut: the network between a client and a server, going wrong."""
+"""A TCP proxy on loopback: the network between a client and a server, silent, cut, slow, or garbling what it carries."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Callable
+
+
+class Wire:
+    """What one connection does to the bytes it carries: nothing. Each direction is called on a thread of its own."""
+
+    def to_server(self, data: bytes) -> bytes:
+        """What goes on to the server instead."""
+        return data
+
+    def to_client(self, data: bytes) -> bytes:
+        """What goes back to the client instead."""
+        return data
 
 
 class Proxy:
     """Forwards every connection to one target until told otherwise.
 
+    ``lag``: seconds by which everything that passes is held up, in each direction; may be set at any time.
+
     Args:
         target: host and port of the server.
         tls: answer clients with TLS (the server itself is spoken to without).
         port: to listen on; any that is free unless given.
+        wire: makes what a connection passes through.
     """
 
-    def __init__(self, target: tuple[str, int], tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        target: tuple[str, int],
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
+        wire: Callable[[], Wire] = Wire,
+    ) -> None:
+        self.lag = 0.0
         self._target = target
         self._tls = tls
+        self._wire = wire
         self._flowing = threading.Event()
         self._flowing.set()
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", port))
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -36,8 +61,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Close the connections there are; new ones are let through."""
-        sockets, self._sockets = self._sockets, []
-        for each in sockets:
+        for each in tuple(self._sockets):
             _shut(each)
 
     def close(self) -> None:
@@ -68,15 +92,23 @@ class Proxy:
         except OSError:
             client.close()
             return
-        self._sockets += (client, server)
-        threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
-        self._pump(client, server)
+        pair, wire = {client, server}, self._wire()
+        self._sockets |= pair
+        back = threading.Thread(target=self._pump, args=(server, client, wire.to_client), daemon=True)
+        back.start()
+        self._pump(client, server, wire.to_server)
+        back.join()
+        self._sockets -= pair
+        for each in pair:
+            each.close()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, passing: Callable[[bytes], bytes]) -> None:
         try:
             while data := source.recv(65536):
                 self._flowing.wait()
-                sink.sendall(data)
+                if self.lag:
+                    time.sleep(self.lag)
+                sink.sendall(passing(data))
         except (OSError, ValueError):
             pass  # one side is gone; the other follows
         _shut(source)

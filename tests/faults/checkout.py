@@ -17,7 +17,7 @@ from esb.bus import Bus, discover
 from esb.config import load
 from esb.message import create
 from esb.store import Ledger, SagaRow, open_store
-from tests.faults.harness import BusProcess
+from tests.faults.processes import BusProcess
 from tests.faults.recorder import Quiet
 
 CONCURRENCY = 8

@@ -1,10 +1,10 @@
-"""Tables of other systems: one that the bus receives from, two that it writes to."""
+"""Tables of other systems: one that the bus receives from, three that it writes to."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,18 +13,21 @@ import psycopg
 from tests.adapters.databases import PostgresDatabase, SqliteFile
 
 SALES = "CREATE TABLE sales (id INTEGER PRIMARY KEY, n INTEGER, state VARCHAR(1) DEFAULT 'N', taken_by VARCHAR(120))"
+TARGETS = ("booked (n INTEGER)", "noted (n INTEGER)", "kept (n INTEGER PRIMARY KEY)")
 
 
 class Tables:
-    """``sales`` in one database; ``booked`` (with an inbox table) and ``noted`` (without) in another."""
+    """``sales`` in one database; in another ``booked`` (with an inbox table), ``noted`` (without), ``kept`` (upsert)."""
 
-    def __init__(self, root: Path, source: str = "", target: str = "") -> None:
-        """Args: where SQLite files go, unless there are two URLs of PostgreSQL."""
+    def __init__(
+        self, root: Path, source: str = "", target: str = "", link: Callable[[str], str] = lambda url: url
+    ) -> None:
+        """Args: where SQLite files go, unless there are two URLs of PostgreSQL, and how the bus gets to these."""
         self._source, self._target = _database(root / "till", source), _database(root / "books", target)
-        self.environment = {"TILL_URL": _address(self._source), "BOOKS_URL": _address(self._target)}
+        self.environment = {"TILL_URL": link(_address(self._source)), "BOOKS_URL": link(_address(self._target))}
         self._source.run(SALES)
-        for table in ("booked", "noted"):
-            self._target.run(f"CREATE TABLE {table} (n INTEGER)")
+        for table in TARGETS:
+            self._target.run(f"CREATE TABLE {table}")
 
     def sell(self, numbers: Iterable[int]) -> bool:
         """Rows with these numbers; False when the database is away. Doing it again changes nothing."""
@@ -47,6 +50,11 @@ class Tables:
     def noted(self) -> Counter[int]:
         """How often each number was noted: at most once, and in doubt where it is not there."""
         return self._counted("noted")
+
+    @property
+    def kept(self) -> Counter[int]:
+        """Which numbers are kept: each once, says the natural key."""
+        return self._counted("kept")
 
     def _counted(self, table: str) -> Counter[int]:
         return Counter(dict(self._target.run(f"SELECT n, count(*) FROM {table} GROUP BY n")))
