@@ -78,9 +78,7 @@ class Inbox:
 
     def over(self, keys: Sequence[Key]) -> set[Key]:
         """Those of which it is known how they ended; nobody can say so of another until this transaction ends."""
-        ended = (
-            f"SELECT state FROM inbox WHERE endpoint = ? AND operation = ? AND message_id = ? {self._db.for_update}"
-        )
+        ended = f"SELECT state FROM inbox WHERE endpoint = ? AND operation = ? AND message_id = ? {self._db.for_update}"
         return {key for key in sorted(keys) if (row := self._db.row(ended, key)) and _NAMES[row[0]] != "started"}
 
     def done(self, entries: Sequence[InboxEntry]) -> None:

@@ -233,8 +233,7 @@ class ParkedMessages:
 
     def cleared_up(self, keys: Sequence[Key]) -> None:
         """How these ended is known after all: what was in doubt of them waits for nobody any more."""
-        act = "UPDATE parked SET status = 'resolved' WHERE message_id = ? AND place = ? AND status = 'parked' AND kind = ?"
-        self._db.many(act, [(*key, IN_DOUBT) for key in keys])
+        self._db.many(f"{_ACT} AND kind = ?", [("resolved", *key, "parked", IN_DOUBT) for key in keys])
 
     def _take(self, keys: Sequence[Key], status: State) -> Sequence[Parked]:
         """Those of ``keys`` that were still parked: of two people who act at once, one gets each message."""

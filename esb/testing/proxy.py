@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback: the network between a client and a server, silent, cut, slow, or garbling what it carries."""
+"""A TCP proxy on loopback: a network that falls silent, is cut, is slow, or changes what it carries."""
 
 from __future__ import annotations
 

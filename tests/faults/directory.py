@@ -1,4 +1,4 @@
-"""The bus under fire, as a directory: files, rows, requests and moments in; HTTP, tables and files out; sagas, calls."""
+"""The bus under fire, as a directory: files, rows, requests, moments in; HTTP, tables, files out; sagas, calls."""
 
 from __future__ import annotations
 

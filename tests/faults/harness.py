@@ -87,7 +87,7 @@ class Fire:
 
     def may_doubt(self, *endpoints: str, times: int = 1) -> None:
         """So often as many messages as are under way at once may be in doubt at these."""
-        self.doubt.update({name: times * self.setup.concurrency for name in endpoints})
+        self.doubt.update(dict.fromkeys(endpoints, times * self.setup.concurrency))
 
     def suspects(self) -> int:
         """Messages that were under way at a death, and are not through yet."""
@@ -180,12 +180,15 @@ class Fire:
         return [
             *(
                 Debt(path, f"out:{endpoint}", owed, self.effects[path])
-                for endpoint, paths in keyed.items() for path, owed in paths.items()
+                for endpoint, paths in keyed.items()
+                for path, owed in paths.items()
             ),
             Debt("/later", "out:later", ordered, self.effects["/later"]),
             Debt("/picky", "out:picky", ordered, self.effects["/picky"]),
             Debt("/unkeyed", "out:blunt", fed, self.effects["/unkeyed"], doubt["blunt"] + lies["/unkeyed"]),
-            Debt("/unkeyed/ask", "out:oracle", sold, self.effects["/unkeyed/ask"], doubt["oracle"] + lies["/unkeyed/ask"]),
+            Debt(
+                "/unkeyed/ask", "out:oracle", sold, self.effects["/unkeyed/ask"], doubt["oracle"] + lies["/unkeyed/ask"]
+            ),
             Debt("/answered", "out:clerk", sold, self.effects["/answered"], excused=self._subjects("oracle")),
             Debt("booked", "out:books", sold, self.tables.booked),
             Debt("kept", "out:stock", ordered, self.tables.kept),

@@ -236,13 +236,16 @@ def _slow(path: str) -> str:
     return "slow"
 
 
-KINDS: dict[str, Kind] = {
+LINKS = ("broker", "database", "tables")  # between the bus and servers
+PROCESSES: dict[str, Kind] = {
     "kill everything": Kind(kill_everything, lasts=False),
     **{f"kill {role}": Kind(partial(kill, role=role), lasts=False) for role in ("bus", "web", "jobs")},
     **{f"kill {process}": Kind(partial(kill, role=process), lasts=False) for process in ("supervisor", "helper")},
     "crash": Kind(partial(crash, points=(*POINTS, *SAGA_POINTS)), lasts=False),
     "crash timers": Kind(partial(crash, points=("jobs: timers moved",)), lasts=False),
     **{f"stop {role}": Kind(partial(stop, role=role)) for role in ("bus", "web", "jobs")},
+}
+SYSTEMS: dict[str, Kind] = {
     "system down": Kind(partial(cut, link="endpoints")),
     "system silent": Kind(partial(silence, link="endpoints")),
     "system busy": Kind(partial(mood, of=_busy)),
@@ -250,17 +253,19 @@ KINDS: dict[str, Kind] = {
     "system flapping": Kind(flapping),
     "system lying": Kind(lying),
     "system refusing": Kind(refusing),
+}
+SERVERS: dict[str, Kind] = {
     "kill broker": Kind(broker_killed, lasts=False, place="servers"),
     "kill database": Kind(database_killed, lasts=False, place="servers"),
     "stop broker": Kind(partial(suspended, server="rabbitmq"), place="servers"),
     "stop database": Kind(partial(suspended, server="postgresql"), place="servers"),
-    **{f"silence {link}": Kind(partial(silence, link=link), place="servers") for link in ("broker", "database", "tables")},
-    **{f"lag {link}": Kind(partial(lag, link=link), place="servers") for link in ("broker", "database", "tables")},
-    **{f"cut {link}": Kind(partial(cut, link=link), place="servers") for link in ("broker", "database", "tables")},
+    **{f"silence {link}": Kind(partial(silence, link=link), place="servers") for link in LINKS},
+    **{f"lag {link}": Kind(partial(lag, link=link), place="servers") for link in LINKS},
+    **{f"cut {link}": Kind(partial(cut, link=link), place="servers") for link in LINKS},
     "confirms late": Kind(partial(bad_answers, what="late", share=0.02), place="servers"),
     "confirms refused": Kind(partial(bad_answers, what="refused", share=0.05), place="servers"),
     "commands returned": Kind(partial(bad_answers, what="returned", share=0.02), place="servers"),
     "memory alarm": Kind(memory_alarm, place="servers"),
     "full queues": Kind(full_queues, place="servers"),
-    "full disk": Kind(full_disk, place="embedded"),
-}  # fmt: skip
+}
+KINDS: dict[str, Kind] = {**PROCESSES, **SYSTEMS, **SERVERS, "full disk": Kind(full_disk, place="embedded")}

@@ -20,7 +20,15 @@ from tests.faults.processes import BusProcess, send
 from tests.faults.verdict import Verdict, judge
 
 PATIENCE = 180.0  # seconds after which a bus that does not recover never will
-WATCHED = ("/keyed", "/event", "/unkeyed", "/answered", "/order", "/later", "/reserve")  # each moves while the bus works
+WATCHED = (
+    "/keyed",
+    "/event",
+    "/unkeyed",
+    "/answered",
+    "/order",
+    "/later",
+    "/reserve",
+)  # each moves while the bus works
 HOUR = 3600.0
 
 
