@@ -14,7 +14,6 @@ import msgspec
 
 from esb.errors import StoreDown, StoreError
 from esb.store import Parked
-from esb.worker.replays import send_on
 from tests.faults.harness import UNKEYED, Fire
 from tests.faults.processes import BusProcess, send
 from tests.faults.verdict import Verdict, judge
