@@ -17,7 +17,7 @@ TARGETS = ("booked (n INTEGER)", "noted (n INTEGER)", "kept (n INTEGER PRIMARY K
 
 
 class Tables:
-    """``sales`` in one database; ``booked`` (with an inbox table), ``noted`` (without) and ``kept`` (upsert) in another."""
+    """``sales`` in one database; in another ``booked``, with an inbox table, ``noted``, without, and ``kept``, by upsert."""
 
     def __init__(
         self, root: Path, source: str = "", target: str = "", link: Callable[[str], str] = lambda url: url

@@ -7,8 +7,9 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import msgspec
 
@@ -167,7 +168,7 @@ class Trial:
 
     def problems(self) -> list[str]:
         """What nobody foresaw: errors in the log, deaths that nobody brought about, processes that are gone."""
-        lines = [json.loads(line) for line in self.fire.log.read_text().splitlines() if line[:1] == "{"]
+        lines = list(_lines(self.fire.log.read_text()))
         errors = [str(line)[:2000] for line in lines if line.get("level") == "error" and "library" not in line]
         deaths = [line for line in lines if line.get("event") == "role died" and line["ended"] != "SIGKILL"]
         gone = [] if len(self.all_pids()) >= 5 else [f"of all processes only {len(self.all_pids())} run"]
@@ -207,3 +208,12 @@ class Trial:
         while not self._ended.wait(1.0):
             with suppress(StoreDown, StoreError), self.fire.store.transaction() as t:
                 t.connection.run("UPDATE timers SET due_at = due_at - ? WHERE due_at > ?", (2 * HOUR, time.time()))
+
+
+def _lines(log: str) -> Iterator[dict[str, Any]]:
+    """What can be read of it: where the disk was full, lines are cut."""
+    for line in log.splitlines():
+        with suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict):
+                yield found
