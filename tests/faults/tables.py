@@ -17,7 +17,7 @@ TARGETS = ("booked (n INTEGER)", "noted (n INTEGER)", "kept (n INTEGER PRIMARY K
 
 
 class Tables:
-    """``sales`` in one database; in another ``booked``, with an inbox table, ``noted``, without, and ``kept``, by upsert."""
+    """``sales`` in one database; in another ``booked`` (inbox table), ``noted`` (no inbox table), ``kept`` (upsert)."""
 
     def __init__(
         self, root: Path, source: str = "", target: str = "", link: Callable[[str], str] = lambda url: url
