@@ -42,7 +42,8 @@ class Child:
         except OSError as error:
             raise CannotRun(f"{self.name} cannot be started: {error}") from error
         self.pid = self._process.pid
-        Thread(target=self._read, daemon=True).start()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Child:
         return self
@@ -57,9 +58,7 @@ class Child:
             try:
                 return self._lines.get(timeout=0.05)
             except Empty:
-                ended = self._process.poll() is not None and self._lines.empty()
-            if ended:
-                raise CannotRun(f"{self.name} ended with {self._process.returncode}: {self._last_words()}")
+                self._require_life()
             if time.monotonic() > deadline:
                 raise CannotRun(f"{self.name} took longer than {limit:.0f} s: {self._last_words()}")
 
@@ -68,8 +67,8 @@ class Child:
         line = None
         while not self._lines.empty():
             line = self._lines.get()
-        if line is None and self._process.poll() is not None:
-            raise CannotRun(f"{self.name} ended with {self._process.returncode}: {self._last_words()}")
+        if line is None:
+            self._require_life()
         return line
 
     def hang_up(self) -> None:
@@ -99,6 +98,13 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._log.close()
+
+    def _require_life(self) -> None:
+        """Raise ``CannotRun`` when it has ended and all that it said was read."""
+        if self._process.poll() is not None:
+            self._reader.join(_GRACE)  # its last line may still be on its way
+            if self._lines.empty():
+                raise CannotRun(f"{self.name} ended with {self._process.returncode}: {self._last_words()}")
 
     def _read(self) -> None:
         assert self._process.stdout is not None
