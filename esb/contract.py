@@ -38,12 +38,22 @@ class Contract:
         ref: type and version.
         schema: the JSON Schema.
         siblings: the bus's contracts by ref, for ``$ref``.
+        known: further schemas that a ``$ref`` may name, by URI.
+        assert_formats: whether ``format`` is checked. The standard says that it is not, unless asked for.
 
     Raises:
         ContractError: the schema is wrong, or refers to what is not there; names the place.
     """
 
-    def __init__(self, ref: str, schema: Schema, siblings: Mapping[str, Schema] = _NONE) -> None:
+    def __init__(
+        self,
+        ref: str,
+        schema: Schema | bool,
+        siblings: Mapping[str, Schema] = _NONE,
+        *,
+        known: Mapping[str, Schema] = _NONE,
+        assert_formats: bool = True,
+    ) -> None:
         type, _, version = ref.rpartition("/v")
         if not (type and version.isdecimal()):
             raise ContractError(f"contract {ref}: a name such as order.placed/v1 is needed", ref)
@@ -51,9 +61,9 @@ class Contract:
         self.type = type
         self.version = int(version)
         self.schema = schema
-        self._validator = _validator(ref, schema, siblings)
+        self._validator = _validator(ref, schema, siblings, known, assert_formats)
         self.mask = _mask(ref, schema, siblings)
-        subject = schema.get("x-subject")
+        subject = schema.get("x-subject") if isinstance(schema, Mapping) else None
         self._subject = None if subject is None else Expression(subject, where=f"x-subject of {ref}")
 
     def check(self, document: Any) -> None:
@@ -91,16 +101,18 @@ def _escape(key: Any) -> str:
     return str(key).replace("~", "~0").replace("/", "~1")
 
 
-def _validator(ref: str, schema: Schema, siblings: Mapping[str, Schema]) -> Any:
-    needed = _closure(ref, schema, siblings)
+def _validator(
+    ref: str, schema: Schema | bool, siblings: Mapping[str, Schema], known: Mapping[str, Schema], formats: bool
+) -> Any:
+    needed = [(_URI + name, _absolute(found)) for name, found in _closure(ref, schema, siblings).items()]
     try:
-        registry = jsonschema_rs.Registry([(_URI + name, _absolute(found)) for name, found in needed.items()])
+        registry = jsonschema_rs.Registry([*needed, *known.items()])
         return jsonschema_rs.validator_for(
             _absolute(schema),
             registry=registry,
             base_uri=_URI + ref,
-            validate_formats=True,
-            ignore_unknown_formats=False,
+            validate_formats=formats,
+            ignore_unknown_formats=not formats,
             pattern_options=jsonschema_rs.RegexOptions(),
             mask=_VALUE,
             offline=True,

@@ -1,9 +1,8 @@
 """JSONata expressions: the one language of mappings, conditions and keys.
 
-The engine is ``jsonatapy`` (a Rust core), wrapped in :class:`Expression` so that nothing else knows it. What is
-impure is taken out or pinned, so that the same message always gives the same result: ``$now`` and ``$millis`` tell
-the message's time; ``$eval``, ``$random``, ``$shuffle`` and ``$uuid`` are refused. What an expression reads can be
-found without running it: see :mod:`esb.expression_paths`.
+The engine stands behind :mod:`esb.expression_engine`. What is impure is taken out or pinned, so that the same message
+always gives the same result: ``$now`` and ``$millis`` tell the message's time; ``$eval``, ``$random``, ``$shuffle`` and
+``$uuid`` are refused. What an expression reads can be found without running it: see :mod:`esb.expression_paths`.
 """
 
 from __future__ import annotations
@@ -17,17 +16,13 @@ from threading import get_ident
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from jsonatapy import _jsonatapy as engine
-
 from esb.errors import ExpressionError
+from esb.expression_engine import ENGINE
 from esb.expression_paths import names, syntax_error, syntax_tree
 from esb.expression_plain import MISSING, Plain, Unsure, compile_plain
 from esb.message import Message, rfc3339
 from esb.quoting import quote
 
-TIMEOUT = 1000  # milliseconds for one evaluation
-STACK = 500  # nested calls
-SEQUENCE = 100_000  # items of an intermediate result
 DIGITS = 15  # significant ones that a binary fraction keeps
 
 REFUSED = MappingProxyType(
@@ -71,7 +66,7 @@ class Data:
 
     def _converted(self) -> Any:
         try:
-            return engine.JsonataData(self.document)
+            return ENGINE.handle(self.document)
         except (TypeError, ValueError, OverflowError) as error:
             raise ExpressionError(f"the document holds a value that JSON cannot say: {error}") from error
 
@@ -146,7 +141,7 @@ class Expression:
         self._computes = _COMPUTES.search(text) is not None
         self._refuse()
         self._compile()
-        self._plain = _plain(text, functions)  # nearly all are so simple that they need no engine
+        self._plain = plain_form(text, functions)  # nearly all are so simple that they need no engine
 
     def evaluate(self, data: Data, bindings: Mapping[str, Any] | None = None) -> Any:
         """The value for one document; ``None`` when there is nothing there, or null.
@@ -185,15 +180,15 @@ class Expression:
 
     def _compile(self) -> Callable[..., Any]:
         try:
-            compiled = engine.compile(self.text, TIMEOUT, STACK, SEQUENCE)
+            program = ENGINE.compile(self.text)
             for name, function in self._functions.items():
-                compiled.register(name, self._guarded(function))
+                program.register(name, self._guarded(function))
         except ValueError as error:
             raise self._unparsed(error) from error
         for name, function in self._overrides().items():
-            compiled.register_override(name, self._guarded(function))
-        self._local.run = compiled.evaluate_with_data
-        return compiled.evaluate_with_data
+            program.override(name, self._guarded(function))
+        self._local.run = program.run
+        return program.run
 
     def _overrides(self) -> Mapping[str, Callable[..., Any]]:
         """Only for names in the text: each registered function makes every evaluation slower."""
@@ -228,7 +223,7 @@ class Expression:
     def _now(self, picture: str | None = None, timezone: str | None = None) -> Any:
         given = {"t": self._millis(), "picture": picture, "zone": timezone}
         arguments = ", picture, zone" if timezone else ", picture" if picture else ""
-        return engine.evaluate(f"$fromMillis(t{arguments})", given, None, TIMEOUT, STACK, SEQUENCE)
+        return ENGINE.compile(f"$fromMillis(t{arguments})").run(ENGINE.handle(given), None)
 
     def _refuse(self) -> None:
         if not self._bound.keys().isdisjoint(REFUSED):
@@ -264,7 +259,10 @@ def _bound(text: str) -> dict[str, frozenset[str] | None]:
     return found
 
 
-def _plain(text: str, functions: Mapping[str, Callable[..., Any]]) -> Plain | None:
+def plain_form(text: str, functions: Mapping[str, Callable[..., Any]]) -> Plain | None:
+    """The expression as a function that needs no engine; None where it is not that simple."""
+    if "?:" in text or "??" in text:  # the second engine, whose tree it is, negates a number in front of them twice
+        return None
     tree = syntax_tree(text)
     return None if tree is None else compile_plain(tree, functions)
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "groups": ("groups", "List what waits for other messages; let it go."),
     "user": ("user", "Say who may sign in to the admin interface."),
     "schema": ("schema", "Export the JSON Schemas of the configuration files."),
+    "conformance": ("conformance", "Run the official test suites of JSONata and JSON Schema."),
     "doctor": ("doctor", "Check this machine, the broker and the database."),
     "db": ("db", "Create, upgrade or inspect the database."),
 }
