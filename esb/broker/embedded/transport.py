@@ -134,6 +134,7 @@ class Transport(virtual.Transport):
 
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)
+        self._data_dir = client.transport_options["data_dir"]
         self._broker: EmbeddedBroker
         self._publisher: EmbeddedPublisher
         self._consumer: EmbeddedConsumer | None = None
@@ -147,7 +148,7 @@ class Transport(virtual.Transport):
 
     def establish_connection(self) -> Any:
         """Open the file. Not sooner: kombu asks for a transport also to write down why it has no connection."""
-        self._broker = EmbeddedBroker(self.client.transport_options["data_dir"])
+        self._broker = EmbeddedBroker(self._data_dir)
         self._publisher = self._broker.publisher("kombu")
         return super().establish_connection()
 
