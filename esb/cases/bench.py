@@ -22,6 +22,7 @@ from esb.formats import FORMATS
 from esb.message import Message
 from esb.ports import Reply, Request
 from esb.saga import SagaDefinition
+from esb.store import SwitchKind
 from esb.store.memory import MemoryStore
 from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
@@ -87,6 +88,12 @@ class Bench:
     def put(self, outgoing: Sequence[Outgoing]) -> None:
         """Something arrives."""
         self.traffic.put(outgoing, record=False)
+
+    def switch(self, kind: SwitchKind, name: str, rows: Mapping[str, str]) -> None:
+        """Somebody sets something, and it holds from this moment."""
+        with self.store.transaction() as t:
+            t.switches.set(kind, name, rows, "test")
+        self._workers.clear()  # those that come see it at once
 
     def into(self, source: str, message: Message) -> list[Outgoing]:
         """A message on its way to all that starts where it comes from: an endpoint, an event, or a schedule."""

@@ -48,6 +48,14 @@ Ended = Literal["completed", "parked", "in doubt", "rejected", "retrying", "disc
 SOURCES = ("document", "file", "text", "base64", "message")
 
 
+class Switched(Settings):
+    """What people set while the bus runs."""
+
+    detours: dict[str, bool] = Field(default_factory=dict, description="Steps, and whether they are switched on.")
+    rates: dict[str, str] = Field(default_factory=dict, description="Steps that throttle, and a rate such as 10/1s.")
+    tables: dict[str, dict[str, str]] = Field(default_factory=dict, description="Tables: key: word, or several words.")
+
+
 class Given(Settings):
     """What arrives, and when: a document; or a file, a text or bytes as they are read ``through`` an endpoint.
 
@@ -67,11 +75,12 @@ class Given(Settings):
     )
     id: str | None = Field(None, description="The same for what comes twice; every other one has an id of its own.")
     after: Duration = Field(0.0, description="How much time passes first, counted from what arrived before.")
+    switches: Switched | None = Field(None, description="What somebody sets first.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Given:
         sources = [name for name in SOURCES if name in self.model_fields_set]
-        if not sources and self.model_fields_set == {"after"}:
+        if not sources and self.model_fields_set and self.model_fields_set <= {"after", "switches"}:
             return self
         if len(sources) != 1:
             raise ValueError(f"a case is given one of {', '.join(SOURCES)}")

@@ -22,6 +22,7 @@ from esb.cases.given import TIME, Giver, Unusable, message_of
 from esb.cases.judge import judge_document, judge_error, judge_flow, judge_saga
 from esb.cases.models import Case, FlowCase, FlowCases, MappingCase, SagaCase, SagaCases, arrivals
 from esb.cases.played import Played
+from esb.cases.switching import switch
 from esb.cases.traffic import Clock, Traffic
 from esb.config.definition import Definition
 from esb.config.findings import Kind, Report, nearest
@@ -222,6 +223,8 @@ class _Player:
         for number, one in enumerate(given):
             if one.after:
                 bench.wait(bench.traffic.clock.now + one.after)
+            if one.switches:
+                switch(one.switches, bench)
             if one.arrives:
                 name = one.id or (f"{case.name} {number}" if number else case.name)
                 message, outgoing = self._giver.give(one, bench, name)

@@ -1,4 +1,4 @@
-"""`esb flows`: the flows and their figures; or one flow, drawn as text."""
+"""`esb flows`: the flows and their figures; one of them, drawn as text; and what people set of them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from esb.cli.common import directory, json_output, load, moment, print_json, print_table, told, unknown
+from esb.cli.listing import Listing
+from esb.cli.switching import WHY, known_switches, set_switch, stored, tell, unset_switch
 
 if TYPE_CHECKING:
     from esb.config import Definition
     from esb.config.definition import LoadedFlow
+    from esb.store import Switch, SwitchKind
 
 
 _HEAD = ("flow", "from", "waiting", "completed", "filtered", "parked", "next", "title")
+RESET = "reset"
 
 
-@click.command("flows")
+@click.group("flows", cls=Listing)
+def command() -> None:
+    """List flows with their figures, or draw one; pause and resume one, switch its detours, set its rates."""
+
+
+@command.command("list")
 @directory
 @click.argument("name", required=False)
 @json_output
 @told
-def command(root: str, env: str | None, name: str | None, as_json: bool) -> None:
+def list_(root: str, env: str | None, name: str | None, as_json: bool) -> None:
     """List flows with what waits, is done, filtered and parked; with NAME show its steps."""
     definition, _ = load(root, env)
     if name and name not in definition.flows:
         unknown("flow", name, definition.flows)
-    rows = _rows(definition, name)
+    switches = stored(definition)
+    rows = _rows(definition, name, switches)
     if as_json:
         print_json(rows)
         return
@@ -40,9 +50,96 @@ def command(root: str, env: str | None, name: str | None, as_json: bool) -> None
     if name:
         click.echo()
         _draw(definition.flows[name])
+    for switch in switches:
+        if switch.kind != "table" and switch.name in {row["flow"] for row in rows}:
+            _tell(switch)
 
 
-def _rows(definition: Definition, name: str | None) -> list[dict[str, Any]]:
+@command.command("pause")
+@directory
+@click.argument("name")
+@WHY
+@told
+def pause(root: str, env: str | None, name: str, why: str) -> None:
+    """Stop a flow: what comes to it waits in its queue until it is resumed, whatever restarts meanwhile."""
+    from esb.flow.switchable import PAUSED
+
+    changed = set_switch(root, env, "flow", name, {"": PAUSED}, why)
+    tell(name, changed, "paused", "it was paused already")
+
+
+@command.command("resume")
+@directory
+@click.argument("name")
+@WHY
+@told
+def resume(root: str, env: str | None, name: str, why: str) -> None:
+    """Let a paused flow go on."""
+    tell(name, unset_switch(root, env, "flow", name, [""], why), "resumed", "it was not paused")
+
+
+@command.command("detour")
+@directory
+@click.argument("name")
+@click.argument("step", required=False)
+@click.argument("state", required=False, type=click.Choice(["on", "off", RESET]))
+@WHY
+@told
+def detour(root: str, env: str | None, name: str, step: str | None, state: str | None, why: str) -> None:
+    """Switch a STEP of the flow NAME on or off; reset: as the configuration says. Without STATE: show what holds."""
+    _switch(root, env, "detour", name, step, state, why)
+
+
+@command.command("throttle")
+@directory
+@click.argument("name")
+@click.argument("step", required=False)
+@click.argument("rate", required=False)
+@WHY
+@told
+def throttle(root: str, env: str | None, name: str, step: str | None, rate: str | None, why: str) -> None:
+    """Let a throttle STEP of the flow NAME pass another RATE, such as 10/1s; reset: as the configuration says."""
+    _switch(root, env, "throttle", name, step, rate, why)
+
+
+def _switch(
+    root: str, env: str | None, kind: SwitchKind, name: str, step: str | None, value: str | None, why: str
+) -> None:
+    if step is None or value is None:
+        _show(root, env, kind, name, step)
+    elif value == RESET:
+        changed = unset_switch(root, env, kind, name, [step], why)
+        tell(f"{name}, {step}", changed, "as the configuration says", "nobody had set it")
+    else:
+        tell(f"{name}, {step}", set_switch(root, env, kind, name, {step: value}, why), value, f"it was {value} already")
+
+
+def _show(root: str, env: str | None, kind: SwitchKind, name: str, step: str | None) -> None:
+    known, set_ = known_switches(root, env)
+    if name not in known.flows:
+        unknown("flow", name, known.flows)
+    steps: dict[str, Any] = dict((known.detours if kind == "detour" else known.throttles)[name])
+    if step is not None and step not in steps:
+        unknown(kind, step, steps)
+    found = {switch.key: switch for switch in set_ if (switch.kind, switch.name) == (kind, name)}
+    rows = [_state(each, steps[each], found.get(each)) for each in sorted(steps) if step in (None, each)]
+    print_table(("step", "holds", "configured", "set", "who", "reason"), rows)
+
+
+def _state(step: str, configured: Any, switch: Switch | None) -> tuple[str, ...]:
+    first = ("on" if configured else "off") if isinstance(configured, bool) else str(configured)
+    if switch is None:
+        return step, first, first, "", "", ""
+    return step, switch.value, first, moment(switch.at), switch.who, switch.reason
+
+
+def _tell(switch: Switch) -> None:
+    what = f"{switch.name}, {switch.key}: {switch.value}" if switch.key else f"{switch.name} is {switch.value}"
+    why = switch.reason or "no reason given"
+    click.secho(f"{what} since {moment(switch.at)} by {switch.who}: {why}", fg="yellow", err=True)
+
+
+def _rows(definition: Definition, name: str | None, switches: list[Switch]) -> list[dict[str, Any]]:
     from esb.broker.port import flow_queue
     from esb.cli.figures import figures
     from esb.store import Status
@@ -52,11 +149,14 @@ def _rows(definition: Definition, name: str | None) -> list[dict[str, Any]]:
     rows = []
     for f in chosen:
         counts = found.ledger.flows.get(f"flow:{f.name}", {}) if found.ledger else {}
+        of_it = [switch for switch in switches if switch.kind != "table" and switch.name == f.name]
         rows.append({
             "flow": f.name, "title": f.title, "from": f.origin, "next": _next(f),
             "waiting": found.waiting(flow_queue(f.name)),
             "completed": counts.get(Status.COMPLETED, 0), "filtered": counts.get(Status.FILTERED, 0),
             "parked": counts.get(Status.PARKED, 0), "steps": [step.name for step in f.steps],
+            "switches": [{"kind": s.kind, "step": s.key, "value": s.value, "at": s.at, "who": s.who,
+                          "reason": s.reason} for s in of_it],
         })  # fmt: skip
     return rows
 

@@ -76,6 +76,10 @@ class Scope(Protocol):
         """Check nested steps from here; what is in force behind them."""
         ...
 
+    def control(self, kind: str, name: str, key: str, at: Path) -> None:
+        """What is set while the bus runs must exist: an endpoint, a flow, a table, or the step ``key`` of a flow."""
+        ...
+
     def finding(self, at: Path, kind: str, text: str) -> None:
         """Anything else that is wrong."""
         ...

@@ -23,6 +23,7 @@ from esb.config.lookups import load_lookups
 from esb.config.mappings import load_mapping
 from esb.config.models import BusConfig
 from esb.config.rules import (
+    check_controls,
     check_endpoints,
     check_flows,
     check_loops,
@@ -189,6 +190,7 @@ class _Loader:
         check_endpoints(self.endpoint_documents, world)
         check_mappings(self.mapping_documents, world)
         check_flows(flows, world)
+        check_controls(flows, world)
         parsed = [*flows, *check_sagas(self.saga_documents, sagas, world)]
         check_loops(parsed, world)
         if config is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from esb.config.definition import LoadedEndpoint
 from esb.config.expressions import Context
@@ -84,6 +84,26 @@ def source_view(parsed: ParsedFlow, world: World) -> View | None:
         world.report.at(spot, "unreachable-flow", text)
         return None
     return view_of(endpoint.receive.common.contract, world.schemas)
+
+
+def check_controls(flows: Iterable[ParsedFlow], world: World) -> None:
+    """Flows, their steps and tables that a message switches must exist."""
+    steps = {parsed.title: parsed.steps for parsed in flows if parsed.kind == "flow"}
+    tables = {step.settings.table for found in steps.values() for step in found if step.kind == "route"}
+    for one in world.controlled:
+        named = [step.name for step in steps.get(one.name, ()) if step.kind == one.kind]
+        if one.kind == "table":
+            _needs(one.name, tables, f"There is no routing table {one.name!r}.", one.spot.at("table"), world)
+        elif one.name not in steps:
+            _needs(one.name, steps, f"There is no flow {one.name!r}.", one.spot.at("flow"), world)
+        elif one.kind != "flow":
+            text = f"The flow {one.name!r} has no {one.kind} of the name {one.key!r}."
+            _needs(one.key, named, text, one.spot.at("step"), world)
+
+
+def _needs(word: str, known: Collection[str], text: str, spot: Spot, world: World) -> None:
+    if word not in known:
+        world.report.at(spot, "bad-value", text, value=word, hint=nearest(word, known))
 
 
 def check_loops(flows: Iterable[ParsedFlow], world: World) -> None:

@@ -34,6 +34,15 @@ class Use(msgspec.Struct, frozen=True):
     spot: Spot
 
 
+class Controlled(msgspec.Struct, frozen=True):
+    """Something that a message sets: a flow, a table, or the step ``key`` of a flow that has this kind."""
+
+    kind: str
+    name: str
+    key: str
+    spot: Spot
+
+
 class World(msgspec.Struct):
     """All that flows can refer to, what is broken (referring to it is no further mistake), and what was referred to."""
 
@@ -47,6 +56,7 @@ class World(msgspec.Struct):
     expressions: ExpressionChecker
     leaves: LeafChecker
     published: list[Use] = []
+    controlled: list[Controlled] = []
     used: set[tuple[str, str]] = set()  # ("mapping", name) …
 
     def needs_contract(self, ref: Any, spot: Spot) -> None:
@@ -251,6 +261,15 @@ class FlowScope:
     def handler(self, steps: Sequence[Step]) -> FlowScope:
         """Check an ``on_error``, which knows ``$error``; what is in force behind it."""
         return self._knowing("error", None).steps(steps, ())
+
+    def control(self, kind: str, name: str, key: str, at: Path) -> None:
+        """What is set while the bus runs must exist; flows are looked at when all are read."""
+        spot = self.spot.at(*at)
+        if kind != "endpoint":
+            self.world.controlled.append(Controlled(kind, name, key, spot))
+        elif name not in self.world.endpoints and name not in self.world.broken["endpoint"]:
+            hint = nearest(name, self.world.endpoints)
+            self.world.report.at(spot.at("endpoint"), "unknown-endpoint", f"There is no endpoint {name!r}.", hint=hint)
 
     def finding(self, at: Path, kind: str, text: str) -> None:
         """Anything else that is wrong."""

@@ -30,6 +30,7 @@ class ParsedFlow(msgspec.Struct):
     sequence: list[Step | None] = []
     on_error: list[Step | None] = []
     nested: dict[int, list[Step | None]] = {}  # id of a nested tuple -> all its steps
+    steps: list[Step] = []  # all of them, wherever they stand
     spots: dict[int, Spot] = {}  # id of a step -> where its settings stand
 
     @property
@@ -193,6 +194,7 @@ class _Parser:
                 taken.setdefault(name, spot)
                 # Steps are frozen; a name depends on all others, so it comes last, before anyone sees the step.
                 msgspec.structs.force_setattr(step, "name", name)
+                self.parsed.steps.append(step)
 
     def _is_free(self, name: Any, spot: Spot, taken: dict[str, Spot]) -> bool:
         if not isinstance(name, str) or not name:

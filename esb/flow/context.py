@@ -103,6 +103,11 @@ class Context:
         return body
 
     @property
+    def definition(self) -> Definition:
+        """All that the flow is a part of."""
+        return self._definition
+
+    @property
     def depth(self) -> int:
         """How many rounds are under way where the step under compilation is reached."""
         return self._depth

@@ -120,6 +120,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
         """
         return Move()
 
+    def meet(self, fresh: Machine) -> Machine:
+        """The group's machine, as a message finds it that would begin the group with ``fresh``."""
+        return self
+
     def strike(self, memory: Memory, now: float) -> Move:
         """The moment that :attr:`due` told has come."""
         return Move()

@@ -68,6 +68,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     step: str
 
 
+ControlKind = Literal["endpoint", "flow", "detour", "throttle", "table"]
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that people can set, set by a message: see :class:`esb.store.Switch`. ``value`` None: taken back."""
+
+    kind: ControlKind
+    name: str
+    key: str
+    value: str | None
+    why: str
+
+
 class StepTrace(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one step did, for the journey: outcome words and the ids of what came of it, no bodies.
 
@@ -98,8 +111,9 @@ class ChildFailure(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """All that follows from one message, or from the answer that it waited for.
 
-    A failed one has neither sends nor calls nor events nor holds nor failed children; ``again`` tells where a leg goes
-    on when it is tried again (None: from the flow's beginning). ``through`` are the tickets of what is at its end.
+    A failed one has neither sends nor calls nor events nor holds nor controls nor failed children; ``again`` tells
+    where a leg goes on when it is tried again (None: from the flow's beginning). ``through`` are the tickets of what is
+    at its end.
     """
 
     status: Literal["completed", "filtered", "failed", "waiting"]
@@ -108,6 +122,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     holds: tuple[Hold, ...] = ()
     through: tuple[Ticket, ...] = ()
+    controls: tuple[Control, ...] = ()
     steps: list[StepTrace] = []
     error: MessageError | None = None
     step: str = ""  # where it failed

@@ -299,5 +299,6 @@ def _join(work: Work, part: Work) -> None:
     work.sends += part.sends
     work.calls += part.calls
     work.holds += part.holds
+    work.controls += part.controls
     work.events += part.events
     work.failures += part.failures

@@ -172,6 +172,7 @@ def _result(work: Work, goes_on: bool, message: Message) -> Result:
         events=tuple(work.events),
         holds=tuple(work.holds),
         through=_through(work),
+        controls=tuple(work.controls),
         steps=work.steps,
         children=tuple(work.failures),
         subject=_told(work, message),

@@ -14,6 +14,8 @@ from esb.flow.aggregating import Aggregate
 from esb.flow.calling import Call, Enrich
 from esb.flow.claiming import Claim, Fetch
 from esb.flow.content import Keep, Remove, Unwrap, Wrap
+from esb.flow.control import Control
+from esb.flow.detour import Detour
 from esb.flow.gathering import Gather
 from esb.flow.groups import Machine
 from esb.flow.idempotence import Idempotent
@@ -29,10 +31,11 @@ from esb.flow.trying import Try
 
 STATELESS: tuple[type[Kind], ...] = (
     Map, Set, Keep, Remove, Wrap, Unwrap,
-    Filter, Expire, Choose, Split,
+    Filter, Expire, Choose, Detour, Split,
     Send, RecipientList, Route, Publish, Wiretap,
     Call, Enrich,
     Loop, Slip, Try,
+    Control,
 )  # fmt: skip
 STATEFUL: tuple[type[Kind], ...] = (Aggregate, Resequence, Gather, Idempotent, Throttle, Delay, Claim, Fetch)
 STEPS: Mapping[str, type[Kind]] = MappingProxyType({kind.kind: kind for kind in (*STATELESS, *STATEFUL)})

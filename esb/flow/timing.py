@@ -144,13 +144,21 @@ class Throttling(Machine, frozen=True, kw_only=True, tag="throttle"):
             return Move(left=(Left(member=member, fate="dropped", words=f"dropped: {text}"),))
         return Move(nexts=(Next(at=goes_back(member), error=TooMany(text)),))
 
+    def meet(self, fresh: Machine) -> Machine:
+        """It goes by the rate in force, not by that of the time when it began."""
+        assert isinstance(fresh, Throttling)
+        return msgspec.structs.replace(fresh, next=self.next)
+
     @property
     def forgets(self) -> float | None:
         return self.next + self.distance
 
 
 class Throttle(Kind):
-    """Lets only so many messages go on in a time, whatever number of processes runs the flow; the others wait."""
+    """Lets only so many messages go on in a time, whatever number of processes runs the flow; the others wait.
+
+    ``esb flows throttle`` sets another rate while the bus runs.
+    """
 
     kind: ClassVar[str] = "throttle"
     summary = "Let only so many messages go on in a time."
@@ -173,9 +181,12 @@ class Throttle(Kind):
         settings: ThrottleSettings = step.settings
         fresh = Throttling(distance=settings.per / settings.messages, longest=settings.longest, over=settings.over)
         by = context.expression(settings.by, step) if settings.by else None
+        place = f"{context.name}/{step.name}"
 
         def arrive(work: Work) -> Arrival:
-            return Arrival(machine=fresh, key=key_text(by(work)) if by else "all", words="takes its turn")
+            rate = work.switches.rates.get(place)
+            machine = fresh if rate is None else msgspec.structs.replace(fresh, distance=rate.distance)
+            return Arrival(machine=machine, key=key_text(by(work)) if by else "all", words="takes its turn")
 
         return holding(step, context, arrive)
 

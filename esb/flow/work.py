@@ -11,7 +11,7 @@ from esb.config.components import Step
 from esb.contract import Contract
 from esb.errors import MessageError
 from esb.expression import Bindings, Data
-from esb.flow.result import Call, ChildFailure, Event, Failure, Send, StepTrace, Ticket
+from esb.flow.result import Call, ChildFailure, Control, Event, Failure, Send, StepTrace, Ticket
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.message import Message, child_of
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Action = Callable[["Work"], bool]  # a compiled step; False: the message ends here
 
 _encode = msgspec.json.Encoder().encode
-Mark = tuple[int, int, int, int, int]
-NOTHING_OUT: Mark = (0, 0, 0, 0, 0)
+Mark = tuple[int, int, int, int, int, int]
+NOTHING_OUT: Mark = (0, 0, 0, 0, 0, 0)
 
 
 class Round(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,8 +87,8 @@ class Work:
     """One message (or one part of it) on its way through the steps. Belongs to the thread that runs it."""
 
     __slots__ = (
-        "at", "base", "bindings", "calls", "document", "error", "events", "failures", "holds", "message", "part",
-        "place", "rounds", "sends", "steps", "suspended", "switches", "through",
+        "at", "base", "bindings", "calls", "controls", "document", "error", "events", "failures", "holds", "message",
+        "part", "place", "rounds", "sends", "steps", "suspended", "switches", "through",
     )  # fmt: skip
 
     def __init__(
@@ -115,17 +115,26 @@ class Work:
         self.calls: list[Call] = []
         self.holds: list[Hold] = []
         self.through: list[Ticket] = []
+        self.controls: list[Control] = []
         self.suspended = False  # the message itself waits, for an answer or for others
         self.error: Failure | None = None
         self.base: Continuation | None = None  # the leg before this one
 
     def mark(self) -> Mark:
         """Where things stand, for :meth:`rewind`."""
-        return len(self.sends), len(self.events), len(self.failures), len(self.calls), len(self.holds)
+        return (
+            len(self.sends),
+            len(self.events),
+            len(self.failures),
+            len(self.calls),
+            len(self.holds),
+            len(self.controls),
+        )
 
     def rewind(self, mark: Mark) -> None:
         """Nothing goes out of what came since."""
-        found: tuple[list[Any], ...] = (self.sends, self.events, self.failures, self.calls, self.holds)
+        sent: tuple[list[Any], ...] = (self.sends, self.events, self.failures, self.calls)
+        found = (*sent, self.holds, self.controls)
         for results, length in zip(found, mark, strict=True):
             del results[length:]
 

@@ -18,6 +18,7 @@ from esb.store.sagas import SagaRow
 from esb.store.schedules import ScheduleRow
 from esb.store.sessions import FIRST, Session
 from esb.store.store import Store, Transaction, open_store
+from esb.store.switches import Switch, SwitchKind
 from esb.store.timers import Timer
 from esb.store.tracking import FINAL, Hop, Status
 from esb.store.traffic import PlaceTraffic, Traffic
@@ -53,6 +54,8 @@ __all__ = [
     "Status",
     "Store",
     "StoredDefinition",
+    "Switch",
+    "SwitchKind",
     "Timer",
     "Traffic",
     "Transaction",

@@ -35,6 +35,7 @@ from esb.store.schedules import Schedules
 from esb.store.seal import Seal
 from esb.store.sessions import Links, Sessions
 from esb.store.suspects import Suspects
+from esb.store.switches import Switches
 from esb.store.timers import Timers
 from esb.store.tracking import Tracking
 from esb.store.users import Users
@@ -97,6 +98,10 @@ class Transaction:
     @cached_property
     def pauses(self) -> Pauses:
         return Pauses(self.connection)
+
+    @cached_property
+    def switches(self) -> Switches:
+        return Switches(self.connection)
 
     @cached_property
     def suspects(self) -> Suspects:

@@ -199,6 +199,19 @@ pauses = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
 )
 
+# The revision is the row whose key is empty.
+switches = sa.Table(
+    "switches",
+    metadata,
+    sa.Column("kind", KEY, primary_key=True),
+    sa.Column("name", KEY, primary_key=True),
+    sa.Column("key", KEY, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
 suspects = sa.Table(
     "suspects",
     metadata,

@@ -18,6 +18,7 @@ from esb.testing._store.parked import ParkedScenarios
 from esb.testing._store.people import LookingScenarios, SessionScenarios, UserScenarios
 from esb.testing._store.sagas import SagaScenarios
 from esb.testing._store.scheduled import ProbeScenarios, ReplayScenarios, ScheduleScenarios
+from esb.testing._store.switches import SwitchScenarios
 from esb.testing._store.tracking import LedgerScenarios, RefusalScenarios, TrackingScenarios
 from esb.testing._store.upkeep import RetentionScenarios, TransactionScenarios
 
@@ -35,6 +36,7 @@ class StoreScenarios(
     LeaseScenarios,
     BreakerScenarios,
     SuspectScenarios,
+    SwitchScenarios,
     DefinitionScenarios,
     SagaScenarios,
     UserScenarios,

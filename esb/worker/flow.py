@@ -8,7 +8,7 @@ derived, a repeat produces the same messages, which the endpoints' inboxes recog
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
@@ -17,15 +17,18 @@ import msgspec
 from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, Transfer, flow_queue, resume_queue
 from esb.errors import RowRefused
 from esb.flow import PART, Flow
+from esb.flow.switches import Switches
 from esb.message import Message
 from esb.store import FINAL, RETRY, Hop, Parked, Status, Transaction
 from esb.worker import suspects
 from esb.worker.context import Context
+from esb.worker.controls import carry_out
 from esb.worker.groups import Groups
 from esb.worker.hold import held_hop, hold_back
 from esb.worker.legs import Legs
 from esb.worker.rows import kind_of, packed, text_of
 from esb.worker.run import Run
+from esb.worker.switchboard import Switchboard
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
@@ -55,11 +58,14 @@ class FlowWorker(Worker):
         self._settings = context.definition.config.worker
         self._journal = context.journal()
         self._marks = suspects.Marks(context, self.stopping)
+        self._board = Switchboard(context.store, context.clock)
+        self._paused: Collection[str] = ()
         self._begun: deque[Begun] = deque()  # in their order; between two rounds one at most
         self._consumer = self._connect()
 
     def cycle(self) -> None:
         """A batch is computed and published while the broker confirms the one before, which is concluded then."""
+        self._heed_pauses()
         fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, 0.0 if self._begun else TAKE))
         if fresh:
             self._begun.append(self._begin(fresh))
@@ -87,7 +93,17 @@ class FlowWorker(Worker):
         """Also where answers arrive: of flows that call, and of those that did when the queue was made."""
         found = self._context.broker.depths(tuple(self._resumed))
         queues = (*self._flows, *(queue for queue in self._resumed if queue in found))
-        return self._context.broker.consumer(queues, self._settings.prefetch, self.name)
+        self._paused = self._board.now().paused
+        serving = [queue for queue in queues if self._at(queue).name not in self._paused]
+        return self._context.broker.consumer(serving, self._settings.prefetch, self.name)
+
+    def _heed_pauses(self) -> None:
+        """When a person pauses or resumes a flow, what was fetched goes back, and other queues are served."""
+        if self._board.now().paused == self._paused:
+            return
+        while self._begun:
+            self._conclude(self._begun.popleft())
+        self.recover()
 
     def finish(self) -> None:
         while self._begun:
@@ -126,21 +142,25 @@ class FlowWorker(Worker):
             self._groups.pass_by(t, at)
 
     def _flow(self, delivery: Delivery) -> Flow:
-        return self._flows.get(delivery.queue) or self._resumed[delivery.queue]
+        return self._at(delivery.queue)
 
-    def _run(self, delivery: Delivery) -> Run:
+    def _at(self, queue: str) -> Flow:
+        return self._flows.get(queue) or self._resumed[queue]
+
+    def _run(self, delivery: Delivery, switches: Switches) -> Run:
         started = self._context.clock()
         flow = self._flows.get(delivery.queue)
         if flow is None:
             flow = self._resumed[delivery.queue]
-            result, at = self._legs.resume(delivery, flow)
+            result, at = self._legs.resume(delivery, flow, switches)
             return Run(delivery, flow, result, started, at)
-        return Run(delivery, flow, flow.run(delivery.message, delivery.properties.get(PART, "")), started)
+        return Run(delivery, flow, flow.run(delivery.message, delivery.properties.get(PART, ""), switches), started)
 
     def _results(self, deliveries: Sequence[Delivery], runs: list[Run]) -> Iterator[Outgoing]:
         """Runs one message after the other, while the broker works on the results of those before."""
+        switches = self._board.now()
         for delivery in deliveries:
-            run = self._run(delivery)
+            run = self._run(delivery, switches)
             runs.append(run)
             yield from run.outgoing(self._legs)
 
@@ -177,6 +197,9 @@ class FlowWorker(Worker):
         if done:
             t.parked.resolved(done)
         self._groups.write(t, runs)
+        for run in runs:
+            if run.result.controls and not run.error:
+                carry_out(t, run.flow.name, run.result.controls)
         suspected = [run.key for run in runs if run.delivery.redelivered]
         if suspected:
             self._marks.clear(t, suspected)

@@ -156,7 +156,8 @@ class Round:
         return group
 
     def _decide(self, hold: Hold, group: Group) -> None:
-        machine, member = group.machine or hold.machine, hold.member
+        machine = group.machine.meet(hold.machine) if group.machine else hold.machine
+        member = hold.member
         late = group.machine is None and (group.row.flow, group.row.step, group.row.key) in self._ended
         try:
             move = machine.arrive(member, group, self._now, late)

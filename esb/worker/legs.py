@@ -7,6 +7,7 @@ the request goes out, and the property names it.
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import msgspec
 
@@ -26,6 +27,7 @@ from esb.broker.port import (
 )
 from esb.errors import ConfigError, MessageError
 from esb.flow import Call, Continuation, Failure, Flow, Result, build_parts
+from esb.flow.switches import NOTHING_SET, Switches
 from esb.formats.numbers import decode_json
 from esb.message import JSON, Message
 from esb.store import Transaction
@@ -81,7 +83,9 @@ class Legs:
             properties[DEADLINE] = str(self._context.clock() + call.timeout)
         return Outgoing(call.message, endpoint_queue(call.endpoint), properties=properties)
 
-    def resume(self, delivery: Delivery, active: Flow) -> tuple[Result, Continuation | None]:
+    def resume(
+        self, delivery: Delivery, active: Flow, switches: Switches = NOTHING_SET
+    ) -> tuple[Result, Continuation | None]:
         """Go on with an answer, or from where a parked message is tried again; and where that was. Never raises for a
         message: one whose continuation is lost is a failure of the answer itself."""
         try:
@@ -89,15 +93,16 @@ class Legs:
         except MessageError as error:
             return Result(status="failed", error=error), None
         flow = self._flow(at, active, wanted=REPLY not in delivery.properties)
+        go_on = partial(flow.resume, at, switches=switches)
         if at.go != "answer":
-            return flow.resume(at), at
+            return go_on(), at
         if delivery.properties.get(REPLY) != "done":
-            return flow.resume(at, failure=_failure(delivery)), at
+            return go_on(failure=_failure(delivery)), at
         try:
             answer = decode_json(delivery.message.body)
         except MessageError as error:
-            return flow.resume(at, failure=Failure(kind=error.kind, text=str(error))), at
-        return flow.resume(at, answer), at
+            return go_on(failure=Failure(kind=error.kind, text=str(error))), at
+        return go_on(answer), at
 
     def where(self, delivery: Delivery) -> Continuation | None:
         """Where a message goes on, if it is known."""

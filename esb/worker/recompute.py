@@ -17,6 +17,7 @@ from esb.errors import EsbError
 from esb.flow import Call, Failure, Parts, StepTrace, build_parts
 from esb.flow.explaining import Explained, explain
 from esb.flow.recording import Recorder, Visit
+from esb.flow.switches import Switches
 from esb.formats.numbers import decode_json
 from esb.masking import Masks
 from esb.message import JSON, Message
@@ -95,13 +96,14 @@ class Recomputer:
         masks = parts.masks()
         covered = masks.of(hop.type, hop.place) is not None
         recorder = Recorder(name, definition, parts, covered)
-        result = recorder.run(_message(hop), split)
+        past = _decided(traces)
+        result = recorder.run(_message(hop), split, past)
         for _ in range(LEGS):
             call = next((call for call in result.calls if call.owner.id == hop.message_id), None)
             answer = call and self._answer(call, traces, definition, parts, masks)
             if not call or not answer:
                 break
-            result = recorder.resume(call.continuation, answer.document, answer.failure)
+            result = recorder.resume(call.continuation, answer.document, answer.failure, past)
         seen = _Seen(recorder.visits)
         views = [_view(trace, seen.at(trace)) for trace in traces or result.steps]
         return Recomputed(views, _caveat(covered, views), [explain(visit) for visit in recorder.visits])
@@ -138,6 +140,14 @@ class Recomputer:
             raise EsbError("the definition that was in force is not stored any more")
         # Compiled anew each time: expressions must be dropped on the thread that made them, which is this one.
         return definition, build_parts(definition)
+
+
+def _decided(traces: Sequence[StepTrace]) -> Switches:
+    """What steps decided that go by what people set: it may be set otherwise by now."""
+    past: dict[str, tuple[str, ...]] = {}
+    for trace in traces:
+        past[trace.step] = (*past.get(trace.step, ()), trace.outcome)
+    return Switches(past=past)
 
 
 def _not_possible(hop: Hop) -> str:

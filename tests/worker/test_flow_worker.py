@@ -223,10 +223,10 @@ class Kill(BaseException):
 
 
 def _killing(run, id: str):  # type: ignore[no-untyped-def]
-    def kill(message: Message, part: str = ""):  # type: ignore[no-untyped-def]
+    def kill(message: Message, *arguments: object):  # type: ignore[no-untyped-def]
         if message.id == id:
             raise Kill
-        return run(message, part)
+        return run(message, *arguments)
 
     return kill
 
