@@ -4,6 +4,7 @@
 #   make test              everything, in three processes; JOBS=0 in one; ARGS="-k mapping -x" goes to pytest
 #   make screenshots       docs/images, taken from the running demo
 #   make bench             side by side with peers; ONLY=hop measures one, SAVE=1 keeps the result in bench/results
+#   make faults            the bus under fire, the long form; MESSAGES=10000 for each scenario, ONLY=kills runs one
 #   make lint              style, types and import rules only
 #
 # Tests start a RabbitMQ and a PostgreSQL of their own. ESB_TEST_BROKER=amqp://… and ESB_TEST_DATABASE=postgresql://…
@@ -15,11 +16,13 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 3
 ONLY   ?=
+MESSAGES ?= 100000
+SEED   ?=
 comma  := ,
 CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install install-test test demo screenshots bench lint clean
+.PHONY: install install-test test demo screenshots bench faults lint clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -52,6 +55,10 @@ demo: install
 
 screenshots: install-test
 	$(BIN)/python docs/screenshots.py
+
+faults: install-test
+	@tests/servers.sh
+	@$(BIN)/python -m tests.faults --messages $(MESSAGES) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 bench: install
 	@$(BIN)/python -m bench $(subst $(comma), ,$(ONLY)) $(if $(SAVE),--save) $(ARGS)

@@ -80,7 +80,9 @@ def _roles(
     from esb.cli.supervisor import Role
 
     count = processes or definition.config.worker.processes
-    works = {"bus" if count == 1 else f"bus {n + 1}": partial(run_bus, share=(n, count)) for n in range(count)}
+    works: dict[str, Callable[..., None]] = {
+        "bus" if count == 1 else f"bus {n + 1}": partial(run_bus, share=(n, count)) for n in range(count)
+    }
     if _ports(definition, components):
         works["web"] = run_web
     works["jobs"] = run_jobs
