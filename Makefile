@@ -31,7 +31,7 @@ install-test: $(VENV)/.installed-test
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "installing the bus into $(VENV)" >&2
-	@$(PIP) --editable '.[postgresql,xml]'
+	@$(PIP) --editable '.[encryption,postgresql,xml]'
 	@touch $@
 
 $(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made

@@ -220,6 +220,34 @@ ALL = (
         writes={"endpoints/partner.yaml": PARTNER % "correct-horse-battery"},
     ),
     Mistake(
+        kind="unmasked",
+        about=(
+            "What a contract masks would be seen: a mapping puts it into a field that is not masked, or a document "
+            "goes on under a contract that masks less (warnings), or it would be the key of a saga (an error)."
+        ),
+        writes={
+            "contracts/partner.order/v1.json": '{"type": "object", "properties": {"id": {}, "who": {}}, '
+            '"x-mask": ["who"]}\n',
+            "contracts/parcel/v1.json": '{"type": "object", "properties": {"id": {}, "name": {}}}\n',
+            "mappings/order-to-parcel.yaml": "mapping: order-to-parcel\nfrom: partner.order/v1\nto: parcel/v1\nset:\n"
+            "  id: id\n  name: who\n",
+            "endpoints/partner.yaml": "endpoint: partner\nadapter: http\nreceive: {contract: partner.order/v1}\n",
+            "flows/parcels.yaml": "flow: parcels\nfrom: partner\nsteps:\n  - map: order-to-parcel\n"
+            "  - send: orders-out.order\n",
+        },
+    ),
+    Mistake(
+        kind="unencrypted",
+        about=(
+            "A contract masks fields, and what the store keeps of them would lie there readable: the library is not "
+            "installed, or PostgreSQL has no key. An embedded database makes its own."
+        ),
+        edits=(
+            ("esb.yaml", "database: embedded", "database: postgresql://esb@db.example/esb"),
+            (ORDER, '"type": "object",', '"type": "object",\n  "x-mask": ["item.sku"],'),
+        ),
+    ),
+    Mistake(
         kind="loop",
         about="A flow publishes the event that it starts from, itself or by way of others, without end.",
         edits=((ARCHIVE, "- send: archive.keep", "- publish: order.received/v1"),),

@@ -19,11 +19,12 @@ from esb.cases.export import Exported, export
 from esb.cases.run import run_cases
 from esb.config import Components, Definition, load_stored
 from esb.config.definition import LoadedEndpoint
+from esb.config.hidden import masks_of
 from esb.errors import EndpointError, EsbError
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
 from esb.jobs import role
-from esb.masking import Masks, mask_of
+from esb.masking import first_masked
 from esb.message import new_id
 from esb.ports import Adapter, Format
 from esb.store import Parked, Store, Transaction, open_store
@@ -86,8 +87,7 @@ class Bus:
         self.components = components
         self.share = share
         self.broker = broker or self._closing(open_broker(definition.config.broker, data_directory(definition)))
-        keys = definition.config.encryption.texts()
-        self.store = store or self._closing(open_store(definition.config.database, data_directory(definition), keys))
+        self.store = store or self._closing(store_of(definition))
         self.parts: Parts = build_parts(definition)
         self.adapters = {name: make_adapter(name, definition, components) for name in definition.endpoints}
         self.formats = {name: make_format(name, definition, components) for name in definition.endpoints}
@@ -98,6 +98,7 @@ class Bus:
             flows=self.parts.flows,
             versions=Versions(definition, self.parts, components),
             contracts=self.parts.contracts,
+            masks=self.parts.masks,
             adapters=self.adapters,
             formats=self.formats,
             broker=self.broker,
@@ -302,7 +303,7 @@ def make_upkeep(
         definition=definition,
         store=store,
         broker=broker,
-        masks=Masks({ref: mask_of(ref, schema, definition.contracts) for ref, schema in definition.contracts.items()}),
+        masks=masks_of(definition, STEPS),
         adapter=lambda name: make_adapter(name, definition, components),
         owner=new_id(),
         clock=clock,
@@ -329,12 +330,18 @@ def prepare(definition: Definition, store: Store, broker: Broker) -> None:
 
 def open_doors(definition: Definition, closing: ExitStack) -> tuple[Broker, Store]:
     """Broker and store of the configuration; both are closed with ``closing``."""
-    data = data_directory(definition)
-    broker = open_broker(definition.config.broker, data)
+    broker = open_broker(definition.config.broker, data_directory(definition))
     closing.callback(broker.close)
-    store = open_store(definition.config.database, data, definition.config.encryption.texts())
+    store = store_of(definition)
     closing.callback(store.close)
     return broker, store
+
+
+def store_of(definition: Definition) -> Store:
+    """The store of a configuration. Where a contract masks fields, it encrypts what it keeps of them."""
+    config = definition.config
+    seals = bool(first_masked(definition.contracts))
+    return open_store(config.database, data_directory(definition), config.encryption.texts(), seals=seals)
 
 
 def data_directory(definition: Definition) -> Path:

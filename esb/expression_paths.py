@@ -21,12 +21,13 @@ class PathUse(msgspec.Struct, frozen=True):
     """A field path that an expression reads.
 
     ``path`` starts at the document, or at ``variable`` (``$parent.id`` is ``("id",)`` of ``parent``). ``offsets``
-    are where each name stands in the text.
+    are where each name stands in the text. ``asked``: it decides about the result and is not in it.
     """
 
     path: tuple[str, ...]
     offsets: tuple[int, ...]
     variable: str = ""
+    asked: bool = False
 
     @property
     def offset(self) -> int:
@@ -151,6 +152,8 @@ class _Place(msgspec.Struct, frozen=True):
 _Scope = dict[str, "_Place | None"]
 _KEEPS_PLACE = frozenset({"filter", "sort", "reverse", "distinct", "single"})
 _TAKES_ELEMENT = frozenset({"map", "filter", "single", "sort", "reduce"})
+_ASKS = frozenset({"exists", "boolean", "not", "count", "contains", "type"})
+_COMPARES = frozenset({"=", "!=", "<", "<=", ">", ">=", "in", "and", "or"})
 
 
 class _Walk:
@@ -160,6 +163,7 @@ class _Walk:
         self.text = text
         self.paths: list[PathUse] = []
         self.names: list[NameUse] = []
+        self._asking = 0  # how many questions there are around the node
 
     def visit(self, node: Any, here: _Place | None, scope: _Scope) -> _Place | None:
         """Collect from a node evaluated at ``here``; the place of its value."""
@@ -169,10 +173,17 @@ class _Walk:
         place = method(node, here, scope) if method else None
         return self._qualified(node, place, scope)
 
+    def _ask(self, node: Any, here: _Place | None, scope: _Scope) -> _Place | None:
+        """Visit what only decides."""
+        self._asking += 1
+        place = self.visit(node, here, scope)
+        self._asking -= 1
+        return place
+
     def _qualified(self, node: Any, place: _Place | None, scope: _Scope) -> _Place | None:
         for stage in [*(node.predicate or ()), *(node.stages or ())]:
             if stage.type == "filter":
-                self.visit(stage.expr, place, scope)
+                self._ask(stage.expr, place, scope)
             else:
                 scope[stage.value] = None
         if node.group is not None:
@@ -208,7 +219,7 @@ class _Walk:
             return None
         name = str(node.value)
         place = _Place((*here.path, name), (*here.offsets, self._start(node, name)), here.variable)
-        self.paths.append(PathUse(place.path, place.offsets, place.variable))
+        self.paths.append(PathUse(place.path, place.offsets, place.variable, self._asking > 0))
         return place
 
     def _start(self, node: Any, word: str) -> int:
@@ -230,12 +241,13 @@ class _Walk:
 
     def _sort(self, node: Any, here: _Place | None, scope: _Scope) -> _Place | None:
         for term in node.terms:
-            self.visit(term.expression, here, scope)
+            self._ask(term.expression, here, scope)
         return here
 
     def _binary(self, node: Any, here: _Place | None, scope: _Scope) -> None:
-        self.visit(node.lhs, here, scope)
-        self.visit(node.rhs, here, scope)
+        visit = self._ask if node.value in _COMPARES else self.visit
+        visit(node.lhs, here, scope)
+        visit(node.rhs, here, scope)
 
     def _unary(self, node: Any, here: _Place | None, scope: _Scope) -> None:
         for item in getattr(node, "expressions", None) or ():
@@ -263,7 +275,8 @@ class _Walk:
                 self._lambda(argument, here, scope, element, both=name == "sort")
                 places.append(None)
             else:
-                places.append(self.visit(argument, here, scope))
+                visit = self._ask if name in _ASKS else self.visit
+                places.append(visit(argument, here, scope))
         return places[0] if places and name in _KEEPS_PLACE else None
 
     def _called(self, procedure: Any, here: _Place | None, scope: _Scope) -> str:
@@ -296,7 +309,8 @@ class _Walk:
         self.visit(node.body, here, inner)
 
     def _condition(self, node: Any, here: _Place | None, scope: _Scope) -> None:
-        for part in (node.condition, node.then, getattr(node, "_else", None)):
+        self._ask(node.condition, here, scope)
+        for part in (node.then, getattr(node, "_else", None)):
             self.visit(part, here, scope)
 
     def _block(self, node: Any, here: _Place | None, scope: _Scope) -> _Place | None:

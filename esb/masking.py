@@ -26,7 +26,8 @@ Path = tuple[str, ...]
 _SEGMENT = re.compile(r"(?:`([^`]+)`|([^.`\[\]\s]+))(?:\[\])*")
 _UNKNOWN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\d[\d.,-]{3,}""")
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
-_VALUE = re.compile(r'"[^"]*"(?!\s*:)')  # not the name of a field
+# A value in a text: quoted (with a colon behind it, the name of a field), or a number that is more than a line's.
+_VALUE = re.compile(r"""(["'])(?<!\w['])(?:(?!\1).)*\1(\s*:)?|(?<![\w:./-])\d[\d.,-]{3,}""", re.DOTALL)
 _HEAD = 8  # characters of a long value by which a cut-off piece of it is recognised
 _DEEPEST = 32  # references followed from contract to contract
 
@@ -34,6 +35,8 @@ _DEEPEST = 32  # references followed from contract to contract
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _NO_CONTRACTS: Mapping[str, Any] = MappingProxyType({})
+
+Tree = Mapping[str, Any]  # name -> tree of what lies below; an empty one: all of it is hidden
 
 
 def path_of(text: str) -> Path:
@@ -57,9 +60,8 @@ class Mask:
     def __init__(self, fields: Sequence[Path] = (), headers: Sequence[str] = ()) -> None:
         self.fields = tuple(dict.fromkeys(fields))
         self.headers = frozenset(name.lower() for name in headers)
-        self._tree = _tree(self.fields)
-        names = sorted({re.escape(path[-1]) for path in self.fields})
-        self._named = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)") if names else None
+        self.tree = _tree(self.fields)
+        self._names = _naming(self.fields)
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.headers)
@@ -73,11 +75,11 @@ class Mask:
 
     def document(self, value: Any) -> Any:
         """The same document with ``***`` at each hidden field that has a value."""
-        return _covered(value, self._tree)
+        return _covered(value, self.tree)
 
     def at(self, pointer: Sequence[str | int], value: Any) -> Any:
         """As :meth:`document`, for what lies at a place in it (names and indexes)."""
-        tree = self._tree
+        tree = self.tree
         for part in pointer:
             if tree and isinstance(part, str):
                 if part not in tree:
@@ -91,7 +93,7 @@ class Mask:
         Raises ``ContractError`` where nothing is: lists are told apart by position, so one that lost an element has to
         lose what is hidden in it, too.
         """
-        return _restored(edited, original, self._tree, ())
+        return _restored(edited, original, self.tree, ())
 
     def body(self, body: bytes) -> bytes:
         """A JSON body, covered. One that cannot be read is hidden as a whole: nobody knows what lies where."""
@@ -121,39 +123,48 @@ class Mask:
         message cannot be read it keeps neither those nor any number that could be more than a line or a count.
         """
         try:
-            document = _decode(message.body) if self.fields else None
+            document = _decode(message.body) if self.fields and message.body else None
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return _UNKNOWN.sub(HIDDEN, text)
         headers = (value for name, value in message.headers.items() if name.lower() in self.headers)
-        for value in sorted({*_scalars(document, self._tree), *headers}, key=len, reverse=True):
+        for value in sorted({*_scalars(document, self.tree), *headers}, key=len, reverse=True):
             text = _without(text, value)
-        if self._named and self._named.search(_QUOTED.sub("", text)):
-            text = _VALUE.sub(f'"{HIDDEN}"', text)
-        return text
+        return _unquoted(text, self._names)
 
 
 class Masks:
     """The masks of a bus by message type; looked up once a hop, so nothing is computed here.
 
-    What any version of a contract hides is hidden in all: a document may have lost its version on the way.
+    What any version of a contract hides is hidden in all: a document may have lost its version on the way. Headers are
+    hidden in every message: what comes of a message inherits them, whatever its type.
     """
 
-    def __init__(self, by_contract: Mapping[str, Mask] = MappingProxyType({}), in_flows: Mask | None = None) -> None:
-        """Args: the masks by ref (``order/v1``); what is hidden in every document of a flow (answers that calls keep in
-        a field of it). Empty ones do not count."""
-        self._known: dict[str, Mask] = {}
+    def __init__(self, by_contract: Mapping[str, Mask] = MappingProxyType({}), everywhere: Mask | None = None) -> None:
+        """Args: the masks by ref (``order/v1``) or type; what is hidden in every document besides (answers that calls
+        keep in a field of it). Empty ones do not count."""
+        headers = [name for mask in by_contract.values() for name in mask.headers]
+        rest = (everywhere or Mask()) | Mask((), headers)
+        known: dict[str, Mask] = {}
         for ref, mask in by_contract.items():
-            if mask:
-                type = ref.rpartition("/v")[0]
-                self._known[type] = self._known[type] | mask if type in self._known else mask
-        self._in_flows = in_flows or None
-        self._flowing = {type: mask | in_flows for type, mask in self._known.items()} if in_flows else self._known
+            if mask.fields:
+                type = ref.rpartition("/v")[0] or ref
+                known[type] = known.get(type, rest) | mask
+        self._known = known
+        self._everywhere = rest or None
+        self._names = _naming([path for mask in (*known.values(), rest) for path in mask.fields])
 
-    def of(self, type: str, place: str = "") -> Mask | None:
-        """What to hide in a message of this type (at this place, such as ``flow:orders``), or None."""
-        if self._in_flows is None or not place.startswith("flow:"):
-            return self._known.get(type)
-        return self._flowing.get(type, self._in_flows)
+    def of(self, type: str) -> Mask | None:
+        """What to hide in a message of this type, or None."""
+        return self._known.get(type, self._everywhere)
+
+    def text(self, text: str, message: Message) -> str:
+        """A text about a message without the values hidden in it; see :meth:`Mask.text`.
+
+        It may be about what was made of the message, so it keeps no value either where it names a field that is hidden
+        anywhere.
+        """
+        mask = self.of(message.type)
+        return _unquoted(text if mask is None else mask.text(text, message), self._names)
 
 
 def mask_of(ref: str, schema: Any, siblings: Mapping[str, Any] = _NO_CONTRACTS) -> Mask:
@@ -165,6 +176,17 @@ def mask_of(ref: str, schema: Any, siblings: Mapping[str, Any] = _NO_CONTRACTS) 
     headers = [text.removeprefix(HEADERS) for text in own if text.startswith(HEADERS)]
     fields = [path_of(text) for text in own if not text.startswith(HEADERS)]
     return Mask([*fields, *_inherited(schema, siblings, (), (ref,))], headers)
+
+
+def first_masked(contracts: Mapping[str, Any]) -> str:
+    """The first contract, by name, that hides anything; "" when none does. Masks that cannot be read do not count."""
+    for ref in sorted(contracts):
+        try:
+            if mask_of(ref, contracts[ref], contracts):
+                return ref
+        except ValueError:
+            continue
+    return ""
 
 
 def declared(schema: Any) -> list[str]:
@@ -193,7 +215,50 @@ def _inherited(schema: Any, siblings: Mapping[str, Any], at: Path, way: tuple[st
         yield from _inherited(schema.get(word), siblings, at, way)
 
 
-_Tree = Mapping[str, Any]  # name -> tree of what lies below; an empty one: all of it is hidden
+def beneath(tree: Tree | None, path: Sequence[str]) -> Tree | None:
+    """What is hidden of the value at a path: an empty tree is all of it, None nothing."""
+    for name in path:
+        if not tree:
+            return tree
+        tree = tree.get(name)
+    return tree
+
+
+def covers(tree: Tree | None, other: Tree | None) -> bool:
+    """Whether one hides all that the other does."""
+    if other is None or tree == {}:
+        return True
+    if not tree or not other:
+        return False
+    return all(covers(tree.get(name), below) for name, below in other.items())
+
+
+def both(one: Tree | None, other: Tree | None) -> Tree | None:
+    """What is hidden by one or the other."""
+    if not one or not other:
+        return one if other is None or one == {} else other
+    return {name: both(one.get(name), other.get(name)) for name in {**one, **other}}
+
+
+def paths_in(tree: Tree | None, at: Path = ()) -> Iterator[Path]:
+    """A tree as paths."""
+    if tree == {}:
+        yield at
+    for name, below in (tree or {}).items():
+        yield from paths_in(below, (*at, name))
+
+
+def _naming(fields: Sequence[Path]) -> re.Pattern[str] | None:
+    """Finds the names of hidden fields in a text."""
+    names = sorted({re.escape(path[-1]) for path in fields if path})
+    return re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)") if names else None
+
+
+def _unquoted(text: str, names: re.Pattern[str] | None) -> str:
+    """A text that names a hidden field, without any value."""
+    if names is None or not names.search(_QUOTED.sub("", text)):
+        return text
+    return _VALUE.sub(lambda found: found[0] if found[2] else f"{found[1] or ''}{HIDDEN}{found[1] or ''}", text)
 
 
 def _tree(paths: Sequence[Path]) -> dict[str, Any] | None:
@@ -208,7 +273,7 @@ def _tree(paths: Sequence[Path]) -> dict[str, Any] | None:
     return tree or None
 
 
-def _covered(value: Any, tree: _Tree | None) -> Any:
+def _covered(value: Any, tree: Tree | None) -> Any:
     if tree is None or value is None:
         return value
     if not tree:
@@ -220,7 +285,7 @@ def _covered(value: Any, tree: _Tree | None) -> Any:
     return value
 
 
-def _restored(edited: Any, original: Any, tree: _Tree | None, at: Path) -> Any:
+def _restored(edited: Any, original: Any, tree: Tree | None, at: Path) -> Any:
     if tree is None:
         return edited
     if not tree and edited == HIDDEN:
@@ -236,7 +301,7 @@ def _restored(edited: Any, original: Any, tree: _Tree | None, at: Path) -> Any:
     return edited
 
 
-def _scalars(value: Any, tree: _Tree | None) -> Iterator[str]:
+def _scalars(value: Any, tree: Tree | None) -> Iterator[str]:
     """Every hidden text and number. A boolean is in half of all sentences, and hides nothing there."""
     if tree is None or value is None or isinstance(value, bool):
         return

@@ -207,7 +207,7 @@ class _Answers:
         if answer.error is not None:
             return _failed(getattr(answer.error, "kind", ""), str(answer.error))
         ref = loaded.operations[operation].common.reply or ""
-        mask, document = self._parts.masks().of(ref.rpartition("/v")[0]), decode_json(answer.body)
+        mask, document = self._parts.masks.of(ref.rpartition("/v")[0]), decode_json(answer.body)
         covered = document if mask is None else mask.document(document)
         shown = filled(covered, self._parts.contracts.get(ref), self._definition.contracts)
         return {} if shown is None else {"done": shown}

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
-def configure(role: str, level: str = "info") -> None:
-    """Set structlog up once per process; what libraries log below a warning is dropped.
+
+def configure(role: str, level: str = "info", secrets: Sequence[SecretStr] = ()) -> None:
+    """Set structlog up in a process; what libraries log below a warning is dropped.
 
     Args:
         role: stands in every line.
         level: ``debug``, ``info``, ``warning`` or ``error``.
+        secrets: what stands in no line, whoever wrote it.
     """
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
@@ -27,6 +33,7 @@ def configure(role: str, level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
             structlog.processors.format_exc_info,
+            partial(_redacted, tuple(secrets)),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -54,6 +61,17 @@ class Lines:
             self._stream.flush()
 
     debug = info = warning = error = critical = exception = msg
+
+
+def _redacted(
+    secrets: Sequence[SecretStr], logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A line without secrets: an error of a library may quote the address or the header that it was given."""
+    if secrets:
+        from esb.config import redact
+
+        return {key: redact(value, secrets) if isinstance(value, str) else value for key, value in event.items()}
+    return event
 
 
 class Forward(logging.Handler):

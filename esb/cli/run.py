@@ -49,7 +49,9 @@ def command(
     root = path or root
     logs.configure(role or "supervisor", level)
     if role:
-        RUN[role](*load(root, env))
+        definition, components = load(root, env)
+        logs.configure(role, level, definition.secrets)
+        RUN[role](definition, components)
     else:
         supervise(root, env, dev, level, processes)
 
@@ -94,7 +96,7 @@ def _run_role(name: str, work: Work, definition: Definition, components: Compone
     """A role in a process of its own, with what the supervisor has loaded."""
     from esb.cli import logs
 
-    logs.configure(name, level)
+    logs.configure(name, level, definition.secrets)
     work(definition, components)
 
 

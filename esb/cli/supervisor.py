@@ -248,7 +248,7 @@ def alone(data: Path) -> Iterator[None]:
     say so if they need to write.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "run.lock").open("a+")
     except OSError:
         yield

@@ -6,12 +6,13 @@ says itself what its settings refer to, through the :class:`Scope` that the chec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Protocol
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ValidationInfo, WithJsonSchema
 
+from esb.masking import Mask
 from esb.ports import Adapter, Format
 
 Path = tuple[str | int, ...]  # from the step's settings to a value inside, ("when",) or ("do", 0, "send")
@@ -20,8 +21,11 @@ Path = tuple[str | int, ...]  # from the step's settings to a value inside, ("wh
 class Scope(Protocol):
     """What is known at one place of a flow: the contract in force. The checker implements it; findings go there."""
 
-    def expression(self, text: Any, at: Path, *, boolean: bool = False) -> None:
-        """``text`` is a JSONata expression (or a constant): check it, and its paths against the contract in force."""
+    def expression(self, text: Any, at: Path, *, boolean: bool = False, shown: bool = False) -> None:
+        """``text`` is a JSONata expression (or a constant): check it, and its paths against the contract in force.
+
+        ``shown``: what it gives is stored, and shown to people.
+        """
         ...
 
     def mapping(self, ref: Any, at: Path) -> Scope:
@@ -53,11 +57,15 @@ class Scope(Protocol):
         ...
 
     def of_shape(self, schema: Mapping[str, Any]) -> Scope:
-        """In force where the document is just what this JSON Schema says."""
+        """In force where of the document is left just what this JSON Schema says."""
+        ...
+
+    def within(self, name: str) -> Scope:
+        """In force where the document lies in a field of another one."""
         ...
 
     def becomes(self, ref: str, at: Path) -> Scope:
-        """``ref`` must exist, and is in force from here."""
+        """``ref`` must exist; the document meets it, and it is in force from here."""
         ...
 
     def element(self, text: str, lines: str | None = None) -> Scope:
@@ -85,6 +93,26 @@ class Scope(Protocol):
         ...
 
 
+class Hidden(Protocol):
+    """What contracts hide, and where it goes. The masks of a bus are made with it."""
+
+    def reply(self, ref: str) -> Mask:
+        """Of the document that ``endpoint.operation`` answers."""
+        ...
+
+    def taken(self, ref: str, fields: Mapping[str, Any]) -> Mask:
+        """Of the fields (a tree of leaves) that are taken from ``$answer``, what ``endpoint.operation`` answers."""
+        ...
+
+    def any(self) -> Mask:
+        """Of a document that may be of any contract."""
+        ...
+
+    def inside(self, text: str) -> Mask:
+        """Of what an expression takes out of a document that may be of any contract."""
+        ...
+
+
 class Step(msgspec.Struct, frozen=True):
     """One parsed step: ``{kind: settings, name: …}``. ``settings`` is an instance of its kind's model."""
 
@@ -102,6 +130,21 @@ def _nested(value: Any, info: ValidationInfo) -> Any:
     return parse(value) if parse else value
 
 
+def nested(value: Any) -> Iterator[Step]:
+    """Every step in a value: a step, what is below it, or a list of such."""
+    if isinstance(value, Step):
+        yield value
+        yield from nested((value.on_error, vars(value.settings)))
+    elif isinstance(value, dict):
+        yield from nested(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from nested(one)
+    elif hasattr(value, "model_fields_set"):
+        for one in vars(value).values():
+            yield from nested(one)
+
+
 # A settings field that holds further steps: one step or a list of them in YAML, ``tuple[Step, ...]`` after loading.
 # The loader hands its parser in as the validation context; in code, pass the tuple itself.
 Steps = Annotated[Any, BeforeValidator(_nested), WithJsonSchema({"x-steps": True})]
@@ -117,6 +160,11 @@ class StepKind(Protocol):
     @classmethod
     def target(cls, settings: Any) -> str:
         """The word that makes the default name ``kind:target`` (a mapping's name, an endpoint …), or ""."""
+        ...
+
+    @classmethod
+    def kept(cls, settings: Any, hidden: Hidden) -> Mask:
+        """What contracts hide, where the documents have it that the step makes; see :class:`Hidden`."""
         ...
 
     @classmethod

@@ -18,7 +18,7 @@ from esb.expression_paths import PathUse, builtins, is_bare_path, names, paths, 
 
 _PLAIN = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _WORDS = frozenset({"true", "false", "null", "and", "or", "in"})
-_SUBJECT = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*(?:\[.*\])?", re.DOTALL)
+_SUBJECT = re.compile(r"(?:\$(\w+)\.)?([^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*(?:\[.*\])?", re.DOTALL)
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -145,8 +145,14 @@ def element_view(text: Any, context: Context) -> View | None:
 def list_view(text: Any, context: Context) -> View | None:
     """What is known of the list that an expression gives; None where that cannot be told."""
     match = _SUBJECT.fullmatch(text.strip()) if isinstance(text, str) else None
-    found = context.view.find(tuple(match[1].split("."))) if match and context.view else None
+    view = (context.variables.get(match[1]) if match[1] else context.view) if match else None
+    found = view.find(tuple(match[2].split("."))) if match and view else None
     return found if isinstance(found, View) else None
+
+
+def element_context(text: str, context: Context) -> Context:
+    """What the expressions may use that are evaluated for each element of the list that an expression gives."""
+    return Context(element_view(text, context), {**context.variables, "parent": context.view}, context.functions)
 
 
 def missing_paths(text: Any, view: View) -> Iterable[PathUse]:

@@ -15,6 +15,7 @@ import msgspec
 
 from esb.mapping import Each, Fields
 from esb.mapping import Node as LeafNode
+from esb.masking import Tree, beneath, both, mask_of
 
 _SIBLING = re.compile(r"(?:esb:)?([A-Za-z][\w.-]*/v[1-9]\d*)(#.*)?")
 _COMBINED = ("allOf", "anyOf", "oneOf")
@@ -36,11 +37,12 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """What is known of a document (or a part of it): any of some schemas."""
+    """What is known of a document (or a part of it): any of some schemas; and what of it contracts hide."""
 
     nodes: tuple[Node, ...]
     schemas: Mapping[str, Any]
     ref: str  # of the contract, for sentences
+    hidden: Tree | None = None
 
     def find(self, path: tuple[str, ...]) -> View | Missing | None:
         """The view at a path; None when the contract leaves it open. Lists are looked through, as JSONata does."""
@@ -49,14 +51,14 @@ class View(msgspec.Struct, frozen=True):
             found, known, is_open = view._step(name)
             if not found:
                 return None if is_open else Missing(index, tuple(sorted(known)))
-            view = View(tuple(found), self.schemas, self.ref)
+            view = View(tuple(found), self.schemas, self.ref, beneath(view.hidden, (name,)))
         return view
 
     def element(self) -> View | None:
         """Inside a list; a value that is no list stands for itself."""
         flat = list(self.flat())
         inside = [node for one in flat for node in _items(one)]
-        return View(tuple(inside), self.schemas, self.ref) if inside else self
+        return View(tuple(inside), self.schemas, self.ref, self.hidden) if inside else self
 
     def fields(self) -> dict[str, View]:
         """What is known of each field by its name. Lists are looked through."""
@@ -69,11 +71,13 @@ class View(msgspec.Struct, frozen=True):
 
     def and_also(self, name: str, ref: str | None) -> View:
         """The same with one more field, which meets the contract ``ref`` (None: nothing is known of it)."""
-        return self.with_shape({"properties": {name: {"$ref": f"esb:{ref}"} if ref else {}}})
+        more = hidden_in(ref, self.schemas) if ref else None
+        shape = {"properties": {name: {"$ref": f"esb:{ref}"} if ref else {}}}
+        return self.with_shape(shape, None if more is None else {name: more})
 
-    def with_shape(self, schema: Mapping[str, Any]) -> View:
-        """The same, and what ``schema`` says of the document besides."""
-        return View((*self.nodes, Node(schema, self.ref)), self.schemas, self.ref)
+    def with_shape(self, schema: Mapping[str, Any], hidden: Tree | None = None) -> View:
+        """The same, and what ``schema`` says of the document besides; and what is hidden besides."""
+        return View((*self.nodes, Node(schema, self.ref)), self.schemas, self.ref, both(self.hidden, hidden))
 
     def required(self) -> tuple[str, ...]:
         """The fields that must be there, when that is certain."""
@@ -144,14 +148,29 @@ def view_of(ref: str | None, schemas: Mapping[str, Any]) -> View | None:
     """The view of a whole contract; None where there is none, or it is broken."""
     if ref is None or not schemas.get(ref):
         return None
-    return View((Node(schemas[ref], ref),), schemas, ref)
+    return View((Node(schemas[ref], ref),), schemas, ref, hidden_in(ref, schemas))
+
+
+def hidden_in(ref: str, schemas: Mapping[str, Any]) -> Tree | None:
+    """What a contract hides, as far as its masks can be read: what is wrong with them has its finding elsewhere."""
+    try:
+        return mask_of(ref, schemas.get(ref), schemas).tree
+    except ValueError:
+        return None
 
 
 def either(one: View | None, other: View | None) -> View | None:
-    """What is known where it may be one or the other; None where nothing is known of one of them."""
+    """What is known where it may be one or the other: of one of which nothing is known, only what the other hides."""
     if one is None or other is None:
-        return None
-    return View((*one.nodes, *(node for node in other.nodes if node not in one.nodes)), one.schemas, one.ref)
+        known = one or other
+        return blank(known.schemas, known.ref, known.hidden) if known and known.hidden is not None else None
+    nodes = (*one.nodes, *(node for node in other.nodes if node not in one.nodes))
+    return View(nodes, one.schemas, one.ref, both(one.hidden, other.hidden))
+
+
+def blank(schemas: Mapping[str, Any], ref: str = "the document", hidden: Tree | None = None) -> View:
+    """Of a document of which nothing is claimed, but perhaps what is hidden in it."""
+    return View((Node({}, ref),), schemas, ref, hidden)
 
 
 def shape_of(node: LeafNode) -> dict[str, Any]:

@@ -43,6 +43,8 @@ Kind = Literal[
     "missing-secret",
     "missing-variable",
     "inline-secret",
+    "unmasked",
+    "unencrypted",
     "loop",
     "unreachable-flow",
     "retention",

@@ -7,16 +7,30 @@ from types import MappingProxyType
 
 import msgspec
 
-from esb.config.expressions import Context, ExpressionChecker, element_view
+from esb.config.expressions import Context, ExpressionChecker, element_context
 from esb.config.fields import Missing, View
 from esb.config.findings import Report, nearest
+from esb.config.masks import check_leaf
 from esb.config.tree import Map, Spot
 from esb.errors import MappingError
 from esb.mapping import Each, Fields, Items, Leaf, Node, parse, referenced_expressions
+from esb.masking import Tree, beneath, both
 
 _WORDS = MappingProxyType(
     {"const": ("const",), "each": ("each", "set", "required"), "from": ("from", "default", "required")}
 )
+
+
+class _Filled(msgspec.Struct, frozen=True):
+    """The place that a part of a mapping fills: its shape, what is hidden in it, and the contract ("": none)."""
+
+    view: View | None
+    hidden: Tree | None
+    ref: str
+
+    def element(self) -> _Filled:
+        """Inside a list."""
+        return _Filled(self.view.element() if self.view else None, self.hidden, self.ref)
 
 
 class LeafChecker(msgspec.Struct):
@@ -24,6 +38,7 @@ class LeafChecker(msgspec.Struct):
 
     report: Report
     expressions: ExpressionChecker
+    everywhere: Tree | None = None  # what is hidden in every document
 
     def check(self, spot: Spot, context: Context, target: View | None) -> None:
         """One ``set:``.
@@ -38,26 +53,32 @@ class LeafChecker(msgspec.Struct):
         except MappingError as error:
             self._meaningless(spot, error)
         else:
-            self._node(node, spot, context, target)
+            # Without a target the result stays what the document was, and what is hidden in that stays hidden.
+            shape = target or context.view
+            filled = _Filled(
+                target, both(shape.hidden if shape else None, self.everywhere), target.ref if target else ""
+            )
+            self._node(node, spot, context, filled)
 
-    def _node(self, node: Node, spot: Spot, context: Context, target: View | None) -> None:
+    def _node(self, node: Node, spot: Spot, context: Context, filled: _Filled) -> None:
         if isinstance(node, Leaf):
-            self.expressions.check(node.text, spot.at(*node.pointer), context)
+            here = spot.at(*node.pointer)
+            self.expressions.check(node.text, here, context)
+            check_leaf(node.text, here, context, filled.hidden, filled.ref, self.report)
         elif isinstance(node, Each):
             self.expressions.check(node.text, spot.at(*node.pointer), context)
-            view = element_view(node.text, context)
-            inner = Context(view, {**context.variables, "parent": context.view}, context.functions)
-            self._node(node.body, spot, inner, target.element() if target else None)
+            self._node(node.body, spot, element_context(node.text, context), filled.element())
         elif isinstance(node, Items):
             for item in node.items:
-                self._node(item, spot, context, target.element() if target else None)
+                self._node(item, spot, context, filled.element())
         elif isinstance(node, Fields):
-            self._fields(node, spot, context, target)
+            self._fields(node, spot, context, filled)
 
-    def _fields(self, node: Fields, spot: Spot, context: Context, target: View | None) -> None:
-        here = spot.at(*node.pointer)
+    def _fields(self, node: Fields, spot: Spot, context: Context, filled: _Filled) -> None:
+        here, target = spot.at(*node.pointer), filled.view
         for name, child in node.fields:
-            self._node(child, spot, context, self._target(name, here.at(name), target))
+            below = _Filled(self._target(name, here.at(name), target), beneath(filled.hidden, (name,)), filled.ref)
+            self._node(child, spot, context, below)
         for name in target.required() if target else ():
             # A field that the target demands and the mapping never sets makes every message fail.
             if target and not any(name == key or nearest(key, [name]) for key, _ in node.fields):

@@ -18,9 +18,11 @@ from esb.config.endpoints import EndpointLoader, apply_overlay
 from esb.config.expressions import ExpressionChecker
 from esb.config.files import Sources, merged, read_directory, read_stored
 from esb.config.findings import Finding, Report, format_findings, in_order
+from esb.config.hidden import Hidden
 from esb.config.leaves import LeafChecker
 from esb.config.lookups import load_lookups
 from esb.config.mappings import load_mapping
+from esb.config.masks import check_encryption
 from esb.config.models import BusConfig
 from esb.config.rules import (
     check_controls,
@@ -40,6 +42,7 @@ from esb.config.tree import Map, Place, put_at, root
 from esb.config.validate import build
 from esb.config.yaml import documents
 from esb.errors import ConfigError
+from esb.masking import Tree
 
 _ENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _OVERRIDES = {"ESB_BROKER": ("broker",), "ESB_DATABASE": ("database",), "ESB_ADMIN_PORT": ("admin", "port")}
@@ -150,7 +153,9 @@ class _Loader:
         mappings = self._mappings()
         endpoints = self._endpoints(config or BusConfig())
         flows, sagas = self._flows(), self._sagas()
-        self._check(self._world(schemas, lookups, endpoints), flows, sagas, config)
+        hidden = Hidden(schemas, {e.name: e for e in endpoints})
+        everywhere = hidden.everywhere([p.flow for p in flows if p.flow], sagas, self.components.steps).tree
+        self._check(self._world(schemas, lookups, endpoints, everywhere), flows, sagas, config)
         if config is None:
             return None
         return Definition(
@@ -167,7 +172,7 @@ class _Loader:
             secrets=tuple(self.outside.secrets),
         )
 
-    def _world(self, schemas: Any, lookups: Any, endpoints: list[LoadedEndpoint]) -> World:
+    def _world(self, schemas: Any, lookups: Any, endpoints: list[LoadedEndpoint], everywhere: Tree | None) -> World:
         loaded = {e.name: e for e in endpoints}
         broken = {kind: set(names) for kind, names in self.sources.broken.items()}
         broken["endpoint"] |= _names_of_broken("endpoint", self.endpoint_documents, loaded)
@@ -183,7 +188,8 @@ class _Loader:
             lookups=lookups,
             broken=broken,
             expressions=expressions,
-            leaves=LeafChecker(self.report, expressions),
+            leaves=LeafChecker(self.report, expressions, everywhere),
+            everywhere=everywhere,
         )
 
     def _check(self, world: World, flows: list[ParsedFlow], sagas: list[LoadedSaga], config: BusConfig | None) -> None:
@@ -195,6 +201,7 @@ class _Loader:
         check_loops(parsed, world)
         if config is not None:
             check_retention(config, self.bus_document, world.endpoints.values(), self.report)
+            check_encryption(config, self.bus_document, world.schemas, self.report)
         if not self.report.has_errors:  # what is broken may be what refers to the rest
             check_reach(parsed, world)
             check_unused(world, self.sources.contracts)

@@ -7,8 +7,9 @@ from typing import Any
 
 from esb.config.definition import LoadedSaga
 from esb.config.expressions import Context
-from esb.config.fields import Node, View
+from esb.config.fields import View
 from esb.config.findings import Report
+from esb.config.masks import check_key
 from esb.config.models import Saga, SagaEvent, SagaStep
 from esb.config.rules import source_view
 from esb.config.scope import FlowScope, World
@@ -80,7 +81,9 @@ def check_sagas(documents: Iterable[Map], loaded: Iterable[LoadedSaga], world: W
     for one in parsed:
         view = source_view(one, world)
         if "key" in one.spot.value:
-            world.expressions.check(one.spot.value["key"], one.spot.at("key"), Context(view, {"message": None}))
+            key, spot, context = one.spot.value["key"], one.spot.at("key"), Context(view, {"message": None})
+            world.expressions.check(key, spot, context)
+            check_key(key, spot, context, world.report)
         saga = known.get(str(one.spot.value.get("saga")))
         if saga is not None:
             _Checker(world, one).check(saga, view)
@@ -100,7 +103,9 @@ class _Checker:
             view = self._answered(view, step)
             if step.compensate is not None:
                 spot = self._parsed.spot.at("steps", number, "compensate")
-                self._call(self._scope(view, "steps", number, "compensate"), step.compensate, spot)
+                # Without a mapping it is sent what its action was, of which the step above knows all that is to know.
+                known = view if step.compensate.mapping is not None else None
+                self._call(self._scope(known, "steps", number, "compensate"), step.compensate, spot)
         for key, event in (("completed", saga.completed), ("compensated", saga.compensated)):
             if event is not None:
                 self._event(self._scope(view, key), event)
@@ -122,10 +127,4 @@ class _Checker:
         """The saga's document once a step is answered."""
         if view is None or step.answer is None:
             return view
-        name, _, word = step.call.partition(".")
-        endpoint = self._world.endpoints.get(name)
-        operations = endpoint.operations if endpoint else {}
-        operation = operations.get(word) or (next(iter(operations.values())) if len(operations) == 1 else None)
-        reply = operation.common.reply if operation else None
-        schema = {"type": "object", "properties": {step.answer: {"$ref": reply} if reply else {}}}
-        return View((*view.nodes, Node(schema, view.ref)), view.schemas, view.ref)
+        return self._scope(view).answered(step.call, step.answer).view

@@ -11,15 +11,17 @@ import msgspec
 from esb.config.components import Path, Step, StepKind
 from esb.config.definition import LoadedEndpoint
 from esb.config.expressions import Context, ExpressionChecker, list_view, missing_paths
-from esb.config.fields import Node, View, either, shape_of, view_of
+from esb.config.fields import Node, View, blank, either, shape_of, view_of
 from esb.config.findings import Kind, Report, nearest, shown
 from esb.config.leaves import LeafChecker, top_expressions
 from esb.config.mappings import plain
+from esb.config.masks import check_key, check_relabelled, check_whole, kept_of
 from esb.config.models import InlineMapping
 from esb.config.steps import ParsedFlow
 from esb.config.tree import Map, Spot, root
 from esb.errors import MappingError
 from esb.mapping import parse
+from esb.masking import Tree
 
 KINDS = frozenset(get_args(Kind))
 Variables = Mapping[str, View | None]
@@ -55,6 +57,7 @@ class World(msgspec.Struct):
     broken: Mapping[str, set[str]]
     expressions: ExpressionChecker
     leaves: LeafChecker
+    everywhere: Tree | None = None  # what is hidden in every document
     published: list[Use] = []
     controlled: list[Controlled] = []
     used: set[tuple[str, str]] = set()  # ("mapping", name) …
@@ -101,11 +104,13 @@ class FlowScope:
     def _flow(self) -> str:
         return self.parsed.title
 
-    def expression(self, text: Any, at: Path, *, boolean: bool = False) -> None:
-        """Check an expression or a constant."""
+    def expression(self, text: Any, at: Path, *, boolean: bool = False, shown: bool = False) -> None:
+        """Check an expression or a constant; one that is ``shown`` must give nothing hidden."""
         spot = self.spot.at(*at)
         value = spot.value if isinstance(spot.value, Map) else text
         self.world.expressions.check(value, spot, self._context, boolean=boolean)
+        if shown:
+            check_key(value, spot, self._context, self.world.report)
 
     def mapping(self, ref: Any, at: Path) -> FlowScope:
         """Check the use of a mapping; its target is in force behind it."""
@@ -130,6 +135,14 @@ class FlowScope:
         self.world.leaves.check(tree, self._context, target)
         return target
 
+    def _kept(self, fields: Mapping[str, Any]) -> Tree | None:
+        """What is hidden of an answer stays hidden in the fields that are taken from it."""
+        answer = self.variables.get("answer")
+        try:
+            return kept_of(answer, parse(plain(fields))) if answer else None
+        except MappingError:
+            return None  # has its finding where the fields are checked
+
     def _reads(self, name: str, document: Map, spot: Spot) -> None:
         """A mapping made for another contract must still find its fields in the one in force."""
         if self.view is None or document.get("from") in (None, self.view.ref):
@@ -145,6 +158,7 @@ class FlowScope:
         spot = self.spot.at(*at)
         self.world.needs_contract(ref, spot)
         self.world.published.append(Use(self._flow, ref, spot))
+        self._goes_on(ref, spot)
 
     def operation(self, ref: str, at: Path) -> None:
         """An endpoint's operation must exist."""
@@ -172,10 +186,18 @@ class FlowScope:
             text = f"The endpoint {endpoint.name!r} has no operation {operation!r}; it has {', '.join(known)}."
             hint = f"{endpoint.name}.{near}" if near else ""
             self.world.report.at(spot, "unknown-operation", text, hint=hint)
+        else:
+            contract = known[operation or next(iter(known))].common.contract
+            if contract:
+                self._goes_on(contract, spot)
+
+    def _goes_on(self, ref: str, spot: Spot) -> None:
+        check_relabelled(self.view, ref, self.world.everywhere, spot, self.world.report)
 
     def answered(self, ref: str, name: str) -> FlowScope:
         """In force where the answer of an operation stands under ``name``."""
-        return self._with(self.view.and_also(name, self._reply(ref)) if self.view else None)
+        found = (self.view or blank(self.world.schemas)).and_also(name, self._reply(ref))
+        return self._with(found if self.view or found.hidden is not None else None)
 
     def with_answer(self, ref: str) -> FlowScope:
         """Here expressions know ``$answer``."""
@@ -189,7 +211,9 @@ class FlowScope:
             shape = shape_of(parse(plain(fields)))
         except MappingError:
             return self.unknown()  # has its finding where the fields are checked
-        return self._with(self.view.with_shape(shape) if self.view else None)
+        kept = self._kept(fields)
+        view = self.view or (blank(self.world.schemas) if kept is not None else None)
+        return self._with(view.with_shape(shape, kept) if view else None)
 
     def with_row(self, ref: str, at: Path) -> FlowScope:
         """A lookup must exist; here expressions know ``$answer``, a row of it."""
@@ -205,12 +229,20 @@ class FlowScope:
 
     def of_shape(self, schema: Mapping[str, Any]) -> FlowScope:
         """In force where the document is just what a schema says."""
-        ref = self.view.ref if self.view else "the document"
-        return self._with(View((Node(schema, ref),), self.world.schemas, ref))
+        view = self.view or blank(self.world.schemas)
+        return self._with(View((Node(schema, view.ref),), view.schemas, view.ref, view.hidden))
+
+    def within(self, name: str) -> FlowScope:
+        """In force where the document lies in a field of another one."""
+        view = self.view or blank(self.world.schemas)
+        hidden = None if view.hidden is None else {name: view.hidden}
+        return self._with(View((Node({"properties": {name: {}}}, view.ref),), view.schemas, view.ref, hidden))
 
     def becomes(self, ref: str, at: Path) -> FlowScope:
         """A contract must exist, and is in force from here."""
-        self.world.needs_contract(ref, self.spot.at(*at))
+        spot = self.spot.at(*at)
+        self.world.needs_contract(ref, spot)
+        self._goes_on(ref, spot)
         return self._with(view_of(ref, self.world.schemas))
 
     def _reply(self, ref: str) -> str | None:
@@ -223,11 +255,13 @@ class FlowScope:
 
     def element(self, text: str, lines: str | None = None) -> FlowScope:
         """In force inside the list that an expression gives; or where some of it lies in the field ``lines``."""
+        check_whole(text, self._context, self.spot, self.world.report)
         found = list_view(text, self._context)
         if lines is None or found is None:
             return self._with(found.element() if found else None)
         nodes = tuple(Node({"properties": {lines: node.schema}}, node.ref) for node in found.nodes)
-        return self._with(View(nodes, found.schemas, found.ref))
+        hidden = None if found.hidden is None else {lines: found.hidden}
+        return self._with(View(nodes, found.schemas, found.ref, hidden))
 
     def either(self, other: FlowScope) -> FlowScope:
         """In force where it may be one or the other."""

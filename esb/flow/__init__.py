@@ -1,7 +1,7 @@
 """The flow engine: steps of enterprise integration patterns, compiled to functions. Pure: messages in, messages out."""
 
 from esb.flow.compile import build_parts, compile_flow, compile_mapping
-from esb.flow.context import Parts, masks_of
+from esb.flow.context import Parts
 from esb.flow.legs import Continuation, calls
 from esb.flow.result import PART, Call, ChildFailure, Event, Failure, Result, Send, StepTrace
 from esb.flow.run import Flow
@@ -24,5 +24,4 @@ __all__ = [
     "calls",
     "compile_flow",
     "compile_mapping",
-    "masks_of",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import msgspec
 from pydantic import Field, model_validator
 
-from esb.config.components import Scope, Step
+from esb.config.components import Hidden, Scope, Step
 from esb.config.shorthand import Shorthand
 from esb.errors import ExpressionError
 from esb.expression import Data, Expression
@@ -32,6 +32,7 @@ from esb.flow.sequence import place_of, without_sequence
 from esb.flow.step import Kind, Sketch
 from esb.flow.work import Action, Work
 from esb.formats.numbers import decode_json
+from esb.masking import Mask
 from esb.ports import Duration
 from esb.quoting import quote
 
@@ -196,9 +197,13 @@ class Aggregate(Kind):
         return Sketch(f"by {settings.by}" if settings.by else "parts of one split")
 
     @classmethod
+    def kept(cls, settings: AggregateSettings, hidden: Hidden) -> Mask:
+        return hidden.any().below("members")
+
+    @classmethod
     def check(cls, settings: AggregateSettings, scope: Scope) -> Scope:
         if settings.by is not None:
-            scope.expression(settings.by, ("by",))
+            scope.expression(settings.by, ("by",), shown=True)
         if isinstance(settings.size, str):
             scope.expression(settings.size, ("size",))
         if settings.when is not None:
@@ -208,7 +213,6 @@ class Aggregate(Kind):
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
         settings: AggregateSettings = step.settings
-        context.keeps_all("members")
         fresh = Aggregation(
             key="", when=settings.when or "", timeout=settings.timeout or 0.0, idle=settings.idle or 0.0,
             limit=settings.limit, incomplete=settings.incomplete, late=settings.late,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from esb.config.components import Scope, Step, Steps
+from esb.config.components import Hidden, Scope, Step, Steps
 from esb.config.mappings import plain
 from esb.config.models import InlineMapping
 from esb.config.shorthand import Shorthand
@@ -21,6 +21,7 @@ from esb.flow.step import Kind, Link, Sketch
 from esb.flow.transformation import MappingRef, merging, named
 from esb.flow.work import Action, Document, Work
 from esb.mapping import LookupMiss, lookup
+from esb.masking import Mask
 from esb.message import derive_id
 from esb.ports import Duration
 from esb.quoting import quote
@@ -69,14 +70,16 @@ class Call(Kind):
         return _sketch(settings)
 
     @classmethod
+    def kept(cls, settings: CallSettings, hidden: Hidden) -> Mask:
+        return hidden.reply(settings.to).below(settings.name) if settings.name else Mask()
+
+    @classmethod
     def check(cls, settings: CallSettings, scope: Scope) -> Scope:
         _check_request(settings, scope)
         return scope.answered(settings.to, settings.name) if settings.name else scope
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
-        if step.settings.name:
-            context.keeps(step.settings.name, step.settings.to, step)
         return context.waits(step, _ask(step, context), _keep(step.settings.name))
 
 
@@ -140,6 +143,10 @@ class Enrich(Kind):
         return Sketch(settings.lookup) if settings.lookup else _sketch(settings)
 
     @classmethod
+    def kept(cls, settings: EnrichSettings, hidden: Hidden) -> Mask:
+        return hidden.taken(settings.to, settings.fields) if settings.to else Mask()
+
+    @classmethod
     def check(cls, settings: EnrichSettings, scope: Scope) -> Scope:
         if settings.lookup:
             scope.expression(settings.key, ("key",))
@@ -148,7 +155,7 @@ class Enrich(Kind):
             _check_request(settings, scope)
             knowing = scope.with_answer(settings.to)
         knowing.mapping(InlineMapping(set=settings.fields), ("set",))
-        return scope.with_fields(settings.fields)
+        return knowing.with_fields(settings.fields)
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field
 
 from esb import ports
-from esb.config.components import Scope, Step
+from esb.config.components import Hidden, Scope, Step
 from esb.config.models import InlineMapping
 from esb.config.shorthand import Shorthand
 from esb.errors import MessageError
@@ -17,6 +17,7 @@ from esb.flow.groups import Deposit, Machine, Member, Memory, Move, Next, key_te
 from esb.flow.holding import Arrival, holding
 from esb.flow.step import Kind, Sketch
 from esb.flow.work import Action, Document, Work
+from esb.masking import Mask
 from esb.ports import Duration, Size
 
 if TYPE_CHECKING:
@@ -135,6 +136,10 @@ class Fetch(Kind):
         return Sketch(settings.claim)
 
     @classmethod
+    def kept(cls, settings: FetchSettings, hidden: Hidden) -> Mask:
+        return hidden.any().below(settings.name) if settings.name else hidden.any()
+
+    @classmethod
     def check(cls, settings: FetchSettings, scope: Scope) -> Scope:
         scope.expression(settings.claim, ("claim",))
         return scope.with_fields({settings.name: {"const": None}}) if settings.name else scope.unknown()
@@ -143,7 +148,6 @@ class Fetch(Kind):
     def compile(cls, step: Step, context: Context) -> Action:
         settings: FetchSettings = step.settings
         claim, name = context.expression(settings.claim, step), settings.name
-        context.keeps_all(name)
 
         def arrive(work: Work) -> Arrival:
             return Arrival(machine=Fetching(reference=key_text(claim(work))), words="fetches")

@@ -8,6 +8,7 @@ import msgspec
 
 from esb.config.components import Step
 from esb.config.definition import Definition, LoadedFlow, LoadedMapping
+from esb.config.hidden import masks_of
 from esb.contract import Contract
 from esb.flow.context import Context, Parts
 from esb.flow.run import Flow
@@ -22,7 +23,7 @@ def build_parts(definition: Definition) -> Parts:
     """
     contracts = {ref: Contract(ref, schema, definition.contracts) for ref, schema in definition.contracts.items()}
     mappings = {name: compile_mapping(loaded, definition) for name, loaded in definition.mappings.items()}
-    parts = Parts(contracts, mappings, {})
+    parts = Parts(contracts, mappings, {}, masks_of(definition, STEPS))
     flows = {name: compile_flow(loaded, definition, parts) for name, loaded in definition.flows.items()}
     return msgspec.structs.replace(parts, flows=flows)
 
@@ -56,7 +57,6 @@ def compile_flow(
         context.whole(loaded.steps, loaded.on_error),
         context.parts_of_splits,
         context.pending,
-        tuple(context.answers),
         parts.contracts.get(source or ""),
         parts.contracts,
     )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
 from esb import ports
-from esb.config.components import Scope, Step
+from esb.config.components import Hidden, Scope, Step
 from esb.config.models import ContractRef, InlineMapping
 from esb.config.shorthand import Shorthand
 from esb.errors import MappingError
 from esb.flow.step import Kind, Sketch
 from esb.flow.transformation import merging
 from esb.flow.work import Action, Document, Work
+from esb.masking import Mask
 from esb.quoting import quote
 
 if TYPE_CHECKING:
@@ -170,12 +171,16 @@ class Wrap(Kind):
         return Sketch(settings.name, contracts=(settings.target,) if settings.target else ())
 
     @classmethod
+    def kept(cls, settings: WrapSettings, hidden: Hidden) -> Mask:
+        return hidden.any().below(settings.name)
+
+    @classmethod
     def check(cls, settings: WrapSettings, scope: Scope) -> Scope:
         if settings.fields:
             scope.mapping(InlineMapping(set=settings.fields), ("set",))
         if settings.target:
-            return scope.becomes(settings.target, ("to",))
-        return scope.of_shape({"properties": {settings.name: {}}}).with_fields(settings.fields)
+            return scope.within(settings.name).becomes(settings.target, ("to",))
+        return scope.within(settings.name).with_fields(settings.fields)
 
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
@@ -220,12 +225,16 @@ class Unwrap(Kind):
         return Sketch(settings.source, contracts=(settings.target,) if settings.target else ())
 
     @classmethod
+    def kept(cls, settings: UnwrapSettings, hidden: Hidden) -> Mask:
+        return hidden.inside(settings.source)
+
+    @classmethod
     def check(cls, settings: UnwrapSettings, scope: Scope) -> Scope:
         scope.expression(settings.source, ("from",))
         if settings.fields:
             scope.mapping(InlineMapping(set=settings.fields), ("set",))
         if settings.target:
-            return scope.becomes(settings.target, ("to",))
+            return scope.element(settings.source).becomes(settings.target, ("to",))
         return scope.element(settings.source).with_fields(settings.fields)
 
     @classmethod

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +19,7 @@ from esb.flow.run import Flow
 from esb.flow.work import Action, Document, Work
 from esb.mapping import Mapping as CompiledMapping
 from esb.mapping import Pointer
-from esb.masking import Mask, Masks
+from esb.masking import Masks
 from esb.quoting import quote
 
 if TYPE_CHECKING:
@@ -37,16 +35,7 @@ class Parts(msgspec.Struct, frozen=True):
     contracts: Mapping[str, Contract]
     mappings: Mapping[str, CompiledMapping]
     flows: Mapping[str, Flow]
-
-    def masks(self) -> Masks:
-        """What is hidden in which messages."""
-        return masks_of(self.contracts, self.flows)
-
-
-def masks_of(contracts: Mapping[str, Contract], flows: Mapping[str, Flow]) -> Masks:
-    """What is hidden in which messages: by their contracts, and of answers that the documents of flows keep."""
-    kept = (mask for flow in flows.values() for mask in flow.answers)
-    return Masks({ref: contract.mask for ref, contract in contracts.items()}, reduce(or_, kept, Mask()))
+    masks: Masks
 
 
 class Context:
@@ -58,7 +47,6 @@ class Context:
         self.version = definition.hash
         self.parts_of_splits: dict[str, Action] = {}
         self.pending: dict[str, Pending] = {}  # calls by the names of their steps
-        self.answers: list[Mask] = []  # what is hidden of the answers that the flow's documents keep
         self._behind: Rest | None = None  # what follows the step under compilation
         self._handler: Action | None = None  # its on_error
         self._depth = 0  # in how many bodies of repeating steps it stands
@@ -124,22 +112,6 @@ class Context:
         rest = Rest([], 0, self._behind, self._handler, self._depth)
         self.pending[step.name] = Pending(step, ask, take, rest, collect)
         return ask
-
-    def keeps(self, field: str, ref: str, step: Step, within: str = "") -> None:
-        """The document keeps what ``endpoint.operation`` answers in a field: what is hidden there stays hidden.
-
-        ``within``: it lies in a field of that field.
-        """
-        name, word, _ = self.operation(ref, step)
-        reply = self._definition.endpoints[name].operations[word].common.reply
-        if reply:
-            mask = self.contract(reply, step).mask
-            self.answers.append((mask.below(within) if within else mask).below(field))
-
-    def keeps_all(self, field: str | None) -> None:
-        """The document keeps whole documents in a field, or is one: what any contract hides stays hidden there."""
-        masks = [contract.mask for contract in self._parts.contracts.values() if contract.mask]
-        self.answers += [mask.below(field) for mask in masks] if field else masks
 
     def _step(self, step: Step, rest: Rest) -> Action:
         before = self._behind, self._handler

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field, model_validator
 
 from esb import ports
-from esb.config.components import Scope, Step, Steps
+from esb.config.components import Hidden, Scope, Step, Steps
 from esb.errors import ExpressionError, MessageError
 from esb.expression import Data, Expression
 from esb.flow.calling import FieldName, object_of
@@ -22,6 +24,7 @@ from esb.flow.result import Call, Failure, StepTrace
 from esb.flow.step import Kind, Sketch
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
+from esb.masking import Mask
 from esb.message import derive_id
 from esb.ports import Duration
 from esb.quoting import quote
@@ -191,6 +194,11 @@ class Gather(Kind):
         return links_of(settings.ask, answers=True)
 
     @classmethod
+    def kept(cls, settings: GatherSettings, hidden: Hidden) -> Mask:
+        answers = (hidden.reply(recipient.to).below("answer").below(settings.name) for recipient in settings.ask)
+        return reduce(or_, answers)
+
+    @classmethod
     def check(cls, settings: GatherSettings, scope: Scope) -> Scope:
         for number, recipient in enumerate(settings.ask):
             going = scope if recipient.map is None else scope.mapping(recipient.map, ("ask", number, "map"))
@@ -203,8 +211,6 @@ class Gather(Kind):
     @classmethod
     def compile(cls, step: Step, context: Context) -> Action:
         settings: GatherSettings = step.settings
-        for recipient in settings.ask:
-            context.keeps(settings.name, recipient.to, step, "answer")
         return context.waits(step, _ask(step, context), _keep(settings.name), _collect(step))
 
 

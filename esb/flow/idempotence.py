@@ -78,7 +78,7 @@ class Idempotent(Kind):
 
     @classmethod
     def check(cls, settings: IdempotentSettings, scope: Scope) -> Scope:
-        scope.expression(settings.by, ("by",))
+        scope.expression(settings.by, ("by",), shown=True)
         return scope
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from esb.config.components import Step
+from esb.config.components import Step, nested
 from esb.errors import MessageError, without_frames
 from esb.flow.result import Failure, StepTrace, Ticket
 from esb.flow.work import NOTHING_OUT, Action, Document, Round, Work
@@ -243,21 +243,6 @@ def failure_of(cause: BaseException, step: str) -> Failure:
     kind = error.kind if isinstance(error, MessageError) else "internal"
     text = str(error) if isinstance(error, MessageError) else f"unexpected {type(error).__name__}: {error}"
     return Failure(kind=kind, text=text, step=step)
-
-
-def nested(value: Any) -> Iterator[Step]:
-    """Every step in a value: a step, what is below it, or a list of such."""
-    if isinstance(value, Step):
-        yield value
-        yield from nested((value.on_error, vars(value.settings)))
-    elif isinstance(value, dict):
-        yield from nested(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from nested(one)
-    elif hasattr(value, "model_fields_set"):
-        for one in vars(value).values():
-            yield from nested(one)
 
 
 def calls(steps: Any) -> bool:

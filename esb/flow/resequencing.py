@@ -182,7 +182,7 @@ class Resequence(Kind):
         if settings.number is not None:
             scope.expression(settings.number, ("number",))
         if settings.by is not None:
-            scope.expression(settings.by, ("by",))
+            scope.expression(settings.by, ("by",), shown=True)
         return scope
 
     @classmethod

@@ -10,7 +10,7 @@ import msgspec
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
 from esb import ports
-from esb.config.components import Scope, Step, Steps
+from esb.config.components import Hidden, Scope, Step, Steps
 from esb.config.shorthand import Shorthand
 from esb.errors import MessageError
 from esb.flow.legs import calls
@@ -19,6 +19,7 @@ from esb.flow.run import located
 from esb.flow.sequence import Place, numbered
 from esb.flow.step import Kind, Link, Sketch, Way
 from esb.flow.work import Action, Document, Work
+from esb.masking import Mask
 from esb.message import child_of, derive_id
 from esb.quoting import quote
 
@@ -201,6 +202,11 @@ class Split(Kind):
     def sketch(cls, settings: SplitSettings) -> Sketch:
         each = "each" if settings.batch is None else f"each {settings.batch}"
         return Sketch(settings.each, body=Way(f"{each} of {settings.each}", tuple(settings.do or ())))
+
+    @classmethod
+    def kept(cls, settings: SplitSettings, hidden: Hidden) -> Mask:
+        inside = hidden.inside(settings.each)
+        return inside.below(settings.lines) if settings.batch else inside
 
     @classmethod
     def check(cls, settings: SplitSettings, scope: Scope) -> Scope:

@@ -21,7 +21,6 @@ from esb.flow.result import Failure, Result, Ticket
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
-from esb.masking import Mask
 from esb.message import JSON, Message
 
 _ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -38,16 +37,14 @@ class Flow:
         action: Action,
         parts: Mapping[str, Action],
         pending: Mapping[str, Pending],
-        answers: tuple[Mask, ...],
         contract: Contract | None,
         contracts: Mapping[str, Contract],
     ) -> None:
         """Args: the place errors before the first step are told at, the flow's name and source, its steps, the bodies
-        of its splits and its calls by step name, what is hidden of the answers that it keeps, the contract of what
-        comes in (None: the one that the message names), and all contracts."""
+        of its splits and its calls by step name, the contract of what comes in (None: the one that the message
+        names), and all contracts."""
         self.name = name
         self.source = source
-        self.answers = answers
         self._entry = entry
         self._place = f"flow:{name}"
         self._action = action

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import msgspec
 from pydantic import BaseModel
 
-from esb.config.components import Scope, Step
+from esb.config.components import Hidden, Scope, Step
 from esb.flow.work import Action
+from esb.masking import Mask
 
 if TYPE_CHECKING:
     from esb.flow.context import Context
@@ -74,6 +75,14 @@ class Kind(ABC):
         By default the titles of its ways; nothing for a step that always does the same.
         """
         return tuple(way.title for way in cls.sketch(settings).ways)
+
+    @classmethod
+    def kept(cls, settings: Any, hidden: Hidden) -> Mask:
+        """What contracts hide, where the documents have it that the step makes and their own contract does not say so.
+
+        Of answers that it puts into the document, of documents that it puts into others or takes out of them.
+        """
+        return Mask()
 
     @classmethod
     @abstractmethod

@@ -173,7 +173,7 @@ class Throttle(Kind):
     @classmethod
     def check(cls, settings: ThrottleSettings, scope: Scope) -> Scope:
         if settings.by is not None:
-            scope.expression(settings.by, ("by",))
+            scope.expression(settings.by, ("by",), shown=True)
         return scope
 
     @classmethod

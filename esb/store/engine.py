@@ -19,7 +19,7 @@ READING = "esb_reading"
 def embedded(file: Path) -> Engine:
     """SQLite in ``file``: write-ahead log, no fsync per commit (kill -9 loses nothing, a power cut the last ones)."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreDown(f"{file.parent} cannot be made ({error.strerror}): check `data:` in esb.yaml") from error
     engine = sa.create_engine(

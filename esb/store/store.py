@@ -32,7 +32,7 @@ from esb.store.probes import Probes
 from esb.store.replays import Replays
 from esb.store.sagas import Sagas
 from esb.store.schedules import Schedules
-from esb.store.seal import Seal
+from esb.store.seal import Seal, make_key, own_key
 from esb.store.sessions import Links, Sessions
 from esb.store.suspects import Suspects
 from esb.store.switches import Switches
@@ -263,17 +263,23 @@ def _reading(embedded: bool) -> dict[str, Any]:
     return {engines.READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
-def open_store(url: str, data_dir: str | Path, keys: Sequence[str] = ()) -> Store:
+def open_store(url: str, data_dir: str | Path, keys: Sequence[str] = (), *, seals: bool = False) -> Store:
     """The store behind ``database:`` of esb.yaml; does not connect and does not migrate.
 
     Args:
         url: ``embedded`` (SQLite, ``store.db`` in ``data_dir``) or ``postgresql://user:password@host:5432/name``.
         data_dir: directory of the embedded database; made when it is missing.
         keys: ``encryption.keys``. Needed by whoever sends on what is stored, or stores it; not for looking.
+        seals: something is stored that must not lie in the open: without a key, an embedded database gets its own.
     """
     if url == "embedded":
-        file = Path(data_dir) / "store.db"
-        return Store(engines.embedded(file), file, Seal(keys))
+        directory = Path(data_dir)
+        file = directory / "store.db"
+        engine = engines.embedded(file)
+        own = own_key(directory)
+        if seals and not keys and not own:
+            own = make_key(directory)
+        return Store(engine, file, Seal([*keys, *own]))
     if url.startswith(("postgresql://", "postgres://")):
         return Store(engines.server("postgresql" + url[url.index(":") :]), seal=Seal(keys))
     raise StoreError("`database:` is neither `embedded` nor postgresql://user:password@host:5432/name")

@@ -10,7 +10,8 @@ import msgspec
 from esb.broker.port import Broker, flow_queue, saga_queue
 from esb.config.definition import Definition
 from esb.contract import Contract
-from esb.flow import Flow, masks_of
+from esb.flow import Flow
+from esb.masking import Masks
 from esb.ports import Adapter, Format
 from esb.store import Store
 from esb.worker.points import pass_by
@@ -32,6 +33,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     flows: Mapping[str, Flow]
     versions: Versions  # of sagas
     contracts: Mapping[str, Contract]
+    masks: Masks
     adapters: Mapping[str, Adapter]  # by endpoint
     formats: Mapping[str, Format]  # by endpoint
     broker: Broker
@@ -46,9 +48,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     def journal(self, journey: str = "") -> Journal:
         """What writes down hops and parked messages: as much as ``journey:`` says, unless told otherwise."""
-        masks = masks_of(self.contracts, self.flows)
         definition = self.definition
-        return Journal(journey or definition.config.journey, definition.hash, masks, definition.secrets)
+        return Journal(journey or definition.config.journey, definition.hash, self.masks, definition.secrets)
 
     def queues_from(self, endpoint: str) -> tuple[str, ...]:
         """Queues of the flows and sagas that start at an endpoint, sorted."""

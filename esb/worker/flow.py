@@ -243,7 +243,7 @@ class FlowWorker(Worker):
             published=len(result.events) if run.smooth else run.published,
             steps=packed(result.steps),
             error_kind=kind_of(error) if error else None,
-            error=text_of(error) if error else None,
+            error=self._journal.text(text_of(error), self._set_aside(run)[0]) if error else None,
             detail=result.step or None,
         )
         return hop if run.at is None else msgspec.structs.replace(hop, body=None)  # it was stored when it came

@@ -19,7 +19,6 @@ from esb.flow.explaining import Explained, explain
 from esb.flow.recording import Recorder, Visit
 from esb.flow.switches import Switches
 from esb.formats.numbers import decode_json
-from esb.masking import Masks
 from esb.message import JSON, Message
 from esb.store import Hop
 from esb.worker.context import Context
@@ -93,14 +92,13 @@ class Recomputer:
         name = hop.place.partition(":")[2]
         if name not in definition.flows:
             raise EsbError(f"flow {name} is not in the definition that was in force")
-        masks = parts.masks()
-        covered = masks.of(hop.type, hop.place) is not None
+        covered = parts.masks.of(hop.type) is not None
         recorder = Recorder(name, definition, parts, covered)
         past = _decided(traces)
         result = recorder.run(_message(hop), split, past)
         for _ in range(LEGS):
             call = next((call for call in result.calls if call.owner.id == hop.message_id), None)
-            answer = call and self._answer(call, traces, definition, parts, masks)
+            answer = call and self._answer(call, traces, definition, parts)
             if not call or not answer:
                 break
             result = recorder.resume(call.continuation, answer.document, answer.failure, past)
@@ -108,9 +106,7 @@ class Recomputer:
         views = [_view(trace, seen.at(trace)) for trace in traces or result.steps]
         return Recomputed(views, _caveat(covered, views), [explain(visit) for visit in recorder.visits])
 
-    def _answer(
-        self, call: Call, traces: Sequence[StepTrace], definition: Definition, parts: Parts, masks: Masks
-    ) -> _Answer | None:
+    def _answer(self, call: Call, traces: Sequence[StepTrace], definition: Definition, parts: Parts) -> _Answer | None:
         """What came back, covered, from where it is kept to answer a repeated call; None: nothing (any more)."""
         ids = (id for trace in traces if trace.step == call.step for id in trace.children)
         key = (call.operation, next(ids, call.message.id))
@@ -128,7 +124,7 @@ class Recomputer:
             return _Answer(
                 None, Failure(kind=kind_of(answer.error), text=text_of(answer.error), endpoint=call.endpoint)
             )
-        mask = masks.of((endpoint.operations[call.operation].common.reply or "").rpartition("/v")[0])
+        mask = parts.masks.of((endpoint.operations[call.operation].common.reply or "").rpartition("/v")[0])
         document = decode_json(answer.body)
         return _Answer(document if mask is None else mask.document(document))
 

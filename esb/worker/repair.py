@@ -93,12 +93,11 @@ def edit(
         NotParked: it is not there any more.
         MessageError: the body is no JSON, or breaks the message's contract. Nothing is changed then.
     """
-    masks = parts.masks()
     with store.transaction() as t:
         original = t.parked.original(key)
         if original is None:
             raise NotParked(f"{key[0]} is not parked at {key[1]} any more")
-        hidden = masks.of(original.type, key[1])
+        hidden = parts.masks.of(original.type)
         message = _edited(original, body, hidden, parts.contracts.get(original.contract))
         shown = message if hidden is None else hidden.message(message)
         t.parked.edit(key, shown, None if hidden is None else message, who, why)

@@ -15,7 +15,7 @@ from esb.config.definition import LoadedEndpoint
 from esb.contract import Contract
 from esb.errors import MessageError, without_frames
 from esb.formats.numbers import decode_json
-from esb.message import JSON, child_of, derive_id
+from esb.message import JSON, child_of, create, derive_id
 from esb.ports import Format, Reply
 from esb.store.text import cut
 from esb.worker.attempt import operation_of
@@ -58,7 +58,8 @@ class Replies:
         try:
             return Answer(self._body(operation, reply))
         except Exception as error:
-            text = f"{self.endpoint.name}.{operation} was done, but its answer cannot be used: {text_of(error)}"
+            said = self.shown(text_of(error), operation, reply)
+            text = f"{self.endpoint.name}.{operation} was done, but its answer cannot be used: {said}"
             return Answer(error=without_frames(Rejected(kind_of(error), text, effect_unknown=True)))
 
     def to(self, delivery: Delivery, answer: Answer) -> Outgoing | None:
@@ -71,6 +72,13 @@ class Replies:
         if contract is not None:
             contract.check(document)
         return _encode(document)
+
+    def shown(self, text: str, operation: str, reply: Reply) -> str:
+        """A text about an answer without what the answer hides: it is read beside other messages."""
+        contract = self._contracts.get(_contract(self.endpoint, operation))
+        if contract is None or not contract.mask:
+            return text
+        return contract.mask.text(text, create(reply.body, type=contract.type, source=self.endpoint.name))
 
     def _document(self, reply: Reply) -> object:
         """No content is null. What says that it is JSON is read as JSON, whatever the endpoint's format."""

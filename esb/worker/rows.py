@@ -37,7 +37,7 @@ class Journal(msgspec.Struct, frozen=True):
 
     def hop(self, message: Message, place: str, status: Status, **more: Any) -> Hop:
         """A row for ``message`` at ``place``; bodies and headers as far as the journey level says."""
-        mask = self.masks.of(message.type, place)
+        mask = self.masks.of(message.type)
         if mask is not None or more.get("error") or more.get("detail"):
             message, more = self._shown(message, mask, more)
         whole = self.journey == "full" or status in (Status.PARKED, Status.IN_DOUBT)
@@ -65,7 +65,7 @@ class Journal(msgspec.Struct, frozen=True):
         more.setdefault("first_failed", now)
         more.setdefault("kind", kind_of(cause))
         more.setdefault("error", text_of(cause))
-        mask = self.masks.of(message.type, place)
+        mask = self.masks.of(message.type)
         shown, more = self._shown(message, mask, more)
         original = None if mask is None else message
         return Parked(
@@ -82,7 +82,7 @@ class Journal(msgspec.Struct, frozen=True):
         """A message, and what is said of it, as they may be seen."""
         for name in _TEXTS & fields.keys():
             if fields[name]:
-                fields[name] = self._text(fields[name], message, mask)
+                fields[name] = self.text(fields[name], message)
         if mask is None:
             return message, fields
         if fields.get("steps"):
@@ -92,10 +92,7 @@ class Journal(msgspec.Struct, frozen=True):
 
     def text(self, text: str, message: Message) -> str:
         """A text about a message (an error, an endpoint's answer, a line of a log) as it may be seen."""
-        return self._text(text, message, self.masks.of(message.type))
-
-    def _text(self, text: str, message: Message, mask: Mask | None) -> str:
-        return redact(text if mask is None else mask.text(text, message), self.secrets)
+        return redact(self.masks.text(text, message), self.secrets)
 
 
 def kind_of(error: Exception) -> str:

@@ -182,10 +182,11 @@ class Round:
         )
 
     def _shown(self, saga: Saga) -> Saga:
-        """The same, with nothing in what people read of it that its messages mask."""
+        """The same, with nothing in what people read of it that its messages mask, or the answers that it keeps."""
+        about = self._whole(saga)
 
         def text(value: str) -> str:
-            return self._journal.text(value, saga.trigger) if value else value
+            return self._journal.text(value, about) if value else value
 
         def leg(value: Leg) -> Leg:
             return replace(value, error=text(value.error)) if value.error else value
@@ -194,6 +195,13 @@ class Round:
         history = tuple(e if e.at < new else Entry(e.at, e.step, e.what, text(e.detail)) for e in saga.history)
         steps = tuple(replace(state, action=leg(state.action), undo=leg(state.undo)) for state in saga.steps)
         return replace(saga, reason=text(saga.reason), history=history, steps=steps)
+
+    def _whole(self, saga: Saga) -> Message:
+        """What started it, with the answers in it: texts may quote either."""
+        if not any(state.answer for state in saga.steps):
+            return saga.trigger
+        answers = self._context.versions.saga(self._t, saga.definition, saga.name).answers
+        return replace(saga.trigger, body=msgspec.json.encode(saga.document(answers)))
 
     # --- writing --------------------------------------------------------------------------------------------------
 

@@ -88,12 +88,14 @@ def _decide(attempt: Attempt, endpoint: LoadedEndpoint, breaker: BreakerState, n
 def _completed(attempt: Attempt, replies: Replies, journal: Journal, owner: str, now: float) -> Verdict:
     endpoint, reply = replies.endpoint, attempt.reply
     done = _ended(attempt, endpoint, owner, now, kept_reply(reply) if reply else None)
-    verdict = Verdict(attempt=attempt, hop=_hop(attempt, endpoint, journal, Status.COMPLETED, now), done=done)
+    detail = fit(replies.shown(reply.detail, attempt.operation, reply)) if reply else None
+    hop = _hop(attempt, endpoint, journal, Status.COMPLETED, now, detail=detail)
+    verdict = Verdict(attempt=attempt, hop=hop, done=done)
     if reply and wanted(attempt.delivery):
         answer = replies.read(attempt.operation, reply)
         verdict.reply = replies.to(attempt.delivery, answer)
         if answer.error:
-            verdict.hop = _hop(attempt, endpoint, journal, Status.REJECTED, now, answer.error)
+            verdict.hop = _hop(attempt, endpoint, journal, Status.REJECTED, now, answer.error, detail)
     return verdict
 
 
@@ -161,7 +163,7 @@ def _parked(attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, why: P
 
 def _hop(
     attempt: Attempt, endpoint: LoadedEndpoint, journal: Journal, status: Status, now: float,
-    error: Exception | None = None,
+    error: Exception | None = None, detail: str | None = None,
 ) -> Hop:  # fmt: skip
     error = error or attempt.error
     return journal.hop(
@@ -174,7 +176,7 @@ def _hop(
         attempts=_attempts(attempt),
         error_kind=kind_of(error) if error else None,
         error=text_of(error) if error else None,
-        detail=fit(attempt.reply.detail) if attempt.reply else None,
+        detail=detail,
     )
 
 

@@ -141,11 +141,15 @@ def start_systems(workdir: Path, *, troubles: bool = True, ports: Mapping[str, i
         ports: wished for; one that is taken, or 0, becomes any free one.
 
     Raises:
-        DemoError: the directory holds something else, a demo runs in it, a stand-in does not come up, or lxml is
-            missing.
+        DemoError: the directory holds something else, a demo runs in it, a stand-in does not come up, or a library
+            is missing.
     """
-    if not find_spec("lxml"):
-        raise DemoError("The warehouse of this example speaks XML, which needs lxml: pip install 'esb[xml]'")
+    missing = [name for name in ("lxml", "cryptography") if not find_spec(name)]
+    if missing:
+        raise DemoError(
+            "The warehouse of this example speaks XML, and what it masks is encrypted. That needs "
+            f"{' and '.join(missing)}: pip install 'esb[encryption,xml]'"
+        )
     options = TROUBLES if troubles else {}
     with ExitStack() as cleanup:
         cleanup.callback(lay_out(workdir).close)
@@ -189,8 +193,8 @@ def lay_out(workdir: Path) -> IO[str]:
     for name in BUS:
         source = Path(__file__).parent / name
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, workdir / name)
-    for name in TOKENS:
-        _write_token(_token(workdir, name))
+    for path in (*(_token(workdir, name) for name in TOKENS), workdir / "secrets" / "store-key"):
+        _write_token(path)
     return lock
 
 

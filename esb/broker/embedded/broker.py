@@ -63,7 +63,7 @@ class EmbeddedBroker:
         self._stuck_after = stuck_after
         with translated("make the data directory", self._path):
             for directory in (self._root / "owners", self._root / "wake"):
-                directory.mkdir(parents=True, exist_ok=True)
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._bells = Bells(self._root / "wake")
         self._lock = threading.RLock()
         self._database = self._connect()
