@@ -27,7 +27,7 @@ _SEGMENT = re.compile(r"(?:`([^`]+)`|([^.`\[\]\s]+))(?:\[\])*")
 _UNKNOWN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\d[\d.,-]{3,}""")
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 # A value in a text: quoted (with a colon behind it, the name of a field), or a number that is more than a line's.
-_VALUE = re.compile(r"""(["'])(?<!\w['])(?:(?!\1).)*\1(\s*:)?|(?<![\w:./-])\d[\d.,-]{3,}""", re.DOTALL)
+_VALUE = re.compile(r"""(["'])(?<!\w['])(?:(?!\1).)*\1(\s*:)?|(?<![\w:./-])\d[\d.,-]{2,}\d""", re.DOTALL)
 _HEAD = 8  # characters of a long value by which a cut-off piece of it is recognised
 _DEEPEST = 32  # references followed from contract to contract
 

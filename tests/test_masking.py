@@ -6,7 +6,7 @@ import pytest
 
 from esb.contract import Contract
 from esb.errors import ContractError
-from esb.masking import Mask, Masks, mask_of, path_of
+from esb.masking import Mask, Masks, covers, mask_of, path_of
 from esb.message import create
 
 CARD = "4111111111111111"
@@ -141,6 +141,52 @@ def test_a_mask_of_one_version_holds_for_all():
     assert found is not None
     assert found.document({"a": 1, "b": 2}) == {"a": "***", "b": "***"}
     assert masks.of("note") is None
+
+
+def test_a_header_is_hidden_in_whatever_comes_of_its_message():
+    """Descendants inherit headers, and are of another type."""
+    masks = Masks({"order/v1": Mask([("a",)], ["Token"]), "note/v1": Mask()})
+    for type in ("order", "note", "unknown"):
+        found = masks.of(type)
+        assert found is not None
+        assert found.shown_headers({"token": "x", "lang": "en"}) == {"token": "***", "lang": "en"}
+
+
+def test_what_is_hidden_everywhere_is_hidden_beside_what_a_contract_hides():
+    """An answer that a document keeps is there in whatever contract the document goes on."""
+    masks = Masks({"order/v1": Mask([("a",)])}, Mask([("stock", "pin")]))
+    document = {"a": 1, "stock": {"pin": 2, "left": 3}}
+    order, other = masks.of("order"), masks.of("other")
+    assert order is not None
+    assert other is not None
+    assert order.document(document) == {"a": "***", "stock": {"pin": "***", "left": 3}}
+    assert other.document(document) == {"a": 1, "stock": {"pin": "***", "left": 3}}
+
+
+def test_a_text_that_names_what_is_hidden_anywhere_keeps_no_value():
+    """It may be about what was made of the message: the value itself is in no document that is at hand."""
+    masks = Masks({"payment/v1": Mask([("pan",)])})
+    said = """mappings/pay.yaml:1234: pan: cannot read '41-11' (card is "4111", sum is 41111111, {"id": "x"})"""
+    shown = """mappings/pay.yaml:1234: pan: cannot read '***' (card is "***", sum is ***, {"id": "***"})"""
+    assert masks.text(said, order()) == shown
+    assert masks.text("card is '4111'", order()) == "card is '4111'"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "held"),
+    [
+        ({}, {"a": {}}, True),
+        ({"a": {}}, {"a": {"b": {}}}, True),
+        ({"a": {"b": {}}}, {"a": {}}, False),
+        ({"a": {"b": {}}}, {"a": {"b": {}}}, True),
+        (None, {"a": {}}, False),
+        ({"a": {}}, None, True),
+        ({"a": {}}, {"a": {}, "b": {}}, False),
+    ],
+)
+def test_one_mask_covers_another_where_it_hides_all_of_it(one, other, held):
+    """Hiding an object hides what is in it."""
+    assert covers(one, other) == held
 
 
 def test_a_violation_does_not_quote_what_is_hidden():

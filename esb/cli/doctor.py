@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ def command(root: str, env: str | None, as_json: bool) -> None:
 def _checks(root: str, env: str | None) -> Iterator[Check]:
     from esb.bus import data_directory, discover
     from esb.config import inspect
+    from esb.masking import first_masked
 
     version = sys.version_info
     yield "python", "ok" if version >= (3, 11) else "error", f"{version.major}.{version.minor}.{version.micro}"
@@ -57,6 +58,8 @@ def _checks(root: str, env: str | None) -> Iterator[Check]:
         yield _sqlite()
     yield _asked("broker", partial(_broker, config.broker, data))
     yield _asked("database", partial(_database, config.database, data))
+    if first_masked(checked.definition.contracts):
+        yield "encryption", "ok", _key(config.encryption.keys, data)
     for name in checked.definition.endpoints:
         yield _asked(f"endpoint {name}", partial(_endpoint, name, checked.definition, components))
 
@@ -101,6 +104,16 @@ def _database(url: str, data: Path) -> str:
         return text
     finally:
         store.close()
+
+
+def _key(keys: Sequence[object], data: Path) -> str:
+    """What masked fields are encrypted with; a bus that has nothing has a finding."""
+    from esb.store.seal import KEY_FILE
+
+    if keys:
+        return "masked fields are encrypted with a key of your own"
+    made = "" if (data / KEY_FILE).exists() else ", made at the first start"
+    return f"masked fields are encrypted with {data / KEY_FILE}{made}"
 
 
 def _endpoint(name: str, definition: Definition, components: Components) -> str:

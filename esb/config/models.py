@@ -266,7 +266,10 @@ class Retention(Settings):
 
 
 class Encryption(Settings):
-    """What the store keeps whole for retries, replies and timers, and nobody is shown, can be encrypted."""
+    """What the store keeps whole for retries, replies and timers, and nobody is shown.
+
+    It is encrypted where there is a key. Where contracts mask fields, an embedded database makes its own.
+    """
 
     keys: tuple[SecretStr, ...] = Field(
         (), description="Secrets. The first encrypts; the others still decrypt, until a replaced key is not needed."

@@ -293,6 +293,17 @@ def test_doctor(esb: Run, ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, states["broker"], states["database"]) == (1, "error", "error")
 
 
+def test_doctor_says_what_encrypts_masked_fields(esb: Run, ran: Path) -> None:
+    """Nothing where none are masked; the key that is made; a key of one's own."""
+    assert "encryption" not in esb("doctor", "-C", ran).stdout
+    contract = ran / "contracts/order/v1.json"
+    contract.write_text(json.dumps({**json.loads(contract.read_text()), "x-mask": ["note"]}))
+    assert "store.key, made at the first start" in esb("doctor", "-C", ran).stdout
+    (ran / "key.txt").write_text("any long text")
+    (ran / "esb.yaml").write_text(f'{(ran / "esb.yaml").read_text()}\nencryption: {{keys: ["secret:file:key.txt"]}}\n')
+    assert "a key of your own" in esb("doctor", "-C", ran).stdout
+
+
 def test_doctor_of_a_broken_bus(esb: Run, shop: Path) -> None:
     """It sends people to `esb check`."""
     (shop / "esb.yaml").write_text("buss: x\n")

@@ -20,6 +20,7 @@ import pytest
 import structlog
 from click.testing import Result
 from processes import Esb, alive, until
+from pydantic import SecretStr
 
 from esb.cli import logs
 from esb.cli.supervisor import LONGEST_PAUSE, Role, Supervisor, pause_after, report_ready
@@ -221,6 +222,21 @@ def test_role_that_keeps_dying(capfd: pytest.CaptureFixture[str]) -> None:
     deaths = [json.loads(line) for line in said.splitlines()]
     assert [death["ended"] for death in deaths] == ["exit code 3"] * 3
     assert [death["restart_in"] for death in deaths] == [0.4, 0.8, 1.6]
+
+
+def test_no_line_of_the_log_holds_a_secret(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever wrote it, and be it in a trace: libraries quote addresses and headers that they were given."""
+    logs.configure("bus", secrets=[SecretStr("s3cret-canary")])
+    try:
+        raise ValueError("no way to http://user:s3cret-canary@host")
+    except ValueError as error:
+        structlog.get_logger("test").error("a library failed", at="s3cret-canary", count=3, exc_info=error)
+    finally:
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "ValueError: no way to http://user:***@host" in json.loads(line)["exception"]
+    assert (json.loads(line)["at"], json.loads(line)["count"]) == ("***", 3)
 
 
 def test_pauses_grow_and_end() -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from esb.errors import StoreDown, StoreError
 from esb.store import Store, engine, gate, open_store
+from esb.store.seal import KEY_FILE, Seal, make_key
 from esb.testing._store.given import hop
 
 
@@ -187,3 +189,44 @@ def test_kill_9_loses_no_commit_and_leaves_no_half(sqlite_store: Store) -> None:
         assert stored % 10 == 0
         assert stored >= 10 * len(complete)
         _write(sqlite_store, "next")
+
+
+def test_where_something_is_to_be_sealed_the_first_start_makes_a_key(tmp_path: Path) -> None:
+    """For its owner alone; whoever opens the store later reads what it closed, whether there is more to seal or not."""
+    store = open_store("embedded", tmp_path / "data", seals=True)
+    closed = store.seal.close(b"4111")
+    assert b"4111" not in closed
+    assert (tmp_path / "data" / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    for again in (open_store("embedded", tmp_path / "data"), open_store("embedded", tmp_path / "data", ["mine"])):
+        assert again.seal.open(closed) == b"4111"
+        again.close()
+    store.close()
+
+
+def test_a_key_of_ones_own_goes_before_the_made_one(tmp_path: Path) -> None:
+    """And where there is one, none is made."""
+    open_store("embedded", tmp_path, ["mine"], seals=True).close()
+    assert not (tmp_path / KEY_FILE).exists()
+    made = open_store("embedded", tmp_path, seals=True).seal
+    both = open_store("embedded", tmp_path, ["mine"]).seal
+    assert both.open(made.close(b"old")) == b"old"
+    assert Seal(["mine"]).open(both.close(b"new")) == b"new"
+
+
+def test_of_many_who_start_at_once_one_makes_the_key(tmp_path: Path) -> None:
+    """All have the same, and nothing half-written is left beside it."""
+    with ThreadPoolExecutor(16) as pool:
+        keys = set(pool.map(lambda _: tuple(make_key(tmp_path)), range(16)))
+    assert len(keys) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
+
+
+def test_a_lost_key_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """The row is not lost as long as the key can be put back."""
+    closed = open_store("embedded", tmp_path, seals=True).seal.close(b"4111")
+    (tmp_path / KEY_FILE).unlink()
+    with pytest.raises(StoreError, match=r"store\.key"):
+        open_store("embedded", tmp_path).seal.open(closed)
+    with pytest.raises(StoreError, match="not configured"):
+        open_store("embedded", tmp_path, seals=True).seal.open(closed)
