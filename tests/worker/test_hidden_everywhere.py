@@ -99,7 +99,7 @@ FILES = {
           - enrich: {to: stock.ask, set: {loyalty: $answer.deep.pan}}
           - choose:
               - when: do = "break"
-                do: {set: {pad: $number(stock.pin & loyalty & card)}}
+                do: {set: {pad: '$error("no " & stock.pin & ", no " & loyalty & ", no " & card)'}}
               - when: do = "book"
                 do: {call: {to: stock.book, as: stock}}
           - send: [target.put, slow.put]
@@ -117,7 +117,7 @@ FILES = {
             timeout: 10m
           - name: ship
             call: partner.ship
-            with: {set: {number: 'do = "twist" ? $number(stock.pin & card) : number', stock: stock, card: card, do: do}}
+            with: {set: {number: 'do = "twist" ? $error("no " & stock.pin & card) : number', stock: stock, card: card, do: do}}
             pivot: true
         timeout: 20m
         """,
