@@ -147,7 +147,7 @@ def start_systems(workdir: Path, *, troubles: bool = True, ports: Mapping[str, i
     missing = [name for name in ("lxml", "cryptography") if not find_spec(name)]
     if missing:
         raise DemoError(
-            "The warehouse of this example speaks XML, and what it masks is encrypted. That needs "
+            "The warehouse of this example speaks XML, and what is masked is encrypted. This needs "
             f"{' and '.join(missing)}: pip install 'esb[encryption,xml]'"
         )
     options = TROUBLES if troubles else {}
