@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -61,7 +62,10 @@ class Mask:
         self.fields = tuple(dict.fromkeys(fields))
         self.headers = frozenset(name.lower() for name in headers)
         self.tree = _tree(self.fields)
-        self._names = _naming(self.fields)
+
+    @cached_property
+    def _names(self) -> re.Pattern[str] | None:
+        return _naming(self.fields)
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.headers)

@@ -19,6 +19,9 @@ from esb.mapping import parse
 from esb.masking import Mask, Masks, mask_of, paths_in
 
 
+DEEPEST = 3  # documents within documents that steps put together
+
+
 def masks_of(definition: Definition, kinds: Mapping[str, type[StepKind]]) -> Masks:
     """The masks of a definition, with ``kinds`` of steps by name.
 
@@ -38,6 +41,7 @@ class Hidden:
         self.own = dict(_readable(contracts))
         self._contracts = contracts
         self._endpoints = endpoints
+        self._kept = Mask()
 
     # --- for steps ------------------------------------------------------------------------------------------------
 
@@ -54,8 +58,8 @@ class Hidden:
             return Mask()
 
     def any(self) -> Mask:
-        """Of a document that may be of any contract."""
-        return reduce(or_, map(self._fields, self.own), Mask())
+        """Of a document that may be of any contract, and keep what steps have put into it."""
+        return reduce(or_, map(self._fields, self.own), self._kept)
 
     def inside(self, text: str) -> Mask:
         """Of what an expression takes out of a document that may be of any contract. All of it cannot be hidden."""
@@ -69,10 +73,15 @@ class Hidden:
         self, flows: Iterable[LoadedFlow], sagas: Iterable[LoadedSaga], kinds: Mapping[str, type[StepKind]]
     ) -> Mask:
         """What is hidden in every message, whatever its contract says."""
-        steps = (step for flow in flows for step in nested((flow.steps, flow.on_error)))
-        kept = [kinds[step.kind].kept(step.settings, self) for step in steps]
-        kept += [mask for saga in sagas for mask in self._of_saga(saga)]
-        return reduce(or_, kept, Mask())
+        steps = [step for flow in flows for step in nested((flow.steps, flow.on_error))]
+        found = reduce(or_, [mask for saga in sagas for mask in self._of_saga(saga)], Mask())
+        for _ in range(DEEPEST):
+            kept = [kinds[step.kind].kept(step.settings, self) for step in steps]
+            found = reduce(or_, kept, found)
+            if set(found.fields) == set(self._kept.fields):
+                break
+            self._kept = found
+        return found
 
     def undone(self, sagas: Iterable[LoadedSaga]) -> dict[str, Mask]:
         """What is hidden in compensations besides, by their contracts."""

@@ -152,6 +152,38 @@ def test_the_key_of_a_saga_cannot_be_hidden(shop: Shop) -> None:
     assert (found.kind, found.level, found.pointer) == ("unmasked", "error", "/key")
 
 
+def test_the_key_of_a_group_cannot_be_hidden(shop: Shop) -> None:
+    """What waits is shown with the key that it waits by."""
+    hide(shop, "note")
+    shop.edit("flows/sales.yaml", "  - publish:", "  - idempotent: {by: note}\n  - publish:")
+    found = shop.only()
+    assert (found.kind, found.level, found.pointer) == ("unmasked", "error", "/steps/2/idempotent/by")
+
+
+def test_an_envelope_hides_what_is_in_it(shop: Shop) -> None:
+    """Whatever the contract of the envelope says: what is in it is of another."""
+    hide(shop, "note")
+    shop.edit("flows/sales.yaml", "  - publish:", "  - wrap: {as: body}\n  - unwrap: body\n  - publish:")
+    assert seen(shop) == []
+    shop.edit("flows/sales.yaml", "{as: body}", "{as: body, to: box/v1}")
+    shop.write("contracts/box/v1.json", '{"type": "object", "properties": {"body": {"type": "object"}}}')
+    assert seen(shop) == []
+    found = masks_of(shop.definition(), STEPS).of("box")
+    assert found is not None
+    assert found.document({"body": {"note": "x"}}) == {"body": {"note": "***"}}
+
+
+def test_documents_made_of_something_hidden_would_be_seen(shop: Shop) -> None:
+    """Of a document of its own nothing would be hidden; the fields within can be."""
+    hide(shop, "lines")
+    shop.edit(
+        "flows/sales.yaml", "  - publish:", "  - split: {each: lines, do: {send: warehouse.cancel}}\n  - publish:"
+    )
+    assert seen(shop) == ["flows/sales.yaml:/steps/2/split"]
+    hide(shop, "lines[].sku")
+    assert seen(shop) == []
+
+
 def test_what_undoes_a_step_hides_what_the_step_did(shop: Shop) -> None:
     """Without a mapping it is sent the same: the bus sees to it, and nothing is told."""
     hide(shop, "note")

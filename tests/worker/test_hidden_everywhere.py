@@ -47,8 +47,16 @@ FILES = {
     "contracts/order/v1.json": json.dumps(
         {
             **ORDER,
-            "x-mask": ["card", "$message.headers.token"],
-            "properties": {**ORDER["properties"], "card": {}, "do": {}, "pad": {}, "stock": {}, "loyalty": {}},
+            "x-mask": ["card", "lines[].pan", "$message.headers.token"],
+            "properties": {
+                **ORDER["properties"],
+                "card": {},
+                "do": {},
+                "pad": {},
+                "stock": {},
+                "loyalty": {},
+                "lines": {"type": "array", "items": {"type": "object", "properties": {"pan": {}, "number": {}}}},
+            },
         }
     ),
     "contracts/stock/v1.json": json.dumps(
@@ -104,6 +112,23 @@ FILES = {
                 do: {call: {to: stock.book, as: stock}}
           - send: [target.put, slow.put]
         """,
+    "flows/state.yaml": """\
+        flow: state
+        from: source
+        steps:
+          - idempotent: {by: key}
+          - gather: {ask: [stock.ask, stock.ask], as: answers}
+          - wrap: {as: envelope}
+          - claim: {keep: {key: envelope.key}}
+          - fetch: claim
+          - unwrap: envelope
+          - aggregate: {by: do, size: 2}
+          - split:
+              each: members
+              do:
+                - split: {each: lines, batch: 2, lines: some, do: {send: slow.put}}
+                - split: {each: lines, do: {send: slow.put}}
+        """,
     "sagas/checkout.yaml": """\
         saga: checkout
         from: source
@@ -117,7 +142,12 @@ FILES = {
             timeout: 10m
           - name: ship
             call: partner.ship
-            with: {set: {number: 'do = "twist" ? $error("no " & stock.pin & card) : number', stock: stock, card: card, do: do}}
+            with:
+              set:
+                number: 'do = "twist" ? $error("no " & stock.pin & card) : number'
+                stock: stock
+                card: card
+                do: do
             pivot: true
         timeout: 20m
         """,
@@ -206,6 +236,7 @@ def an_order(number: int, do: str = "", pad: int = 0) -> Any:
         "card": CARD,
         "do": do,
         "pad": "x" * pad,
+        "lines": [{"pan": CARD, "number": number}, {"pan": CARD}],
     }
     return create(
         json.dumps(document).encode(), type="order", version=1, source="test", id=f"order-{number}",
@@ -302,6 +333,8 @@ def drive(house: House) -> None:
         house.parked(*["flow:main"] * 2, *["in:source"] * 2, *["out:slow"] * 2, "out:stock", *["out:target"] * 3),
         "what fails is parked",
     )
+    feed(bus, an_order(40, "together"), an_order(41, "together"), flow="state")
+    house.until(lambda: len(house.rig.outside("slow").sent) == 8, "groups are made, and taken apart again")
     orders = [an_order(20 + n, do) for n, do in enumerate(("", "refuse", "twist", "stuck"))]
     put(bus, saga_queue("checkout"), *orders)
     ends = ["completed", "compensated", "compensated", "stuck"]
