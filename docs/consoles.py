@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from esb.cli import main
 
 HERE = Path(__file__).parent
-SECRETS = ("payments-token", "warehouse-token", "webshop-token")  # that the retail example asks for
+SECRETS = ("payments-token", "store-key", "warehouse-token", "webshop-token")  # that the retail example asks for
 _BLOCK = re.compile(r"^```console examples/(?P<bus>\w+)\n(?P<text>.*?)^```$", re.S | re.M)
 
 

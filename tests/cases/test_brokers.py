@@ -28,8 +28,8 @@ def buses(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in BUSES:
         shutil.copytree(EXAMPLES / name, place / name)
     (place / "retail/secrets").mkdir()
-    for token in ("payments", "warehouse", "webshop"):
-        (place / "retail/secrets" / f"{token}-token").write_text("t")
+    for secret in ("payments-token", "store-key", "warehouse-token", "webshop-token"):
+        (place / "retail/secrets" / secret).write_text("t")
     return place
 
 
