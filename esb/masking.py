@@ -58,7 +58,9 @@ def path_of(text: str) -> Path:
 class Mask:
     """What one contract hides: fields by path, headers by name."""
 
-    def __init__(self, fields: Sequence[Path] = (), headers: Sequence[str] = ()) -> None:
+    def __init__(self, fields: Sequence[Path] = (), headers: Sequence[str] = (), wary: bool = True) -> None:
+        """Args: what is hidden; ``wary``: a body that cannot be read may hold any of it."""
+        self.wary = wary
         self.fields = tuple(dict.fromkeys(fields))
         self.headers = frozenset(name.lower() for name in headers)
         self.tree = _tree(self.fields)
@@ -104,7 +106,7 @@ class Mask:
         try:
             return _encode(self.document(_decode(body)))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return HIDDEN.encode()
+            return HIDDEN.encode() if self.wary else body
 
     def message(self, message: Message) -> Message:
         """A message as it may be shown."""
@@ -129,7 +131,8 @@ class Mask:
         try:
             document = _decode(message.body) if self.fields and message.body else None
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return _UNKNOWN.sub(HIDDEN, text)
+            document = None
+            text = _UNKNOWN.sub(HIDDEN, text) if self.wary else text
         headers = (value for name, value in message.headers.items() if name.lower() in self.headers)
         for value in sorted({*_scalars(document, self.tree), *headers}, key=len, reverse=True):
             text = _without(text, value)
@@ -154,7 +157,8 @@ class Masks:
                 type = ref.rpartition("/v")[0] or ref
                 known[type] = known.get(type, rest) | mask
         self._known = known
-        self._everywhere = rest or None
+        # What steps put into documents is in those that the bus made, and those can be read.
+        self._everywhere = Mask(rest.fields, tuple(rest.headers), wary=False) if rest else None
         self._names = _naming([path for mask in (*known.values(), rest) for path in mask.fields])
 
     def of(self, type: str) -> Mask | None:
