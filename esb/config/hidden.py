@@ -18,7 +18,6 @@ from esb.errors import MappingError
 from esb.mapping import parse
 from esb.masking import Mask, Masks, mask_of, paths_in
 
-
 DEEPEST = 3  # documents within documents that steps put together
 
 
