@@ -14,9 +14,9 @@ from esb.config.models import Retention
 from esb.message import Message
 from esb.store import Status
 from esb.worker import endpoint, flow
-from esb.worker.groups import NoGroup, release
+from esb.worker.groups import NoGroup, release, strike_due
 from tests.worker.groups import Running, ask
-from tests.worker.rig import Rig, feed, order
+from tests.worker.rig import Dies, Point, Rig, feed, order, upkeep
 
 HEAD = "flow: main\nfrom: source\nsteps:\n"
 SEND = "  - send: target.put\n"
@@ -300,3 +300,16 @@ def test_what_is_hidden_stays_hidden_in_what_members_become(rig: Rig) -> None:
     (group,) = running.groups(waiting=False)
     body: Any = json.loads(running.hop(group.id).body or b"")
     assert [member["card"] for member in body["members"]] == ["***", "***"]
+
+
+def test_a_death_of_the_jobs_ends_no_group_twice(rig: Rig) -> None:
+    """Before the commit nothing has happened; behind it the group has ended."""
+    running = Running(rig, steps("aggregate: {by: batch, size: 3, timeout: 10m}", SUM))
+    feed(running.bus, *pair(1, 2))
+    running.rests()
+    running.later(601)
+    with pytest.raises(Dies):
+        strike_due(upkeep(running.bus, Point("jobs: group struck")))
+    assert [group.size for group in running.groups()] == [2]
+    running.sends(3)
+    assert strike_due(upkeep(running.bus)) == 0
