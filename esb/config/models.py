@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from esb.config.shorthand import Shorthand
 from esb.ports import Doubt, Effect, Settings
@@ -55,11 +55,22 @@ class Recovery(Settings):
 class Records(Settings):
     """How the records of a stream become messages."""
 
-    group_by: str = Field(description="Field whose value keeps neighbouring records together as one message.")
+    group_by: str | None = Field(
+        None, description="Field whose value keeps neighbouring records together as one message."
+    )
+    batch: int | None = Field(None, ge=1, le=5000, description="Instead: so many neighbouring records are one message.")
     lines: str = Field("lines", description="Where the group's records go in the document.")
     head: tuple[str, ...] | None = Field(
         None, description="Fields taken up into the document; default: all of the first record."
     )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Records:
+        if (self.group_by is None) == (self.batch is None):
+            raise ValueError("say how records become messages: either group_by: field, or batch: 500")
+        if self.batch is not None and self.head is not None:
+            raise ValueError("the records of a batch need have nothing in common: remove head")
+        return self
 
 
 class Receive(Settings):

@@ -41,6 +41,27 @@ def group(
         yield _one(number, members, lines, head, join)
 
 
+def batch(records: Iterator[Record], size: int, lines: str = "lines") -> Iterator[Record]:
+    """So many neighbouring records as one each, numbered from 1; the last one has what is left.
+
+    A record that cannot be read comes out by itself, with its number in the stream, and the others go on.
+    """
+    number = 0
+    members: list[Any] = []
+    for record in records:
+        if record.error:
+            number += 1
+            yield Record(number, raw=record.raw, error=f"record {record.number}: {record.error}")
+            continue
+        members.append(record.document)
+        if len(members) == size:
+            number += 1
+            yield Record(number, {lines: members})
+            members = []
+    if members:
+        yield Record(number + 1, {lines: members})
+
+
 def _neighbours(records: Iterator[Record], field: str) -> Iterator[list[Record]]:
     """Runs of one key. Unreadable records wait until a readable one shows where they belong."""
     members: list[Record] = []

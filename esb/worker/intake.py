@@ -18,7 +18,7 @@ from esb.config.definition import LoadedEndpoint
 from esb.contract import Contract
 from esb.errors import DecodeError, MessageError, QueueFull, RoutingError, RowRefused, without_frames
 from esb.formats.numbers import decode_json
-from esb.formats.records import group
+from esb.formats.records import batch, group
 from esb.message import JSON, Message, create, derive_id
 from esb.ports import Format, Record
 from esb.store import Hop, Parked, Status, Transaction
@@ -57,6 +57,9 @@ class Intake:
         rules = self.endpoint.records
         if rules is None:
             return records
+        if rules.batch is not None:
+            return batch(records, rules.batch, rules.lines)
+        assert rules.group_by is not None
         return group(records, rules.group_by, rules.lines, rules.head, self._format.join)
 
     def admit(self, record: Record, *, id: str, time: float, **more: Any) -> Admitted:

@@ -44,6 +44,8 @@ class Poller(Worker):
         self._journal = context.journal("headers")
         self._every = endpoint.receive.common.poll
         self._duplicate = endpoint.receive.common.duplicate
+        rules = endpoint.records
+        self._batch = max(1, BATCH // (rules.batch or 1)) if rules else BATCH  # so many records lie in memory
         self._ttl = context.definition.config.worker.lease
         self._pauses = Pauses(context.store, context.clock)
         self._publisher: Publisher | None = None
@@ -142,7 +144,7 @@ class Poller(Worker):
             with claim.open() as stream:
                 numbered = enumerate(self._intake.records(stream), 1)
                 records = ((number, record) for number, record in numbered if number > claim.position)
-                while batch := list(islice(records, BATCH)):
+                while batch := list(islice(records, self._batch)):
                     yield batch
         except (EsbError, OSError):
             raise

@@ -6,7 +6,7 @@ import pytest
 
 from esb.formats import FORMATS
 from esb.formats.csv import CsvFormat, CsvSettings
-from esb.formats.records import group
+from esb.formats.records import batch, group
 from esb.ports import Record
 
 
@@ -95,3 +95,18 @@ def test_registry():
     assert {kind: format.kind for kind, format in FORMATS.items()} == {
         name: name for name in ("csv", "fixed_width", "json", "xml")
     }
+
+
+def test_batches_stream_and_a_broken_record_spoils_none():
+    """So many neighbours each, numbered without gaps; what cannot be read comes out by itself with its number."""
+    rows = [Record(n, {"n": n}, b"") if n != 3 else Record(3, None, b"x", "why") for n in range(1, 7)]
+    found = [(one.number, one.document, one.error) for one in batch(iter(rows), 2)]
+    assert found == [
+        (1, {"lines": [{"n": 1}, {"n": 2}]}, ""),
+        (2, None, "record 3: why"),
+        (3, {"lines": [{"n": 4}, {"n": 5}]}, ""),
+        (4, {"lines": [{"n": 6}]}, ""),
+    ]
+    endless = (Record(n, {}, b"") for n in range(10_000))
+    next(batch(endless, 10))
+    assert next(endless).number == 10
