@@ -29,6 +29,7 @@ _VALUE = "\0"  # where jsonschema-rs shall leave a gap for the value
 _NONE: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 Schema = Mapping[str, Any]
+AnySchema = Schema | bool  # true takes everything, false nothing
 
 
 class Contract:
@@ -48,7 +49,7 @@ class Contract:
     def __init__(
         self,
         ref: str,
-        schema: Schema | bool,
+        schema: AnySchema,
         siblings: Mapping[str, Schema] = _NONE,
         *,
         known: Mapping[str, Schema] = _NONE,
@@ -102,11 +103,12 @@ def _escape(key: Any) -> str:
 
 
 def _validator(
-    ref: str, schema: Schema | bool, siblings: Mapping[str, Schema], known: Mapping[str, Schema], formats: bool
+    ref: str, schema: AnySchema, siblings: Mapping[str, Schema], known: Mapping[str, Schema], formats: bool
 ) -> Any:
     needed = [(_URI + name, _absolute(found)) for name, found in _closure(ref, schema, siblings).items()]
     try:
-        registry = jsonschema_rs.Registry([*needed, *known.items()])
+        resources: list[Any] = [*needed, *known.items()]
+        registry = jsonschema_rs.Registry(resources)
         return jsonschema_rs.validator_for(
             _absolute(schema),
             registry=registry,
@@ -123,10 +125,10 @@ def _validator(
         raise ContractError(f"contract {ref} is not a usable JSON Schema: {error}", ref) from error
 
 
-def _closure(ref: str, schema: Schema, siblings: Mapping[str, Schema]) -> dict[str, Schema]:
+def _closure(ref: str, schema: AnySchema, siblings: Mapping[str, Schema]) -> dict[str, Schema]:
     """The sibling contracts that this one needs, directly or not."""
     needed: dict[str, Schema] = {}
-    waiting = [(ref, schema)]
+    waiting: list[tuple[str, AnySchema]] = [(ref, schema)]
     while waiting:
         name, current = waiting.pop()
         for pointer, reference in references(current):
@@ -154,7 +156,7 @@ def _target(key: str, value: Any) -> Any:
     return f"{_URI}{match[1]}{match[2] or ''}" if match else value
 
 
-def _wrong_schema(ref: str, schema: Schema, error: Any) -> ContractError:
+def _wrong_schema(ref: str, schema: AnySchema, error: Any) -> ContractError:
     for place, reference in references(schema):
         if f"'{reference}'" in error.message:
             return ContractError(f"contract {ref}: $ref at {place}: {reference} is not a contract of this bus", ref)
@@ -165,7 +167,7 @@ def _wrong_schema(ref: str, schema: Schema, error: Any) -> ContractError:
     return ContractError(f"contract {ref} is not a valid JSON Schema: at {place}: {text}", ref)
 
 
-def _mask(ref: str, schema: Schema, siblings: Mapping[str, Schema]) -> Mask:
+def _mask(ref: str, schema: AnySchema, siblings: Mapping[str, Schema]) -> Mask:
     try:
         return mask_of(ref, schema, siblings)
     except ValueError as error:

@@ -76,7 +76,7 @@ class TracedMapping(Mapping):
         rule = self._rule(node, path) if isinstance(node, Constant | Leaf | Each) else None
         build = super()._compile(node, path, keep_empty=keep_empty)
         if rule is not None:
-            evaluate = None if isinstance(node, Constant) else self._expression(node, path).evaluate
+            evaluate = self._expression(node, path).evaluate if isinstance(node, Leaf | Each) else None
             if isinstance(node, Each):
                 build = self._teller.each(rule, build, evaluate)
             else:

@@ -123,10 +123,10 @@ class Coverage:
                 yield _step(step)
                 yield from (_branch(step, outcome) for outcome in STEPS[step.kind].outcomes(step.settings))
         for saga in self._definition.sagas.values():
-            for step, line in zip(saga.steps, saga.lines, strict=True):
-                yield f"{saga.file}:{line}", "step", step.name
-                if step.compensate is not None:
-                    yield f"{saga.file}:{line}", "branch", f"compensation of {step.name}"
+            for one, line in zip(saga.steps, saga.lines, strict=True):
+                yield f"{saga.file}:{line}", "step", one.name
+                if one.compensate is not None:
+                    yield f"{saga.file}:{line}", "branch", f"compensation of {one.name}"
         yield from map(_rule, self._rules)
 
 

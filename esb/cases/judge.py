@@ -155,7 +155,8 @@ def _parked(expected: Sequence[ExpectedParked] | None, played: Played) -> list[s
         if found is not None:
             left.remove(found)
         else:
-            problems += min((lines for lines, _ in tries), key=len, default=[f"parked {n}: there is none"])
+            closest = sorted((lines for lines, _ in tries), key=len)
+            problems += closest[0] if closest else [f"parked {n}: there is none"]
     return problems + [f"not expected to be parked: {row.place}, {row.kind}: {row.error}" for row in left]
 
 

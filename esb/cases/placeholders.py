@@ -119,6 +119,6 @@ def _put(document: Any, place: Place, value: Any) -> Any:
     if not place:
         return value
     first, *rest = place
-    copy = list(document) if isinstance(document, list) else dict(document)
+    copy: Any = list(document) if isinstance(document, list) else dict(document)
     copy[first] = _put(document[first], tuple(rest), value)
     return copy

@@ -95,7 +95,7 @@ def run_files(
 def _refuse_unknown(files: Sequence[CaseFile], tables: Mapping[str, Mapping[str, Any]]) -> None:
     report = Report()
     for file in files:
-        also = () if "also" not in type(file.content).model_fields else file.content.also
+        also: Sequence[str] = getattr(file.content, "also", ())
         for kind, name in (_tested(file), *(("flow", name) for name in also)):
             known = tables[kind]
             if name not in known:
@@ -128,7 +128,8 @@ class _Runner:
 
     def run(self, file: CaseFile, select: str) -> Iterator[CaseResult]:
         kind, tested = _tested(file)
-        pairs = zip(file.content.cases, file.lines, strict=True)
+        cases: Sequence[Case] = file.content.cases
+        pairs = zip(cases, file.lines, strict=True)
         chosen = [(case, line) for case, line in pairs if select in f"{file.file}:{line} {tested}: {case.name}"]
         if not chosen:
             return

@@ -204,7 +204,9 @@ class _Transfer:
         self._batch = batch
 
     def conclude(self, commit: Callable[[list[Outcome]], Sequence[Delivery]]) -> None:
-        traffic, known, settled = self._consumer.traffic, [], []
+        traffic = self._consumer.traffic
+        known: list[Outcome] = []
+        settled: list[Delivery] = []
 
         def committed(outcomes: Sequence[Outcome]) -> Sequence[Delivery]:
             known[:] = traffic.sort(self._batch, outcomes)

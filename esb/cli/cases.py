@@ -174,7 +174,7 @@ def _write_junit(results: list[CaseResult], file: Path) -> None:
         own = [result for result in results if result.file == name]
         failures, seconds = sum(not one.passed for one in own), sum(one.seconds for one in own)
         counts = {"tests": str(len(own)), "failures": str(failures), "time": f"{seconds:.4f}"}
-        suite = ElementTree.SubElement(suites, "testsuite", name=name, **counts)
+        suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **counts})
         for one in own:
             _junit_case(suite, one)
     ElementTree.ElementTree(suites).write(file, encoding="utf-8", xml_declaration=True)
@@ -182,6 +182,6 @@ def _write_junit(results: list[CaseResult], file: Path) -> None:
 
 def _junit_case(suite: ElementTree.Element, result: CaseResult) -> None:
     names = {"classname": f"{result.file}.{result.tested}", "name": result.name, "time": f"{result.seconds:.4f}"}
-    case = ElementTree.SubElement(suite, "testcase", file=result.file, line=str(result.line), **names)
+    case = ElementTree.SubElement(suite, "testcase", {"file": result.file, "line": str(result.line), **names})
     if not result.passed:
         ElementTree.SubElement(case, "failure", message=result.problems[0]).text = "\n".join(result.problems)

@@ -108,7 +108,7 @@ def release(root: str, env: str | None, group: str, reason: str) -> None:
 def _found(t: Transaction, group: str) -> GroupRow:
     """The newest with that key, or with an id that begins so; one that waits goes before one that has ended."""
     for given in ({"key": group}, {"key": group, "waiting": False}, {"id": group, "waiting": False}):
-        rows = t.groups.search(**given, limit=2)  # type: ignore[arg-type]
+        rows = t.groups.search(**given, limit=2)
         if rows:
             break
     else:

@@ -31,7 +31,7 @@ def command() -> None:
 def list_(root: str, env: str | None, as_json: bool) -> None:
     """List tables with the flows that go by them, the words they know, and how many rows they have."""
     known, set_ = known_switches(root, env)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"table": table.name, "flows": table.flows, "words": table.words, "rows": len(_rows(table, set_))}
         for table in known.tables.values()
     ]

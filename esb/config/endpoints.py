@@ -15,7 +15,7 @@ from esb.config.models import BusConfig, Endpoint, Operation, Receive, Recovery
 from esb.config.secrets import Outside
 from esb.config.tree import Map, Spot, root
 from esb.config.validate import build, keys_of
-from esb.ports import Adapter, Effect
+from esb.ports import Adapter, Doubt, Effect
 
 
 class EndpointLoader(msgspec.Struct):
@@ -108,7 +108,7 @@ class EndpointLoader(msgspec.Struct):
         for key, text in beyond.items():
             say = self.report.at_key if key == "reply" else self.report.at
             say(spot.at(key), "unsupported", text)
-        in_doubt = common.in_doubt or ("probe" if can_tell else "park")
+        in_doubt: Doubt = common.in_doubt or ("probe" if can_tell else "park")
         return None if beyond else LoadedOperation(common, own, common.effect or default, in_doubt)
 
     def _together(self, adapter: Any, settings: Any, receive: Any, operations: Any, spot: Spot) -> None:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from esb.config.components import Path, Step, StepKind
+from esb.config.components import Path, Scope, Step, StepKind
 from esb.config.definition import LoadedEndpoint
 from esb.config.expressions import Context, ExpressionChecker, list_view, missing_paths
 from esb.config.fields import Node, View, blank, either, shape_of, view_of
@@ -263,9 +263,9 @@ class FlowScope:
         hidden = None if found.hidden is None else {lines: found.hidden}
         return self._with(View(nodes, found.schemas, found.ref, hidden))
 
-    def either(self, other: FlowScope) -> FlowScope:
+    def either(self, other: Scope) -> FlowScope:
         """In force where it may be one or the other."""
-        return self if other == self else self._with(either(self.view, other.view))
+        return self if other == self or not isinstance(other, FlowScope) else self._with(either(self.view, other.view))
 
     def unknown(self) -> FlowScope:
         """In force where nothing is known any more."""

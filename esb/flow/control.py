@@ -90,6 +90,7 @@ class ControlSettings(ports.Settings):
         """In words, and as the store has it: kind, name, key, value (None: as configured)."""
         if self.pause or self.resume:
             one, value = (self.pause, PAUSED) if self.pause else (self.resume, None)
+            assert one is not None
             word, kind = ("pause" if self.pause else "resume"), "endpoint" if one.endpoint else "flow"
             name = one.endpoint or one.flow or ""
             return f"{word} {kind} {name}", "endpoint" if one.endpoint else "flow", name, "", value

@@ -49,7 +49,9 @@ class Tracer:
         """Args: the mapping's name, which there must be, and its definition."""
         loaded = definition.mappings[name]
         self._told: list[Applied] = []
-        self._mapping = compile_mapping(loaded, definition, lambda **more: TracedMapping(self._told.append, **more))
+        mapping = compile_mapping(loaded, definition, lambda **more: TracedMapping(self._told.append, **more))
+        assert isinstance(mapping, TracedMapping)
+        self._mapping = mapping
         self._read = _reads(list(referenced_expressions(loaded.set)))
         self._source = view_of(loaded.source, definition.contracts)
         self._target = view_of(loaded.target, definition.contracts)
@@ -67,7 +69,7 @@ class Tracer:
             errors.append(_violation(self._behind, result))
         except MessageError as failure:
             errors.append(str(failure))
-        unset = [] if result is msgspec.UNSET else list(self._unset(result))
+        unset: list[Unset] = [] if result is msgspec.UNSET else list(self._unset(result))
         error = next(filter(None, errors), "")
         return Traced(tuple(self._told), result, error, list(self._unread(document)), unset)
 

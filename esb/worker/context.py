@@ -15,7 +15,7 @@ from esb.masking import Masks
 from esb.ports import Adapter, Format
 from esb.store import Store
 from esb.worker.points import pass_by
-from esb.worker.pool import Pool
+from esb.worker.pool import Pool, Threads
 from esb.worker.rows import Journal
 from esb.worker.versions import Versions
 
@@ -42,7 +42,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     point: Callable[[str], None] = pass_by
     older: Callable[[str], Definition | None] = lambda hash: None  # one that was in force before, by its hash
-    pool: Callable[[int, str], Pool] = Pool
+    pool: Callable[[int, str], Threads] = Pool
     jitter: float = 0.2
     alone: threading.Lock = msgspec.field(default_factory=threading.Lock)
 

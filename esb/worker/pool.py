@@ -5,6 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Protocol
+
+
+class Threads(Protocol):
+    """Something that does work, at once or when a thread is free."""
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Run ``work``, which must not raise, as soon as possible."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
 
 
 class Pool:
