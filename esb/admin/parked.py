@@ -35,7 +35,7 @@ def blueprint(services: Services) -> flask.Blueprint:
     def index() -> Any:
         with services.store.reading() as t:
             groups = t.parked.groups()
-            replays = [replay for id in t.replays.open() if (replay := t.replays.get(id))]
+            replays = t.replays.open()
         total = sum(group.count for group in groups)
         return flask.render_template("parked/index.html", groups=groups, total=total, replays=replays)
 
@@ -64,13 +64,13 @@ def _acts(area: flask.Blueprint, services: Services) -> None:
         word = pages.field("act")
         if word not in _DONE:
             raise BadRequest("There is no such act.")
-        meant = _meant()
-        if not meant:
+        chosen = meant()
+        if not chosen:
             pages.notice("Nothing is selected.", "warn")
             return pages.back(flask.url_for("parked.index"))
-        done = repair.act_on(services.store, word, meant, pages.who(), pages.reason())  # type: ignore[arg-type]
+        done = repair.act_on(services.store, word, chosen, pages.who(), pages.reason())  # type: ignore[arg-type]
         said = f"{done.count} {'message' if done.count == 1 else 'messages'}"
-        ended = "will be sent on, a piece at a time" if done.replay else _DONE[word]
+        ended = "will be sent on, a portion at a time" if done.replay else _DONE[word]
         pages.notice(f"{said} {ended}.", "ok" if done.count else "warn")
         return pages.back(flask.url_for("parked.index"))
 
@@ -123,14 +123,14 @@ def _settle(services: Services, key: repair.Key, outcome: str, why: str) -> None
 
 
 def _group(services: Services) -> str:
-    meant, now = _cause(pages.arg), services.clock()
+    asked, now = _cause(pages.arg), services.clock()
     after = pages.arg("after")
     with services.store.reading() as t:
-        count = t.parked.count(meant)
-        rows = t.parked.find(meant, after=_cursor(after), limit=PAGE + 1)
+        count = t.parked.count(asked)
+        rows = t.parked.find(asked, after=_cursor(after), limit=PAGE + 1)
     more = pages.here(after=_text(rows[PAGE - 1].cursor)) if len(rows) > PAGE else ""
     return flask.render_template(
-        "parked/group.html", asked=meant, rows=rows[:PAGE], count=count, more=more, now=repr(now),
+        "parked/group.html", asked=asked, rows=rows[:PAGE], count=count, more=more, now=repr(now),
         first=pages.here(after=None) if after else "",
     )  # fmt: skip
 
@@ -172,7 +172,7 @@ def _attached(services: Services, found: Parked, t: Any) -> Any:
     return response
 
 
-def _meant() -> Chosen | list[repair.Key]:
+def meant() -> Chosen | list[repair.Key]:
     """What a form is about: the keys that are ticked, or the group that it names."""
     if pages.field("all"):
         try:

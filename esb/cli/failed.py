@@ -115,7 +115,7 @@ def show(root: str, env: str | None, message: str, as_json: bool) -> None:
 def retry(root: str, env: str | None, why: str, yes: bool, **chosen: Any) -> None:
     """Send messages on again from where they failed. Effects already done are recognised, not repeated."""
     done = _act("retry", root, env, chosen, why, yes)
-    said = "to be sent on in pieces (`esb jobs replays` shows how far)" if done.replay else "sent on again"
+    said = "to be sent on in pieces (`esb replay show` says how far)" if done.replay else "sent on again"
     click.echo(f"{done.count} {said}; a running bus takes them up within seconds", err=True)
 
 
@@ -257,13 +257,19 @@ def _act(act: Literal["retry", "discard"], root: str, env: str | None, chosen: A
     from esb.worker import repair
 
     with opened_store(root, env) as store:
-        with store.reading() as t:
-            meant = _meant(t, **chosen)
-            count = t.parked.count(meant) if not isinstance(meant, list) else len(meant)
-        if not count:
-            not_found("nothing parked matches")
-        _confirm(f"{act.capitalize()} {counted(count, 'message')}?", yes or len(chosen["ids"]) > 0)
+        meant = choose(act, store, chosen, yes)
         return repair.act_on(store, act, meant, getpass.getuser(), why)
+
+
+def choose(act: str, store: Store, chosen: Any, yes: bool) -> Chosen | list[tuple[str, str]]:
+    """What a :func:`selection` means, once it is confirmed; the command ends where that is nothing."""
+    with store.reading() as t:
+        meant = _meant(t, **chosen)
+        count = t.parked.count(meant) if not isinstance(meant, list) else len(meant)
+    if not count:
+        not_found("nothing parked matches")
+    _confirm(f"{act.capitalize()} {counted(count, 'message')}?", yes or len(chosen["ids"]) > 0)
+    return meant
 
 
 def _meant(

@@ -1,4 +1,4 @@
-"""`esb jobs`: what runs by itself, when it did and will; run one now; follow replays."""
+"""`esb jobs`: what runs by itself, when it did and will; run one now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 import click
 
 from esb.cli.common import (
-    counted,
     directory,
     json_output,
     load,
@@ -23,7 +22,7 @@ from esb.cli.common import (
 
 @click.group("jobs")
 def command() -> None:
-    """List what runs by itself; run one now; follow replays."""
+    """List what runs by itself; run one now."""
 
 
 @command.command("list")
@@ -67,23 +66,3 @@ def run(root: str, env: str | None, name: str, why: str) -> None:
     with opened_store(root, env) as store, store.transaction() as t:
         wish(t, chosen, time.time(), getpass.getuser(), why)
     click.echo(f"{chosen} is asked for; a running bus sees to it within seconds", err=True)
-
-
-@command.command("replays")
-@directory
-@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Most to show.")
-@json_output
-@told
-def replays(root: str, env: str | None, limit: int, as_json: bool) -> None:
-    """List replays of many parked messages, and how far each has come."""
-    with opened_store(root, env) as store, store.reading() as t:
-        rows = t.replays.list(limit)
-    if as_json:
-        return print_json(rows)
-    print_table(
-        ("started", "who", "messages", "seen", "sent", "ended", "why"),
-        [(moment(r.started_at), r.who, r.total, r.seen, r.sent, moment(r.ended_at), r.why) for r in rows],
-        right=("messages", "seen", "sent"),
-    )
-    click.echo(counted(len(rows), "replay"), err=True)
-    return None

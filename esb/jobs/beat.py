@@ -43,7 +43,7 @@ class Scheduler(celery.beat.Scheduler):
         now = self._upkeep.clock()
         with self._upkeep.store.reading() as t:
             rows, next_timer = t.schedules.all(), next_due(t)
-            work = {"timers": next_timer is not None and next_timer <= now, "replays": bool(t.replays.open())}
+            work = {"timers": next_timer is not None and next_timer <= now, "replays": bool(t.replays.due(now))}
         self._begin([job for name, job in self._jobs.items() if _is_new(job, rows.get(name))], now)
         for name, job in self._jobs.items():
             moment = due(job, rows.get(name), now, work.get(name, False))

@@ -13,7 +13,7 @@ from esb.store.outbox import Dispatch
 from esb.store.parked import IN_DOUBT, RETRY, Chosen, Group, Parked, Waiting
 from esb.store.pauses import Pause
 from esb.store.probes import Probe
-from esb.store.replays import Replay
+from esb.store.replays import Plan, Replay, Watched
 from esb.store.sagas import SagaRow
 from esb.store.schedules import ScheduleRow
 from esb.store.sessions import FIRST, Session
@@ -45,6 +45,7 @@ __all__ = [
     "Parked",
     "Pause",
     "PlaceTraffic",
+    "Plan",
     "Probe",
     "Replay",
     "Role",
@@ -62,5 +63,6 @@ __all__ = [
     "Trouble",
     "User",
     "Waiting",
+    "Watched",
     "open_store",
 ]

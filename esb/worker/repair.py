@@ -18,7 +18,7 @@ from esb.flow import Parts
 from esb.flow.run import read
 from esb.masking import Mask
 from esb.message import JSON, Message
-from esb.store import Chosen, Store
+from esb.store import Chosen, Plan, Store
 from esb.worker.replays import send_on
 from esb.worker.settle import discard
 
@@ -64,6 +64,18 @@ def act_on(
         with store.transaction() as t:
             count += discard(t, keys, who, why)
     return Acted(count)
+
+
+def replay(store: Store, meant: Chosen | Sequence[Key], plan: Plan, who: str, why: str) -> Acted:
+    """Send parked messages on again with care, as ``plan`` says; arguments as for :func:`act_on`.
+
+    The jobs role goes on with it; nothing is sent on by this.
+    """
+    chosen = [key for keys in _pieces(store, meant, PIECE) for key in keys]
+    with store.transaction() as t:
+        id = t.replays.start(chosen, who, why, plan)
+        t.replays.note(id, "start replay", who, why)
+    return Acted(len(chosen), id)
 
 
 def _pieces(store: Store, meant: Chosen | Sequence[Key], piece: int) -> Iterator[Sequence[Key]]:

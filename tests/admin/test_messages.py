@@ -15,7 +15,7 @@ from bench.seed import seed
 from esb.broker.port import REPLY, REPLY_TO
 from esb.bus import Bus
 from esb.message import Message, create
-from esb.store import Chosen, Status
+from esb.store import Chosen, Plan, Status
 from esb.worker.flow import FlowWorker
 from esb.worker.inbox import InDoubtError
 from tests.worker.rig import drive, feed
@@ -240,6 +240,37 @@ def test_a_group_is_acted_on(bus, browser):
     assert f"{retried} messages sent on again" in answer.text
 
 
+def test_a_group_is_replayed_in_steps(bus, browser, stuck):
+    """From the group's page; the replay's page says how far it has come, and what can be done about it now."""
+    client = browser("operator")
+    form = {"all": "1", "place": "flow:orders", "until": "9e12", "reason": "mended"}
+    plan = {"steps": "1, 5", "rate": "2.5", "tolerate": "1"}
+    assert "Replay in steps" in client.get("/parked/group?place=flow:orders").text
+    answer = client.post("/parked/replays", data=form | plan, follow_redirects=True)
+    assert "1 message will be sent on in steps" in answer.text
+    assert "steps of 1, 5, at most 2.5 a second, stops at more than 1 new failure" in answer.text
+    with bus.store.reading() as t:
+        (replay,) = t.replays.list()
+        assert (replay.who, replay.plan) == ("operator", Plan((1, 5), 2.5, 1))
+    assert f"0 of {replay.total} messages sent on again" in client.get("/parked").text
+    for act, state in (("pause", "paused"), ("resume", "running"), ("next", "running"), ("cancel", "cancelled")):
+        assert client.post(f"/parked/replays/{replay.id}/{act}", data={}).status_code == 400  # no reason
+        answer = client.post(f"/parked/replays/{replay.id}/{act}", data={"reason": "x"}, follow_redirects=True)
+        assert f"The replay is {state}" in answer.text
+    answer = client.post(f"/parked/replays/{replay.id}/pause", data={"reason": "x"}, follow_redirects=True)
+    assert f"the replay {replay.id} is cancelled" in answer.text
+    assert browser("viewer").post("/parked/replays", data=form | plan).status_code == 403
+
+
+@pytest.mark.parametrize("plan", [{"steps": "many"}, {"rate": "fast"}, {"tolerate": "some"}, {"steps": ""}])
+def test_a_plan_that_makes_no_sense_is_said(browser, stuck, plan):
+    """And nothing is begun."""
+    client = browser("operator")
+    form = {"key": "flow:orders row-1002", "reason": "mended", "steps": "1", "rate": "", "tolerate": "0"} | plan
+    assert client.post("/parked/replays", data=form).status_code == 400
+    assert "No replays yet" in client.get("/parked/replays").text
+
+
 def test_a_large_group_is_worked_off_in_pieces(bus, browser):
     """The page says so, and how far it has come."""
     seed(bus.store, 60)
@@ -249,8 +280,8 @@ def test_a_large_group_is_worked_off_in_pieces(bus, browser):
     client = browser("operator")
     form = {"act": "retry", "all": "1", "kind": "much", "until": str(bus.context.clock()), "reason": "mended"}
     text = client.post("/parked/act", data=form, follow_redirects=True).text
-    assert "501 messages will be sent on, a piece at a time." in text
-    assert "0 of 501 messages sent on again, for operator: mended." in text
+    assert "501 messages will be sent on, a portion at a time." in text
+    assert "0 of 501 messages sent on again</a>, for operator: mended." in text
 
 
 def test_a_document_is_edited(bus, browser, stuck):

@@ -333,9 +333,36 @@ def test_jobs(esb: Run, ran: Path) -> None:
     assert jobs["flow:report"]["state"] == "wanted"
     assert jobs["retention"]["kind"] == "retention"
     assert esb("jobs", "run", "reprot", "-C", ran).exit_code == 3
-    assert data(esb("jobs", "replays", "-C", ran, "--json")) == []
+    assert data(esb("replay", "list", "-C", ran, "--json")) == []
     (row,) = [row for row in data(esb("flows", "-C", ran, "--json")) if row["flow"] == "report"]
     assert row["next"] > 0
+
+
+def test_replays(esb: Run, ran: Path) -> None:
+    """Started in steps, looked at, paused, resumed and cancelled; each with its reason in the audit."""
+    started = esb("replay", "start", "-C", ran, "--all", "--yes", "--steps", "1, 5", "--rate", "2", "--why", "mended")
+    assert (started.exit_code, "1 message to be sent on in steps" in started.stderr) == (0, True)
+    id = started.stdout.strip()
+    (listed,) = data(esb("replay", "list", "-C", ran, "--json"))
+    assert (listed["id"], listed["steps"], listed["state"], listed["why"]) == (id, "1,5", "running", "mended")
+    shown = esb("replay", "show", "-C", ran).stdout
+    assert "steps 1,5, at most 2 a second, stops at more than 0 new failures" in shown
+    assert esb("replay", "pause", "-C", ran, id[:20], "--why", "lunch").stderr == f"{id} is paused\n"
+    assert esb("replay", "pause", "-C", ran).exit_code == 1
+    assert "paused" in esb("replay", "show", "-C", ran, "--watch").stdout
+    assert esb("replay", "resume", "-C", ran).stderr == f"{id} is running\n"
+    assert esb("replay", "next", "-C", ran).stderr == f"{id} is running\n"
+    assert esb("replay", "cancel", "-C", ran).stderr == f"{id} is cancelled\n"
+    assert parked_id(esb, ran)
+    assert esb("replay", "show", "-C", ran, "nobody").exit_code == 3
+
+
+@pytest.mark.parametrize("options", [("--steps", "many"), ("--steps", ""), ("--rate", "-1"), ()])
+def test_a_replay_that_makes_no_sense_is_refused(esb: Run, ran: Path, options: tuple[str, ...]) -> None:
+    """A usage error; nothing is begun."""
+    every = ("--all", "--yes") if options else ()
+    assert esb("replay", "start", "-C", ran, *every, *options).exit_code == 2
+    assert data(esb("replay", "list", "-C", ran, "--json")) == []
 
 
 def test_db(esb: Run, shop: Path) -> None:

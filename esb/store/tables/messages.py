@@ -172,6 +172,16 @@ replays = sa.Table(
     sa.Column("sent", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.Double, nullable=False),
     sa.Column("ended_at", sa.Double, nullable=False),
+    sa.Column("steps", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("rate", sa.Double, nullable=False, server_default="0"),
+    sa.Column("tolerate", sa.Integer, nullable=False, server_default="-1"),
+    sa.Column("state", sa.Text, nullable=False, server_default="running"),
+    sa.Column("step", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("rest", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("failed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("next_at", sa.Double, nullable=False, server_default="0"),
+    sa.Column("note", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("watched", sa.LargeBinary),
     sa.Index("ix_replays_ended_at", "ended_at"),
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from esb.store import Probe, ScheduleRow, Status, Store
+import msgspec
+
+from esb.store import Plan, Probe, Replay, ScheduleRow, Status, Store, Transaction, Watched
 from esb.testing._store.given import hop, parked, race
 
 
@@ -71,48 +73,81 @@ class ProbeScenarios:
 
 
 class ReplayScenarios:
-    """Many parked messages, sent on a piece at a time."""
+    """Many parked messages, sent on a portion at a time."""
 
     def test_each_message_is_sent_on_once(self, store: Store) -> None:
-        """However often and by how many the steps are asked for; what somebody else sent on meanwhile is left."""
+        """However often and by how many portions are asked for; what somebody else sent on meanwhile is left."""
         keys = [(f"m{number:04}", "flow:sales") for number in range(450)]
         with store.transaction() as t:
             t.parked.add([parked(id) for id, _ in keys])
             t.tracking.record([hop(id, status=Status.PARKED) for id, _ in keys])
-            id = t.replays.start([*keys, keys[0]], "eve", "mended")
-            assert t.replays.open() == [id]
+            id = t.replays.start([*keys, keys[0]], "eve", "mended", Plan((1, 5), 2.5, 3))
             t.parked.retry(keys[:3], "adam")
-        for _ in range(4):
-            race(lambda name: _step(store, id))
+        for _ in range(8):
+            race(lambda name: _send(store, id, 70))
         with store.reading() as t:
             found = t.replays.get(id)
             assert found is not None
-            assert (found.total, found.seen, found.sent, found.ended_at) == (450, 450, 447, 99.0)
-            assert t.replays.open() == []
+            assert (found.total, found.seen, found.sent) == (450, 450, 447)
+            assert found.plan == Plan((1, 5), 2.5, 3)
             assert t.replays.list() == [found]
             assert t.outbox.count() == 450
             assert len(t.audit.list(limit=1000)) == 450
 
-    def test_a_step_that_fails_is_not_taken(self, store: Store) -> None:
+    def test_a_portion_that_fails_is_not_taken(self, store: Store) -> None:
         """It is there for the next one, with all its messages."""
         with store.transaction() as t:
             t.parked.add([parked("m1")])
             id = t.replays.start([("m1", "flow:sales")], "eve")
         try:
             with store.transaction() as t:
-                t.replays.step(id, 99.0)
+                t.replays.send(_held(t, id), 10)
                 raise InterruptedError
         except InterruptedError:
             pass
-        assert _step(store, id)
-        assert not _step(store, id)
+        assert _send(store, id, 10) == 1
+        assert _send(store, id, 10) == 0
 
-    def test_a_replay_of_nothing_has_ended(self, store: Store) -> None:
+    def test_a_replay_of_nothing_is_over(self, store: Store) -> None:
         """It does not stay open for ever."""
         with store.transaction() as t:
             id = t.replays.start([], "eve")
             assert t.replays.open() == []
-            assert not t.replays.step(id, 99.0)
+            assert t.replays.due(1e12) == []
+            assert t.replays.send(_held(t, id), 10) == ([], 0)
+
+    def test_only_what_has_something_to_do_is_due(self, store: Store) -> None:
+        """Neither what rests for a while nor what is paused, stopped or over."""
+        states = (("running", 0.0), ("running", 50.0), ("paused", 0.0), ("stopped", 0.0), ("cancelled", 0.0))
+        with store.transaction() as t:
+            ids = [t.replays.start([("m1", "flow:sales")], "eve") for _ in states]
+            for id, (state, next_at) in zip(ids, states, strict=True):
+                ended = 9.0 if state == "cancelled" else 0.0
+                t.replays.save(
+                    msgspec.structs.replace(_held(t, id), state=state, next_at=next_at, ended_at=ended), Watched()
+                )
+        with store.reading() as t:
+            assert t.replays.due(49.0) == ids[:1]
+            assert t.replays.due(50.0) == ids[:2]
+            assert [one.id for one in t.replays.open()] == ids[:4]
+
+    def test_a_look_sees_what_moves_and_what_failed(self, store: Store) -> None:
+        """Of these families and no others: copies and commands on their way, hops that go on, hops that wait."""
+        own = {"correlation_id": "c1"}
+        with store.transaction() as t:
+            t.tracking.record([
+                hop("m1", "in:pos", status=Status.ACCEPTED, sent=3, **own),
+                hop("m1", "flow:a", status=Status.COMPLETED, sent=3, **own),
+                hop("m1", "flow:b", status=Status.WAITING, sent=1, **own),
+                hop("m2", "out:erp", status=Status.COMPLETED, **own),
+                hop("m3", "out:erp", status=Status.RETRYING, **own),
+                hop("m4", "out:erp", status=Status.PARKED, **own),
+                hop("m5", "out:erp", status=Status.PARKED, correlation_id="c2"),
+            ])  # fmt: skip
+            assert t.replays.families([("m2", "out:erp"), ("m1", "flow:a")]) == ["c1"]
+            look = t.replays.look(["c1"])
+            assert (look.moving, look.failures, look.in_flight) == (2, 1, 1 + 1)  # a copy, a command
+            assert t.replays.look([]) == type(look)(0, 0, 0)
 
 
 def _begin(store: Store) -> None:
@@ -125,6 +160,17 @@ def _row(store: Store) -> ScheduleRow:
         return t.schedules.all()["report"]
 
 
-def _step(store: Store, id: str) -> bool:
+def _held(t: Transaction, id: str) -> Replay:
+    held = t.replays.hold(id)
+    assert held is not None
+    return held[0]
+
+
+def _send(store: Store, id: str, most: int) -> int:
+    """One portion; how many messages were worked off."""
     with store.transaction() as t:
-        return t.replays.step(id, 99.0)
+        replay = _held(t, id)
+        sent, seen = t.replays.send(replay, most)
+        replay = msgspec.structs.replace(replay, seen=replay.seen + seen, sent=replay.sent + len(sent))
+        t.replays.save(replay, Watched())
+    return seen
