@@ -16,6 +16,7 @@ from threading import get_ident
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from esb.decimals import FUNCTIONS
 from esb.errors import ExpressionError
 from esb.expression_engine import ENGINE
 from esb.expression_paths import names, syntax_error, syntax_tree
@@ -181,7 +182,7 @@ class Expression:
     def _compile(self) -> Callable[..., Any]:
         try:
             program = ENGINE.compile(self.text)
-            for name, function in self._functions.items():
+            for name, function in (*self._own(), *self._functions.items()):
                 program.register(name, self._guarded(function))
         except ValueError as error:
             raise self._unparsed(error) from error
@@ -189,6 +190,10 @@ class Expression:
             program.override(name, self._guarded(function))
         self._local.run = program.run
         return program.run
+
+    def _own(self) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """Functions of the bus's own that the text names; a lookup of the same name goes before."""
+        return ((n, function) for n, function in FUNCTIONS.items() if n in self._bound and n not in self._functions)
 
     def _overrides(self) -> Mapping[str, Callable[..., Any]]:
         """Only for names in the text: each registered function makes every evaluation slower."""

@@ -257,7 +257,9 @@ _DOCUMENTS = st.recursive(
 
 @given(_DOCUMENTS, st.sampled_from(["a", "a.b", "a . b.c", " b.c", "c.c.c"]))
 def test_a_followed_path_gives_what_the_engine_gives(document, text):
-    """Whatever lies on the way: a path that is followed without the engine has the engine's value."""
+    """Whatever lies on the way: a path that is followed without the engine has the engine's value (which writes 1.0 as
+    1: to JSON they are the same number)."""
     followed = value(text, document)
     computed = value(f"({text}; {text})", document)
-    assert (followed, type(followed)) == (computed, type(computed))
+    assert followed == computed
+    assert isinstance(followed, bool) == isinstance(computed, bool)

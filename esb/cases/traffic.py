@@ -47,6 +47,7 @@ class Traffic:
         self._inner = inner
         self.prefix = prefix
         self._bindings: dict[str, set[str]] = {}
+        self._missing: dict[str, Queue] = {}  # declared, and not made yet
         self._delayed: list[tuple[float, int, Outgoing]] = []
         self._numbers = count()
         self._consumers: dict[tuple[str, ...], Consumer] = {}
@@ -61,13 +62,14 @@ class Traffic:
     # --- the port ---------------------------------------------------------------------------------------------------
 
     def declare(self, topology: Topology) -> None:
-        """See :meth:`esb.broker.port.Broker.declare`. Delays need nothing."""
-        wanted = []
+        """See :meth:`esb.broker.port.Broker.declare`. Delays need nothing; a queue that wants no event is made when
+        something is to lie there, for most never do."""
         for queue in topology.queues:
             self._bindings.setdefault(queue.name, set()).update(queue.events)
             events = tuple(self.prefix + key for key in queue.events)
-            wanted.append(Queue(self.prefix + queue.name, events, queue.limit, EXPIRES if self.prefix else 0.0))
-        self._inner.declare(Topology(tuple(wanted)))
+            expires = EXPIRES if self.prefix else 0.0
+            self._missing[queue.name] = Queue(self.prefix + queue.name, events, queue.limit, expires)
+        self._make([queue.name for queue in topology.queues if queue.events])
 
     def publisher(self, name: str = "") -> _Publisher:
         """See :meth:`esb.broker.port.Broker.publisher`."""
@@ -76,6 +78,7 @@ class Traffic:
     def consumer(self, queues: Sequence[str], prefetch: int, name: str = "") -> _Consumer:
         """See :meth:`esb.broker.port.Broker.consumer`. Connections are made once, and used by whoever comes next."""
         key = tuple(queues)
+        self._make(queues)
         if key not in self._consumers:
             self._consumers[key] = self._inner.consumer([self.prefix + queue for queue in queues], prefetch, name)
         self._handed.append(_Consumer(self, self._consumers[key], key))
@@ -120,6 +123,7 @@ class Traffic:
         """Publish, and let it be on record."""
         if self._publisher is None:
             self._publisher = self._inner.publisher("cases")
+        self.prepare(batch)
         outcomes = self.sort(batch, self._publisher.publish([self.named(o) for o in batch if not o.delay]))
         self.account(batch, outcomes, record)
         return outcomes
@@ -144,6 +148,15 @@ class Traffic:
             consumer.settle(consumer.take(100, PATIENCE))
 
     # --- for publishers and consumers -------------------------------------------------------------------------------
+
+    def prepare(self, batch: Sequence[Outgoing]) -> None:
+        """Make the queues that a batch goes to."""
+        self._make([outgoing.to for outgoing in batch if not outgoing.event])
+
+    def _make(self, names: Sequence[str]) -> None:
+        found = [self._missing.pop(name) for name in names if name in self._missing]
+        if found:
+            self._inner.declare(Topology(tuple(found)))
 
     def named(self, outgoing: Outgoing) -> Outgoing:
         """As the broker beneath knows it."""
@@ -239,6 +252,7 @@ class _Consumer:
 
     def begin(self, batch: Iterable[Outgoing]) -> _Transfer:
         outgoing = list(batch)
+        self.traffic.prepare(outgoing)
         inner = self._inner.begin([self.traffic.named(one) for one in outgoing if not one.delay])
         return _Transfer(self, inner, outgoing)
 

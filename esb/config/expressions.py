@@ -12,6 +12,7 @@ from esb.config.fields import Missing, View
 from esb.config.findings import Kind, Report, nearest
 from esb.config.mangled import cut_comment, inside
 from esb.config.tree import Map, Place, Seq, Spot
+from esb.decimals import FUNCTIONS
 from esb.errors import ExpressionError
 from esb.expression import REFUSED, Expression
 from esb.expression_paths import PathUse, builtins, is_bare_path, names, paths, syntax_error
@@ -99,7 +100,7 @@ class ExpressionChecker(msgspec.Struct):
         return True
 
     def _names(self, text: str, spot: Spot, context: Context) -> None:
-        functions = {*builtins(), *context.functions}
+        functions = {*builtins(), *FUNCTIONS, *context.functions}
         for use in names(text):
             variable = not use.call and (use.name in context.variables or use.name == "error")
             if use.name in (context.variables if variable else functions):

@@ -33,10 +33,10 @@ def buses(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def failed(place: Path, broker: Broker | None) -> dict[str, Any]:
+def failed(place: Path, broker: Broker | None, select: str = "") -> dict[str, Any]:
     """What does not pass, and why; there must be cases."""
     definition = load(place, discover(), environ={})
-    results = list(run_cases(definition, build_parts(definition), broker=broker))
+    results = list(run_cases(definition, build_parts(definition), select, broker))
     assert results
     return {f"{one.file}:{one.line} {one.name}": one.problems for one in results if not one.passed}
 
@@ -79,5 +79,5 @@ def test_a_bus_on_the_same_server_notices_nothing(buses: Path, server: Broker) -
     """Its queues and events are not those of the cases, though they are called the same there."""
     queue = flow_queue("archive")
     server.declare(Topology((Queue(queue, ("order.accepted.v1",)),)))
-    assert failed(buses / "patterns", server) == {}
+    assert failed(buses / "retail", server, "sales") == {}
     assert server.depths([queue])[queue].ready == 0
