@@ -22,6 +22,9 @@ comma  := ,
 CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+# Where it is set, as in many containers, every process that is started would compile its sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install install-test test demo screenshots bench faults lint clean
 .DELETE_ON_ERROR:
 

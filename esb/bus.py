@@ -23,7 +23,6 @@ from esb.config.hidden import masks_of
 from esb.errors import EndpointError, EsbError
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
-from esb.jobs import role
 from esb.masking import first_masked
 from esb.message import new_id
 from esb.ports import Adapter, Format
@@ -45,8 +44,8 @@ from esb.worker.topology import bindings_of, topology
 from esb.worker.upkeep import Upkeep
 from esb.worker.versions import Versions
 
-# The web server and the framework of the admin interface are imported where the web role asks for them: the other
-# roles, of which each is a process, have no room for them in their memory.
+# The web server, the framework of the admin interface and Celery are imported where the role asks for them that has
+# them: the other roles, of which each is a process, have neither the time nor the memory to spare.
 if TYPE_CHECKING:
     from esb.gateway.app import Served
     from esb.gateway.serve import Site
@@ -282,6 +281,8 @@ def run_jobs(
     point: Callable[[str], None] = pass_by,
 ) -> None:
     """The jobs role: wait for broker and store, then do what is due until told to stop. Needs no compiled flow."""
+    from esb.jobs import role
+
     with ExitStack() as closing:
         broker, store = open_doors(definition, closing)
         if not persist(lambda: prepare(definition, store, broker), stopped):

@@ -20,30 +20,45 @@ settings.load_profile("untimed")
 # Tests run more than one bus at a time; each admin interface takes a port that is free.
 os.environ["ESB_ADMIN_PORT"] = "0"
 
-# The folders whose tests take longest, longest first, so that no process is left with one of them at the end.
-LONGEST = ("faults", "adapters", "broker", "cli", "worker", "ui", "examples")
+# Folders whose tests share something dear: a browser before a running bus, the wheel as installed.
+WHOLE = ("architecture", "examples", "ui")
+
+# What takes longest, longest first, so that no process is left with one of them at the end; the rest follows.
+LONGEST = (
+    "faults", "ui", "architecture", "worker/test_saga_worker.py",
+    "cli/test_running.py", "jobs", "cli/test_demo.py", "broker/test_rabbitmq.py", "worker", "examples", "adapters",
+)  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where several processes share the tests (`make test`), a folder goes to one of them: it has its own servers."""
+    """Where several processes share the tests (`make test`), each takes a file at a time, and has its own servers."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Folders(LoadScopeScheduling):
+    class Units(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _folder(nodeid)
+            return _unit(nodeid)
 
-    return Folders(config, log)
+    return Units(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Processes that share the tests take the folders in this order."""
+    """Processes that share the tests take the units in this order."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: LONGEST.index(f) if (f := _folder(item.nodeid)) in LONGEST else len(LONGEST))
+        items.sort(key=lambda item: _place(_unit(item.nodeid)))
 
 
-def _folder(nodeid: str) -> str:
-    return nodeid.removeprefix("tests/").partition("/")[0]
+def _unit(nodeid: str) -> str:
+    """What one process runs at a stretch: a file; of some folders everything, of the fault tests each by itself."""
+    path = nodeid.removeprefix("tests/")
+    folder = path.partition("/")[0]
+    if folder in WHOLE:
+        return folder
+    return path if folder == "faults" else path.partition("::")[0]
+
+
+def _place(unit: str) -> int:
+    return next((place for place, name in enumerate(LONGEST) if unit.startswith(name)), len(LONGEST))
 
 
 def pytest_collection_finish() -> None:

@@ -1,6 +1,6 @@
 """Every page, in both looks and two widths: nothing sticks out, the browser has no complaint.
 
-``ESB_SCREENSHOTS=DIR`` keeps the pictures, for a person to look at.
+``ESB_SCREENSHOTS=DIR`` makes pictures of them, for a person to look at; that takes most of the time.
 """
 
 from __future__ import annotations
@@ -21,26 +21,31 @@ def addresses(page) -> list[str]:
     return [*links, *deeper, "/account", "/nothing"]
 
 
+def picture(page, name: str) -> None:
+    """A picture of the whole page, where somebody wants them."""
+    folder = os.environ.get("ESB_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / name, full_page=True)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_pages_fit(tab, site, signed_in, scheme, size, tmp_path, complaints):
+def test_pages_fit(tab, site, signed_in, scheme, size, complaints):
     """No page is wider than its window, in any look."""
     page = tab(storage_state=signed_in, color_scheme=scheme, viewport=size)
     page.goto(site.url)
-    folder = Path(os.environ.get("ESB_SCREENSHOTS") or tmp_path)
     for address in addresses(page):
         page.goto(site.url + address)
-        name = f"{address.strip('/').replace('/', '-') or 'overview'}-{scheme}-{size['width']}.png"
-        page.screenshot(path=folder / name, full_page=True)
+        picture(page, f"{address.strip('/').replace('/', '-') or 'overview'}-{scheme}-{size['width']}.png")
         assert page.evaluate(OVERFLOW) <= 0, f"{address} is wider than {size['width']}"
     complaints[:] = [said for said in complaints if "/nothing" not in said]  # its 404 was asked for
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_pages_of_strangers_fit(tab, site, scheme, size, tmp_path):
+def test_pages_of_strangers_fit(tab, site, scheme, size):
     """The page where one signs in."""
     page = tab(color_scheme=scheme, viewport=size)
     page.goto(site.url)
-    page.screenshot(path=Path(os.environ.get("ESB_SCREENSHOTS") or tmp_path) / f"sign-in-{scheme}-{size['width']}.png")
+    picture(page, f"sign-in-{scheme}-{size['width']}.png")
     assert page.evaluate(OVERFLOW) <= 0

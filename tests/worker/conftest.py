@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ def embedded_rig(tmp_path: Path, migrated_file: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path, store=migrated_file)
     yield rig
     rig.close()
-    gc.collect()  # expressions of this bus must not be dropped by a thread of the next
 
 
 @pytest.fixture

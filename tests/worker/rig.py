@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import textwrap
@@ -197,6 +198,7 @@ class Rig:
     def close(self) -> None:
         for bus in self._open:
             bus.close()
+        gc.collect()  # expressions of this bus must not be dropped by a thread of the next
 
     @property
     def has_bus(self) -> bool:

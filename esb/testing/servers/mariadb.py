@@ -47,6 +47,7 @@ class MariaDbServer:
         command = self._command(
             self._server, "--no-defaults", f"--datadir={self._data}", f"--socket={self.directory}/s",
             f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={self.directory}/pid",
+            f"--tmpdir={self.directory}",
             f"--init-file={self._first}", "--skip-name-resolve", *_UNSAFE,
         )  # fmt: skip
         with self._log.open("ab") as log:
@@ -100,8 +101,8 @@ class MariaDbServer:
         self._first.chmod(0o644)
         done = subprocess.run(
             self._command(
-                self._install, "--no-defaults", f"--datadir={self._data}", "--auth-root-authentication-method=normal",
-                "--skip-test-db",
+                self._install, "--no-defaults", f"--datadir={self._data}", f"--tmpdir={self.directory}",
+                "--auth-root-authentication-method=normal", "--skip-test-db",
             ),
             capture_output=True, text=True, check=False, cwd="/",
         )  # fmt: skip

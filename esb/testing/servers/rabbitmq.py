@@ -20,7 +20,6 @@ from esb.testing.servers import free_port, wait_until
 
 # Debian's packages put wrappers that change the user into PATH; the programs themselves lie here.
 _PROGRAMS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"))
-_POOL = 20  # vhosts made by one call of rabbitmqctl, which takes longer than they do
 _CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 default_user = {user}
@@ -29,12 +28,10 @@ disk_free_limit.absolute = 10MB
 vm_memory_high_watermark.absolute = {memory}
 log.file.level = warning
 """
-_ADD_VHOSTS = """\
-lists:foreach(fun(Number) ->
-    Name = iolist_to_binary(io_lib:format("t~b", [Number])),
-    rabbit_vhost:add(Name, <<"test">>),
-    rabbit_auth_backend_internal:set_permissions(<<"{user}">>, Name, <<".*">>, <<".*">>, <<".*">>, <<"test">>)
-end, lists:seq({first}, {last})).
+_ADD_VHOST = """\
+rabbit_vhost:add(<<"{name}">>, <<"test">>),
+rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>),
+io:format("~s is made~n", [<<"{name}">>]).
 """
 
 
@@ -135,10 +132,14 @@ class RabbitMqServer:
 
     def vhost(self) -> str:
         """The URL of a virtual host that nobody used before: one test's own."""
-        number, self._vhosts = self._vhosts, self._vhosts + 1
-        if number % _POOL == 0:
-            self.ctl("eval", _ADD_VHOSTS.format(user=self.user, first=number, last=number + _POOL - 1))
-        return self._url(f"t{number}")
+        self._vhosts += 1
+        name = f"t{self._vhosts}"
+        # By the node's own shell: a call of rabbitmqctl takes longer than twenty virtual hosts.
+        assert self._node is not None and self._node.stdin is not None
+        self._node.stdin.write(_ADD_VHOST.format(user=self.user, name=name).encode())
+        self._node.stdin.flush()
+        wait_until(lambda: f"{name} is made" in self._log_tail(), 60, f"RabbitMQ to make the virtual host {name}")
+        return self._url(name)
 
     def ctl(self, *arguments: str) -> str:
         """Run ``rabbitmqctl`` (it takes a second or two) and return what it prints. Raises ``RuntimeError``."""
