@@ -138,9 +138,12 @@ def _handler(partners: Partners) -> type[BaseHTTPRequestHandler]:
 
 
 class Depot:
-    """Everything of one test. ``shares``: how many members a group has, and numbers a sequence."""
+    """Everything of one test. ``points``: where it will die, once each; a group has as many
+    members, and a sequence as many numbers."""
 
-    def __init__(self, root: Path, broker: str, database: str, shares: int) -> None:
+    def __init__(self, root: Path, broker: str, database: str, points: Sequence[str]) -> None:
+        self.points = points
+        self.shares = shares = len(points)
         self.root = root
         self.partners = Partners()
         for name, text in FILES.items():
@@ -153,7 +156,6 @@ class Depot:
             bus.prepare()
         self.broker = open_broker(broker, root / "data")
         self.bus = BusProcess(root, root / "bus.log", {})
-        self.shares = shares
         mixed = random.Random(4711)
         self._places = [mixed.sample(range(1, shares + 1), shares) for _ in range(SEQUENCES)]
 

@@ -14,12 +14,12 @@ from tests.faults.trial import Trial
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 HOLD = 2.0  # seconds that a fault lasts
-EMBEDDED = ("kill bus", "kill jobs", "stop bus", "system busy", "system lying", "full disk")
+EMBEDDED = ("stop bus", "full disk")  # deaths of all roles are in test_ledger.py
 
 
 def test_embedded(tmp_path: Path) -> None:
-    """Roles die and stand still, a system is busy and lies, the disk is full: nothing is lost, doubled or stuck."""
-    _passes(Fire(tmp_path, places.embedded(tmp_path), seed=4711, under_way=100, delays=DELAYS), EMBEDDED)
+    """A role stands still, the disk is full: nothing is lost, doubled or stuck."""
+    _passes(Fire(tmp_path, places.embedded(tmp_path), seed=4711, under_way=40, delays=DELAYS), EMBEDDED)
 
 
 def _passes(fire: Fire, kinds: tuple[str, ...]) -> None:
