@@ -5,6 +5,8 @@ Revision: 0010, after 0009
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,7 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-COLUMNS = (
+COLUMNS: tuple[tuple[str, Any, str], ...] = (
     ("steps", sa.Text(), "''"),
     ("rate", sa.Double(), "0"),
     ("tolerate", sa.Integer(), "-1"),
