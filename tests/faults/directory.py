@@ -29,6 +29,7 @@ bus: ledger
 broker: "{broker}"
 database: "{database}"
 admin: {{enabled: false}}
+probe: 1s
 http: {{port: {port}}}
 worker: {{batch: 50, prefetch: 150, lease: {lease}}}
 recovery: {{retries: 1, delays: [{delays}], breaker: {{failures: 5, reset: 500ms}}}}

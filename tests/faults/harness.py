@@ -18,7 +18,7 @@ from tests.faults.processes import BusProcess
 from tests.faults.recorder import DECLINED, Recorder
 from tests.faults.verdict import Debt, Verdict, judge
 
-UNDER_WAY = 400  # messages of files that are kept under way unless something else is said
+UNDER_WAY = 150  # messages of files that are kept under way unless something else is said
 UNKEYED = ("blunt", "oracle", "notes")  # endpoints where nothing tells a repeat
 FEW = 40  # rows that are, and requests
 
