@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from esb.cli.common import FAILED, complain, directory, json_output, load, print_json, show_findings, told
-from esb.cli.watching import Watch, of_its_cases, summary
+from esb.cli.watching import Watch, heed_interrupts, of_its_cases, summary
 from esb.errors import ConfigError, EsbError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def command(
 
 def _watch(options: Options) -> None:
     """Again and again, until Ctrl-C."""
+    heed_interrupts()
     files = Watch(Path(options.root), lambda: of_its_cases(Path(options.root)))
     while True:
         try:

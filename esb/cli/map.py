@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from esb.cli.common import FAILED, complain, directory, json_output, load, print_json, show_findings, told, unknown
-from esb.cli.watching import Watch, of_its_cases, summary
+from esb.cli.watching import Watch, heed_interrupts, of_its_cases, summary
 from esb.errors import ConfigError, EsbError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _watch(options: Options) -> None:
     """Again and again, until Ctrl-C."""
     if options.input == "-":
         raise click.UsageError("what comes from standard input cannot be read again: name a file")
+    heed_interrupts()
     files = Watch(Path(), lambda: (*of_its_cases(Path(options.root)), Path(options.input)))
     while True:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -39,6 +40,11 @@ class Watch:
             if file.is_file():
                 name = file.relative_to(self._root) if file.is_relative_to(self._root) else file
                 yield str(name), (status.st_mtime_ns, status.st_size)
+
+
+def heed_interrupts() -> None:
+    """Ctrl-C ends a command that watches; a shell that starts it in the background has SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def of_a_bus(root: Path) -> Iterator[Path]:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from esb.broker.port import CONTEXT, ERROR_KIND, REPLY, Delivery, flow_queue, resume_queue
 from esb.bus import Bus
+from esb.cases.export import export
 from esb.errors import Refused
 from esb.message import Message
 from esb.ports import Reply, Request
@@ -17,7 +19,7 @@ from esb.store import Status
 from esb.worker import legs
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
-from esb.worker.repair import case_of, edit
+from esb.worker.repair import edit
 from tests.worker.rig import Point, Rig, dies, drive, feed, order, put
 
 FLOW = "flow:main"
@@ -375,10 +377,9 @@ def test_what_is_parked_behind_a_call_is_kept_as_a_case_of_what_came_in(calling:
     machine = run(calling)
     (row,) = calling.parked()
     with machine.bus.store.reading() as t:
-        name, text = case_of(t, machine.bus.definition, row)
-    assert name == "flows/main.test.yaml"
-    assert '"number": 1' in text
-    assert '"left"' not in text
+        found = export(t, machine.bus.definition, machine.bus.parts, row)
+    assert found.file == "flows/main.test.yaml"
+    assert yaml.safe_load(found.text)["cases"][0]["given"] == {"document": {"number": 1}}
 
 
 def test_what_an_answer_hides_stays_hidden_in_the_document_that_keeps_it(calling: Rig) -> None:
