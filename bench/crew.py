@@ -114,7 +114,7 @@ def work(
     warm = warm or messages // 10
     with ExitStack() as running:
         broker = running.enter_context(Meter(node.cpu)) if node else None
-        command = [sys.executable, "-m", "bench.worker", root, *(["bare"] if bare else [])]
+        command: list[str | Path] = [sys.executable, "-m", "bench.worker", root, *(["bare"] if bare else [])]
         crew = [running.enter_context(Child(command, place.environment())) for _ in range(workers)]
         for child in crew:
             _expect(child, "ready")

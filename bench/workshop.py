@@ -51,7 +51,7 @@ class Workshop:
         def install() -> None:
             self._tell(f"installing {name} and what it needs")
             complete([sys.executable, "-m", "venv", "--clear", place], f"make the environment of {name}", _SLOWEST)
-            pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+            pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
             complete([*pip, "--requirement", wanted], f"install {name} with pip", _SLOWEST)
 
         self._once(place.name, python, wanted.read_bytes(), install)
@@ -69,8 +69,8 @@ class Workshop:
             place.mkdir(parents=True, exist_ok=True)
             for file in (lock, lock.with_name("package.json")):
                 shutil.copy(file, place)
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", place]
-            complete(command, "install modules with npm", _SLOWEST)
+            options = ["--no-audit", "--no-fund", "--loglevel=error"]
+            complete(["npm", "ci", *options, "--prefix", place], "install modules with npm", _SLOWEST)
 
         self._once("node", modules, lock.read_bytes(), install)
         return shutil.which("node") or "node", modules
