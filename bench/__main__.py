@@ -20,7 +20,7 @@ from bench.figures import Verdict, judge
 from bench.machine import BUSY, machine, others
 from bench.plan import Benchmark, Kit, Plan
 from bench.process import CannotRun
-from bench.report import save, summary
+from bench.report import quietness, save, summary
 from bench.rounds import Turns
 from bench.workshop import Workshop
 
@@ -45,40 +45,41 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.list:
         print("\n".join(f"{name:<10} {' · '.join(o.title for o in group)}" for name, group in BENCHMARKS.items()))
         return 0
-    names = chosen.names or list(BENCHMARKS)
-    before, results, failed = others(), {}, {}
-    if before > BUSY:
-        _tell(f"others use {before:.0%} of the CPU: figures will be of a busy machine")
-    for benchmark in (one for name in names for one in BENCHMARKS[name]):
+    results, failed = {}, {}
+    for benchmark in (one for name in chosen.names or BENCHMARKS for one in BENCHMARKS[name]):
         try:
             results[benchmark.name] = run(benchmark, chosen)
         except CannotRun as reason:
             failed[benchmark.name] = str(reason)
             print(f"\n{benchmark.title} could not be run: {reason}")
-    after = others()
-    report = {
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"), "quiet": max(before, after) <= BUSY, "machine": machine(),
-        "others": {"before": round(before, 2), "after": round(after, 2)}, "results": results, "failed": failed,
-    }  # fmt: skip
-    if chosen.save:
-        _tell(f"saved as bench/results/{save(report, RESULTS, chosen.names).name}")
-    print(msgspec.json.encode(report).decode())
+    print(msgspec.json.encode({"machine": machine(), "results": results, "failed": failed}).decode())
     return 1 if failed else 0
 
 
 def run(benchmark: Benchmark, chosen: argparse.Namespace) -> dict[str, object]:
-    """One benchmark, its tables printed. Raises ``CannotRun``."""
-    messages = chosen.messages or benchmark.messages
+    """One benchmark, its tables printed and its result saved where that was asked for. Raises ``CannotRun``."""
+    messages, before = chosen.messages or benchmark.messages, others()
+    if before > BUSY:
+        _tell(f"others use {before:.0%} of the CPU: figures will be of a busy machine")
+    plan, turns = _measure(benchmark, chosen, messages)
+    verdicts = [verdict for aim in plan.aims if (verdict := judge(aim, turns.rounds)) is not None]
+    _print(benchmark, plan, turns, verdicts, f"{messages:,} messages, medians of {chosen.runs} runs in turns")
+    facts = {"measured": datetime.now(UTC).strftime("%Y-%m-%d"), "messages": messages, "runs": chosen.runs}
+    result = facts | quietness(before, turns, others()) | summary(plan, turns, verdicts)
+    if chosen.save:
+        _tell(f"saved as bench/results/{save(benchmark.name, machine(), result, RESULTS).name}")
+    return result
+
+
+def _measure(benchmark: Benchmark, chosen: argparse.Namespace, messages: int) -> tuple[Plan, Turns]:
+    wanted = tuple(chosen.sides.split(",")) if chosen.sides else ()
     with ExitStack() as opened:
-        wanted = tuple(chosen.sides.split(",")) if chosen.sides else ()
         plan = benchmark.make(Kit(Workshop(WORKSHOP, _tell), _tell, opened, wanted))
         if not plan.sides:
             raise CannotRun(f"none of its sides is there: {'; '.join(plan.absent.values()) or chosen.sides}")
         turns = Turns(plan.sides, _tell)
         turns.take(chosen.runs, messages)
-    verdicts = [verdict for aim in plan.aims if (verdict := judge(aim, turns.rounds)) is not None]
-    _print(benchmark, plan, turns, verdicts, f"{messages:,} messages, medians of {chosen.runs} runs in turns")
-    return {"messages": messages, "runs": chosen.runs} | summary(plan, turns, verdicts)
+    return plan, turns
 
 
 def _print(benchmark: Benchmark, plan: Plan, turns: Turns, verdicts: list[Verdict], how: str) -> None:

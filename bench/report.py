@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from bench.figures import Rounds, Verdict, between, median, spread
+from bench.machine import BUSY
 from bench.plan import Plan, Side
 from bench.rounds import Turns
 
@@ -22,11 +24,20 @@ def summary(plan: Plan, turns: Turns, verdicts: Sequence[Verdict]) -> dict[str, 
     }
 
 
-def save(report: Mapping[str, object], directory: Path, names: Sequence[str]) -> Path:
-    """Write it to a file that is named after the day and what was asked for."""
+def quietness(before: float, turns: Turns, after: float) -> dict[str, object]:
+    """Whether others used the machine: their share of its CPU before, between the runs of sides, and after."""
+    shares = {"before": before, "between": statistics.median(turns.others or [0.0]), "after": after}
+    return {
+        "quiet": max(before, after) <= BUSY, "others": {when: round(share, 2) for when, share in shares.items()}
+    }  # fmt: skip
+
+
+def save(name: str, machine: Mapping[str, object], result: Mapping[str, object], directory: Path) -> Path:
+    """Write a benchmark's result to a file named after the day and the benchmark."""
     directory.mkdir(exist_ok=True)
-    file = directory / f"{report['measured']}-{'-'.join(names) or 'all'}.json"
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    file = directory / f"{result['measured']}-{name}.json"
+    text = msgspec.json.encode({"benchmark": name, "machine": machine, **result})
+    file.write_bytes(msgspec.json.format(text, indent=2) + b"\n")
     return file
 
 

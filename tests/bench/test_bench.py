@@ -17,6 +17,7 @@ from bench.meter import Meter
 from bench.order import BUS, order, pick, waiting_order
 from bench.plan import Column, Plan, Side
 from bench.process import CannotRun, Child
+from bench.report import quietness
 from bench.rounds import Turns
 from bench.table import readings
 from esb.bus import discover
@@ -77,11 +78,12 @@ def test_sides_take_turns_and_one_that_keeps_failing_is_left_out():
         order_of_calls.append("good")
         return {"rate": float(messages)}
 
-    turns = Turns([Side("good", "Good", works), Side("bad", "Bad", broken)], lambda text: None)
+    turns = Turns([Side("good", "Good", works), Side("bad", "Bad", broken)], lambda text: None, lambda: 0.5)
     turns.take(3, 1000)
     assert order_of_calls == ["good", "bad", "bad", "good", "good"]
     assert turns.rounds == {"good": [{"rate": 1000.0}] * 3, "bad": [None] * 3}
     assert "it is not there" in turns.failures["Bad"]
+    assert quietness(0.0, turns, 0.2) == {"quiet": False, "others": {"before": 0.0, "between": 0.5, "after": 0.2}}
 
 
 def test_the_table_shows_medians_and_both_ratios():
