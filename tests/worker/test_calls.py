@@ -379,7 +379,7 @@ def test_what_is_parked_behind_a_call_is_kept_as_a_case_of_what_came_in(calling:
     with machine.bus.store.reading() as t:
         found = export(t, machine.bus.definition, machine.bus.parts, row)
     assert found.file == "flows/main.test.yaml"
-    assert yaml.safe_load(found.text)["cases"][0]["given"] == {"document": {"number": 1}}
+    assert yaml.safe_load(found.text)["cases"][0]["given"]["document"] == {"number": 1, "key": "no-1"}
 
 
 def test_what_an_answer_hides_stays_hidden_in_the_document_that_keeps_it(calling: Rig) -> None:
