@@ -26,7 +26,7 @@ class DetourSettings(StepsShorthand):
 
 
 class Detour(Kind):
-    """Takes messages through its steps while it is switched on; ``esb flows detour`` and the admin interface do that.
+    """Takes messages through its steps while it is switched on; ``esb flows detour`` does that.
 
     A switch is audited, and holds for what is taken from the queue a second later.
     """
