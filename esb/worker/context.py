@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -17,6 +16,7 @@ from esb.store import Store
 from esb.worker.points import pass_by
 from esb.worker.pool import Pool, Threads
 from esb.worker.rows import Journal
+from esb.worker.solitude import Solitude
 from esb.worker.versions import Versions
 
 
@@ -24,9 +24,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """The compiled bus of one process.
 
     ``owner`` names this process in leases and inbox rows. ``point`` is called with a name at each place where a
-    crash is interesting; the fault tests pass a function that kills the process there. ``alone`` is held by whoever
-    runs a message that has been under way at two deaths. ``pool`` makes the threads on which an endpoint's messages are
-    sent; ``jitter`` are the seconds, at most, between immediate retries, so that many failures do not strike as one.
+    crash is interesting; the fault tests pass a function that kills the process there. ``solitude`` is claimed
+    by whoever runs a message that has been under way at two deaths. ``pool`` makes the threads on which an endpoint's
+    messages are sent; ``jitter`` are the seconds, at most, between immediate retries, so that many failures do not
+    strike as one.
     """
 
     definition: Definition
@@ -44,7 +45,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     older: Callable[[str], Definition | None] = lambda hash: None  # one that was in force before, by its hash
     pool: Callable[[int, str], Threads] = Pool
     jitter: float = 0.2
-    alone: threading.Lock = msgspec.field(default_factory=threading.Lock)
+    solitude: Solitude = msgspec.field(default_factory=Solitude)
 
     def journal(self, journey: str = "") -> Journal:
         """What writes down hops and parked messages: as much as ``journey:`` says, unless told otherwise."""

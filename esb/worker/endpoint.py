@@ -65,7 +65,9 @@ class EndpointWorker(Worker):
     def cycle(self) -> None:
         self._make_up()
         self._settle(self._collect())
-        allowed = self._allowance()
+        if not self._running:
+            self._marks.leave()
+        allowed = self._allowance() if self._marks.join() else 0
         if allowed and self._suspects and not self._running:
             self._start_alone(self._suspects.popleft())
         room = 0 if self._suspects or self._alone else self._room(allowed)
@@ -158,7 +160,10 @@ class EndpointWorker(Worker):
     # --- taking -------------------------------------------------------------------------------------------------
 
     def _start_alone(self, delivery: Delivery) -> None:
-        if self._marks.deadly(suspects.key_at(delivery, self._place)):
+        key = suspects.key_at(delivery, self._place)
+        if not self._marks.may_run(key):
+            self._suspects.appendleft(delivery)
+        elif self._marks.deadly(key):
             morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
             morgue.park(delivery, self._place, suspects.KillsWorker())
         else:

@@ -67,7 +67,7 @@ class FlowWorker(Worker):
         """A batch is computed and published while the broker confirms the one before, which is concluded then."""
         self._heed_pauses()
         fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, 0.0 if self._begun else TAKE))
-        if fresh:
+        if fresh and self._may_begin():
             self._begun.append(self._begin(fresh))
         one_may_wait = bool(fresh) and not redelivered
         while self._begun and not (one_may_wait and len(self._begun) == 1 and not self._begun[0].transfer.answered):
@@ -75,6 +75,8 @@ class FlowWorker(Worker):
         for delivery in redelivered:
             if not self.stopping.is_set():
                 self._handle_alone(delivery)
+        if not self._begun:
+            self._marks.leave()
 
     def interrupt(self) -> None:
         self._consumer.wake()
@@ -101,9 +103,19 @@ class FlowWorker(Worker):
         """When a person pauses or resumes a flow, what was fetched goes back, and other queues are served."""
         if self._board.now().paused == self._paused:
             return
+        self._conclude_all()
+        self.recover()
+
+    def _may_begin(self) -> bool:
+        """Unless another worker is to be alone: then what was begun ends first. False when this worker is to stop."""
+        if self._marks.join():
+            return True
+        self._conclude_all()
+        return self._marks.join_in_turn()
+
+    def _conclude_all(self) -> None:
         while self._begun:
             self._conclude(self._begun.popleft())
-        self.recover()
 
     def finish(self) -> None:
         while self._begun:

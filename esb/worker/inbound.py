@@ -37,11 +37,12 @@ class InboundWorker(Worker):
 
     def cycle(self) -> None:
         fresh, redelivered = suspects.divide(self._consumer.take(BATCH, TAKE))
-        for queue in {delivery.queue for delivery in fresh}:
+        for queue in {delivery.queue for delivery in fresh} if self._marks.join_in_turn() else ():
             self._handle([delivery for delivery in fresh if delivery.queue == queue])
         for delivery in redelivered:
             if not self.stopping.is_set():
                 self._handle_alone(delivery)
+        self._marks.leave()
 
     def interrupt(self) -> None:
         self._consumer.wake()

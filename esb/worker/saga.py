@@ -43,11 +43,12 @@ class SagaWorker(Worker):
 
     def cycle(self) -> None:
         fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, TAKE))
-        if fresh:
+        if fresh and self._marks.join_in_turn():
             self._handle_all(fresh)
         for delivery in redelivered:
             if not self.stopping.is_set():
                 suspects.run_alone(delivery, self._place(delivery), self._handle, self._marks, self._morgue())
+        self._marks.leave()
 
     def interrupt(self) -> None:
         self._consumer.wake()

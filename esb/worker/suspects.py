@@ -1,7 +1,8 @@
 """Poison that kills the process: messages that were taken before, by somebody who did not live to settle them.
 
 First deliveries pay nothing. A redelivered message is marked in the store, runs alone, and is unmarked in the same
-commit as its tracking. Whoever finds the third mark uncleared parks the message: it has taken three processes with it.
+commit as its tracking. The third mark is only put on what runs alone in the whole process. Whoever finds it uncleared
+parks the message: it has taken three processes with it.
 """
 
 from __future__ import annotations
@@ -37,18 +38,41 @@ def divide(deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Deliver
 
 
 class Marks:
-    """The marks that one worker makes.
+    """The marks that one worker makes, and its place among the workers of its process.
 
     Suspects of different places run side by side in one process, so an innocent one may be marked while another kills.
-    That must not happen three times: who would get the third mark waits until no other such message runs here.
+    That must not happen three times: who would get the third mark runs while all other workers rest. So whoever runs
+    messages joins the others first, and leaves when nothing is under way.
     """
 
     def __init__(self, context: Context, stopping: threading.Event) -> None:
         self._store = context.store
         self._stopping = stopping
-        self._alone = context.alone
+        self._solitude = context.solitude
         self._mine: dict[Key, int] = {}
-        self._holding = False
+
+    def join(self) -> bool:
+        """Whether messages may be run now; False while another worker wants to be alone."""
+        return self._solitude.join(self)
+
+    def join_in_turn(self) -> bool:
+        """The same, but wait; False when the worker is to stop."""
+        while not self._stopping.is_set():
+            if self._solitude.join(self, LOOK):
+                return True
+        return False
+
+    def leave(self) -> None:
+        """Nothing is under way."""
+        self._solitude.leave(self)
+
+    def may_run(self, key: Key) -> bool:
+        """Wait for the turn of ``(message id, place)``; False when the worker is to stop, and it is not to be run."""
+        if key in self._mine:
+            return self.join_in_turn()
+        with self._store.reading() as t:
+            last = t.suspects.count(key) == DEADLY - 1
+        return self._claim() if last else self.join_in_turn()
 
     def deadly(self, key: Key) -> bool:
         """Put one more mark on ``(message id, place)`` and commit it. True: it had three already, do not run it.
@@ -56,7 +80,6 @@ class Marks:
         A cycle that failed because broker or store went away has killed nobody: its mark still stands, and counts once.
         """
         if key not in self._mine:
-            self._wait_for_turn(key)
             counts: dict[Key, int] = {}
             commit(self._store, lambda t: counts.update(t.suspects.mark([key])), self._stopping)
             self._mine[key] = counts[key]
@@ -71,26 +94,23 @@ class Marks:
         for key in keys:
             self._mine.pop(key, None)
         if keys:
-            self._let_others()
+            self._solitude.release(self)
 
     def forgive(self) -> None:
         """What is marked and not through has killed nobody, since we live: take the marks back. May raise."""
-        self._let_others()
+        self._solitude.release(self)
+        self._solitude.leave(self)
         if self._mine:
             with self._store.transaction() as t:
                 t.suspects.unmark(list(self._mine))
             self._mine.clear()
 
-    def _wait_for_turn(self, key: Key) -> None:
-        with self._store.reading() as t:
-            count = t.suspects.count(key)
-        while count == DEADLY - 1 and not self._holding and not self._stopping.is_set():
-            self._holding = self._alone.acquire(timeout=LOOK)
-
-    def _let_others(self) -> None:
-        if self._holding:
-            self._holding = False
-            self._alone.release()
+    def _claim(self) -> bool:
+        while not self._stopping.is_set():
+            if self._solitude.claim(self, LOOK):
+                return True
+        self._solitude.release(self)
+        return False
 
 
 def key_at(delivery: Delivery, place: str) -> Key:
@@ -153,10 +173,15 @@ def run_alone(
 ) -> None:
     """Run a suspect by itself: mark it, ``handle`` it, park it where it fails. ``handle`` clears the mark.
 
+    When the worker is to stop it is left as it is, and goes back with what else was taken.
+
     Raises:
         BrokerError, StoreError: what failed is not the message's doing; it comes again.
     """
-    if marks.deadly(key_at(delivery, place)):
+    key = key_at(delivery, place)
+    if not marks.may_run(key):
+        return
+    if marks.deadly(key):
         morgue.park(delivery, place, KillsWorker())
         return
     try:

@@ -307,16 +307,17 @@ def test_who_was_under_way_at_two_deaths_runs_alone_in_its_process(rig: Rig) -> 
     for _ in range(3):
         dies(flow_worker(rig.bus(Point("flow: published"))))
     worker = flow_worker(bus)
-    bus.context.alone.acquire()
+    neighbour = object()
+    assert bus.context.solitude.join(neighbour)
     thread_ = threading.Thread(target=worker.cycle, daemon=True)
     thread_.start()
     thread_.join(0.2)
     assert thread_.is_alive()
     assert _marks(rig) == 2
-    bus.context.alone.release()
+    bus.context.solitude.leave(neighbour)
     thread_.join(5)
     assert status(rig, "order-1") == Status.COMPLETED
-    assert bus.context.alone.acquire(blocking=False)
+    assert bus.context.solitude.claim(neighbour, 0.0)
 
 
 def _marks(rig: Rig) -> int:
