@@ -27,7 +27,7 @@ log = structlog.get_logger("esb.supervisor")
 
 READY = "ESB_READY_FD"  # environment variable: where a role says that it is ready
 STEADY = 60.0  # seconds after which a role counts as stable again
-LONGEST_PAUSE = 30.0  # seconds between restarts of a role that keeps dying
+LONGEST_PAUSE = 10.0  # seconds between restarts of a role that keeps dying; recovery takes no longer than it must
 GRACE = 5.0  # seconds beyond the drain time before a role is killed
 IMPATIENT = 2  # times one has to ask before roles are killed
 _PR_SET_PDEATHSIG = 1
@@ -215,7 +215,7 @@ class Supervisor:
 
 
 def pause_after(failures: int) -> float:
-    """Seconds to wait before a role is started again that died so many times in a row: 0, 0.4, 0.8 … 30."""
+    """Seconds to wait before a role is started again that died so many times in a row: 0, 0.4, 0.8 … 10."""
     return min(0.2 * 2 ** min(failures, 10), LONGEST_PAUSE) if failures else 0.0
 
 

@@ -322,17 +322,29 @@ def test_a_delayed_message_whose_queue_is_gone_lies_in_the_net(broker: RabbitMqB
     consumer.close()
 
 
-def test_a_queue_deleted_under_its_consumer_is_said_and_survived(broker: RabbitMqBroker, url: str) -> None:
-    """Taking says what happened, and goes on when the queue is there again."""
-    consumer = broker.consumer(["a", "b"], 10)
-    consumer.take(1, 0)
+def test_a_queue_deleted_under_its_consumer_is_said_and_made_again(broker: RabbitMqBroker, url: str) -> None:
+    """Taking says what happened; then the queue is there again, and wants the same events."""
+    broker.declare(Topology((Queue("a", ("made",)), Queue("b"))))
+    publish(broker, [Outgoing(order(7), "b")])
+    consumer = broker.consumer(["b", "a"], 10)
+    consumer.settle(consumer.take(1, PATIENCE))
     with kombu.Connection(url) as connection:
         connection.channel().queue_delete("a")
     with pytest.raises(BrokerDown, match="queue a was deleted"):
         consumer.take(1, PATIENCE)
-    with pytest.raises(BrokerDown, match="no queue 'a'"):
+    publish(broker, [Outgoing(order(8), "b")])
+    assert [int(d.message.headers["n"]) for d in persistently(lambda: consumer.take(1, PATIENCE))] == [8]
+    publish(broker, [Outgoing(order(3), "made", event=True), Outgoing(order(4), "a")])
+    taken: list[Any] = []
+    while len(taken) < 2:
+        taken += consumer.take(2, PATIENCE)
+    assert sorted(int(d.message.headers["n"]) for d in taken) == [3, 4]
+    consumer.close()
+
+
+def test_a_queue_that_was_never_declared_is_said(broker: RabbitMqBroker) -> None:
+    """Nobody knows what it should be like."""
+    consumer = broker.consumer(["nowhere"], 10)
+    with pytest.raises(BrokerDown, match="no queue 'nowhere'"):
         consumer.take(1, 0)
-    broker.declare(Topology((Queue("a"),)))
-    publish(broker, commands(1))
-    assert len(persistently(lambda: consumer.take(1, PATIENCE))) == 1
     consumer.close()

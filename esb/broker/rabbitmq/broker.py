@@ -9,7 +9,7 @@ from typing import Any
 from esb.broker import port
 from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.connection import Keeper, Link
-from esb.broker.rabbitmq.consumer import RabbitMqConsumer
+from esb.broker.rabbitmq.consumer import RabbitMqConsumer, Restore
 from esb.broker.rabbitmq.publisher import RabbitMqPublisher
 from esb.broker.rabbitmq.settings import Settings, parse
 
@@ -32,6 +32,7 @@ class RabbitMqBroker:
         self._name = name
         self._keeper = Keeper(self._settings.heartbeat / 4)
         self._delays: set[float] = set()
+        self._queues: dict[str, port.Queue] = {}  # as they were declared last
         self._link = self._keeper.keep(Link(self._settings, f"{name} control", lambda channel: None))
         self._guard = threading.Lock()
 
@@ -42,6 +43,7 @@ class RabbitMqBroker:
         """See the port."""
         self._control("declare queues in", lambda channel, server: topology.declare(channel, topology_, server))
         self._delays.update(topology_.delays)
+        self._queues.update({queue.name: queue for queue in topology_.queues})
 
     def publisher(self, name: str = "") -> RabbitMqPublisher:
         """See the port."""
@@ -51,7 +53,7 @@ class RabbitMqBroker:
         """See the port."""
         publisher = self.publisher(f"{name} results".strip())
         title = self._connection_name(name, "consumer")
-        return RabbitMqConsumer(self._settings, queues, prefetch, title, self._keeper, publisher)
+        return RabbitMqConsumer(self._settings, queues, prefetch, title, self._keeper, publisher, self._restore(queues))
 
     def depths(self, queues: Sequence[str]) -> dict[str, port.Depth]:
         """See the port. RabbitMQ tells what is ready; ``delayed`` counts the delays that this process knows."""
@@ -80,6 +82,15 @@ class RabbitMqBroker:
 
     def _connection_name(self, name: str, role: str) -> str:
         return f"{self._name} {name}" if name else f"{self._name} {role}"
+
+    def _restore(self, queues: Sequence[str]) -> Restore:
+        """Declares those of these queues again that were declared here: somebody deleted one under its consumer."""
+
+        def restore(channel: Any, server: topology.Properties) -> None:
+            known = tuple(self._queues[name] for name in queues if name in self._queues)
+            topology.declare(channel, port.Topology(known), server)
+
+        return restore
 
     def _control(self, attempt: str, work: Any) -> Any:
         """Do something on the control channel; a connection that died while idle is replaced silently."""

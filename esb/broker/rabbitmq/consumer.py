@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from amqp.exceptions import ConsumerCancelled
+from amqp.exceptions import ConsumerCancelled, NotFound
 
 from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.broker.rabbitmq import topology, wire
@@ -20,6 +20,8 @@ from esb.errors import LeaseLost
 
 _LEAST_SHARE = 50  # prefetch of one queue among many
 _GENERATION = 48  # bits of a token below the channel's generation
+
+Restore = Callable[[Any, topology.Properties], None]  # makes queues that are gone, by a channel of such a server
 
 
 class RabbitMqTransfer:
@@ -54,11 +56,13 @@ class RabbitMqConsumer:
         name: str,
         keeper: Keeper,
         publisher: RabbitMqPublisher,
+        restore: Restore = lambda channel, server: None,
     ) -> None:
         self._settings = settings
         self._queues = tuple(queues)
         self._prefetch = prefetch
         self._publisher = publisher
+        self._restore = restore
         self._wake = Wake()
         self._decoder = Decoder()
         self._tags: dict[bytes, str] = {}  # consumer tag: queue
@@ -147,10 +151,17 @@ class RabbitMqConsumer:
 
     def _setup(self, channel: Any) -> None:
         """A fresh channel: nothing of what the last one delivered is ours any more."""
-        self._waiting.clear()
-        self._open.clear()
         self._channel_id = channel.channel_id
         self._base = self._link.generation << _GENERATION
+        try:
+            self._begin(channel)
+        except NotFound:  # somebody deleted a queue; py-amqp has opened the channel again
+            self._restore(channel, self._link.server)
+            self._begin(channel)
+
+    def _begin(self, channel: Any) -> None:
+        self._waiting.clear()
+        self._open.clear()
         share = max(self._prefetch // len(self._queues), min(self._prefetch, _LEAST_SHARE))
         channel.basic_qos(0, share, False)
         if not self._paused:

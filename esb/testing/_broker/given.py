@@ -52,7 +52,7 @@ class Scenarios:
     def broker(self, opener: Callable[[], Broker]) -> Broker:
         """The broker with the queues ``a`` and ``b``, which want no events."""
         broker = opener()
-        broker.declare(Topology((Queue("a"), Queue("b")), delays=(0.02, 0.2, 0.5, 30.0)))
+        broker.declare(Topology((Queue("a"), Queue("b")), delays=(0.02, 0.5, 1.0, 30.0, 3600.0)))
         return broker
 
 
