@@ -2,9 +2,9 @@
 
     python -m bench.seed DIRECTORY --messages 50000
 
-A sale comes in, a flow takes it, an order goes to the warehouse or to the branch in the EU, and an event is told. Of
-100 sales one breaks its contract, one is refused, one is being retried; every tenth comes again. The same seed gives
-the same rows.
+A sale comes in, a flow takes it, an order goes to one of four systems, and of every third an event is told. Of 100
+sales one breaks its contract, one is refused, one is being retried; every tenth comes again. The same seed gives the
+same rows. ``bench/shop`` is a bus with these names.
 """
 
 from __future__ import annotations
@@ -34,15 +34,17 @@ CAUSES = (
 )
 
 
-def seed(store: Store, messages: int, *, now: float | None = None, definition: str = "") -> None:
-    """Write traffic of about this many messages, over the week before ``now`` (epoch seconds)."""
+def seed(
+    store: Store, messages: int, *, now: float | None = None, definition: str = "", span: float = WEEK
+) -> None:  # fmt: skip
+    """Write traffic of about this many messages, over ``span`` seconds before ``now`` (epoch seconds)."""
     chance = random.Random(7)
     now = time.time() if now is None else now
     sales = messages * 5 // 12  # a sale makes an order, and some an event and a repeat
     hops: list[Hop] = []
     parked: list[Parked] = []
     for number in range(sales):
-        at = now - WEEK + WEEK * number / sales
+        at = now - span + span * number / sales
         for hop, row in _sale(number, at, chance, definition):
             hops.append(hop)
             if row:
@@ -56,8 +58,8 @@ def seed(store: Store, messages: int, *, now: float | None = None, definition: s
 
 def _sale(number: int, at: float, chance: random.Random, definition: str) -> Iterator[tuple[Hop, Parked | None]]:
     """All rows of one sale, with the parked message of those that are."""
-    sale = _message(number, at, chance)
     system = chance.choice(SYSTEMS)
+    sale = sale_of(number, at, system, chance)
     order = _order(sale, f"send:{system}.order")
     yield _hop(sale, "in:pos", Status.ACCEPTED, at, definition, sent=1), None
     if number % 10 == 3:
@@ -66,7 +68,7 @@ def _sale(number: int, at: float, chance: random.Random, definition: str) -> Ite
     if number % 100 in (0, 50):
         yield _failed(sale, *CAUSES[0 if number % 100 else 1], at, chance, definition)
         return
-    steps = [StepTrace("map:sale-to-order", "map", "sale-to-order"), _sent(order, system)]
+    steps = [StepTrace("map:sale-to-order", "map", "sale-to-order"), *_chosen(order, system)]
     if number % 3 == 0:
         event = child_of(
             sale, derive_id(sale.id, 0, "flow:sales", "publish", 0), "order.placed", 1, sale.subject, order.body
@@ -81,9 +83,11 @@ def _sale(number: int, at: float, chance: random.Random, definition: str) -> Ite
         yield _hop(order, f"out:{system}", status, at + 0.03, definition, operation="order", detail="201"), None
 
 
-def _message(number: int, at: float, chance: random.Random) -> Message:
+def sale_of(number: int, at: float, system: str, chance: random.Random) -> Message:
+    """The sale of a number, as a till tells it; its order goes to ``system``."""
     lines = [{"sku": f"A{chance.randrange(500)}", "qty": chance.randrange(1, 9), "price": 9.99} for _ in range(10)]
-    body = json.dumps({"ticket": str(4000 + number), "customer": f"C{chance.randrange(900)}", "items": lines}).encode()
+    customer = f"C{chance.randrange(900)}"
+    body = json.dumps({"ticket": str(4000 + number), "customer": customer, "system": system, "items": lines}).encode()
     id = derive_id(f"seed-{number}", 0, "in:pos", "record", 0)
     return create(
         body, type="pos.sale", version=1, source="pos", id=id, subject=str(4000 + number), time=at,
@@ -92,12 +96,16 @@ def _message(number: int, at: float, chance: random.Random) -> Message:
 
 
 def _order(sale: Message, step: str) -> Message:
-    body = json.dumps({"orderId": f"SO-{sale.subject}", "from": json.loads(sale.body)}).encode()
+    body = json.dumps({"orderId": f"SO-{sale.subject}", "sale": json.loads(sale.body)}).encode()
     return child_of(sale, derive_id(sale.id, 0, "flow:sales", step, 0), "order", 1, f"SO-{sale.subject}", body)
 
 
-def _sent(order: Message, system: str) -> StepTrace:
-    return StepTrace(f"send:{system}.order", "send", f"{system}.order", (order.id,))
+def _chosen(order: Message, system: str) -> list[StepTrace]:
+    way = "otherwise" if system == "courier" else f'sale.system = "{system}"'
+    return [
+        StepTrace("choose", "choose", way),
+        StepTrace(f"send:{system}.order", "send", f"{system}.order", (order.id,)),
+    ]
 
 
 def _hop(message: Message, place: str, status: Status, at: float, definition: str, **more: object) -> Hop:

@@ -24,6 +24,7 @@ from esb.admin import (
     replays,
     sagas,
     signin,
+    tables,
     users,
 )
 from esb.admin.services import Services
@@ -52,6 +53,7 @@ AREAS: Sequence[Area] = (
     Area(endpoints.blueprint, "Endpoints", "e", "Systems"),
     Area(contracts.blueprint, "Contracts", "c", "Systems"),
     Area(mappings.blueprint, "Mappings", "t", "Systems"),
+    Area(tables.blueprint, "Tables", "r", "Systems"),
     Area(audit.blueprint, "Audit", "a", "Administration", "operator"),
     Area(users.blueprint, "Users", "u", "Administration", "admin"),
     Area(guide.blueprint, "Help", "h", "Administration"),

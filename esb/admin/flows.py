@@ -18,6 +18,7 @@ from esb.admin.landscape import map_of
 from esb.admin.live import Look, flow_numbers, map_numbers, queues_of
 from esb.admin.picture import Box, picture_of, told_lines
 from esb.admin.services import Services
+from esb.admin.switching import control_of, install
 from esb.config.definition import LoadedFlow
 from esb.store import Traffic
 
@@ -44,9 +45,11 @@ def blueprint(services: Services) -> flask.Blueprint:
     def index() -> Any:
         seen = look()
         numbers = map_numbers(seen, services.definition)
+        with services.store.reading() as t:
+            pauses = {one.name: one for one in t.switches.all("flow")}
         return flask.render_template(
             "flows/index.html", flows=list(services.definition.flows.values()), picture=map_of(services.definition),
-            numbers=numbers, address=address, look=seen,
+            numbers=numbers, address=address, look=seen, pauses=pauses,
         )  # fmt: skip
 
     @area.get("/<name>")
@@ -60,6 +63,7 @@ def blueprint(services: Services) -> flask.Blueprint:
             results, whole = run_cases_of(services, flow.name, "flow")
         return _page(services, look(), flow, cases=results, whole=whole)
 
+    install(area, services)
     return area
 
 
@@ -109,6 +113,7 @@ def _page(services: Services, look: Look, flow: LoadedFlow, cases: Any = None, w
         numbers=flow_numbers(look, services.store, services.definition, flow.name), lines=list(told_lines(flow)),
         source=services.definition.files.get(flow.file, "").splitlines(), versions=versions, old=old, new=new,
         difference=_difference(old, new) if old and new else (), cases=cases, whole=whole,
+        control=control_of(services, flow.name),
     )  # fmt: skip
 
 

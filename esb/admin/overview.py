@@ -72,12 +72,13 @@ def blueprint(services: Services) -> flask.Blueprint:
             traffic, standing = _traffic(t, span, now), _standing(t)
             breakers = [row for row in t.breakers.read_all().values() if row.state != "closed"]
             pauses, stuck = t.pauses.all().values(), t.sagas.search(status=("stuck",), limit=100)
+            stopped = t.switches.all("flow")
             processes = [_process(name) for name in t.leases.roles()]
             active = t.definitions.active_hash()
         broker, silent = glimpse.look()
         return flask.render_template(
             "overview/index.html", traffic=traffic, standing=standing, breakers=breakers, processes=processes,
-            pauses=pauses, stuck=len(stuck),
+            pauses=pauses, stopped=stopped, stuck=len(stuck),
             broker=broker[0] if broker else "", broker_error=silent, depths=_depths(broker[1] if broker else {}),
             store=services.store.check(), active=active, definition=services.definition, spans=SPANS, span=span,
             shown=SHOWN,

@@ -46,6 +46,7 @@ _SMALL = _COLUMNS[:-1]
 _ALL = ", ".join(_COLUMNS)
 _FIXED = ("id", "name", "key", "definition", "trigger_id", "correlation_id", "deadline", "started_at")
 _CHANGED = [name for name in _COLUMNS if name not in _FIXED]
+_OPEN = frozenset(("running", "compensating", "stuck"))
 _LIMITS = {"reason": 2000, "key": 500, "trigger_id": 500, "correlation_id": 500}
 
 
@@ -109,6 +110,8 @@ class Sagas:
             query = query.where(at.id >= id, at.id < id + "\U0010ffff")
         if status:
             query = query.where(at.status.in_(sorted(status)))
+            if _OPEN.issuperset(status):  # there is an index of those that have not ended: few, however many there were
+                query = query.where(at.ended_at.is_(None))
         if since is not None:
             query = query.where(at.started_at >= since)
         if until is not None:

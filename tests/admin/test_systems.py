@@ -20,7 +20,7 @@ EVIL = "<script>alert(1)</script>"
 def names(bus: Any) -> list[str]:
     """Every page of this area, with something on it."""
     d = bus.definition
-    pages = ["/flows", "/endpoints", "/contracts", "/mappings"]
+    pages = ["/flows", "/endpoints", "/contracts", "/mappings", "/tables"]
     for path, table in (
         ("flows", d.flows),
         ("endpoints", d.endpoints),
@@ -211,3 +211,9 @@ def test_a_contract_is_a_tree_of_fields():
     assert found[1, "sku"].rules == "1 or more characters"
     assert found[1, "sku"].masked
     assert (found[0, "buyer"].ref, found[0, "buyer"].text) == ("person/v1", "who pays")
+
+
+def test_where_there_are_no_tables_the_page_says_what_they_are(browser):
+    """And how a step goes by one."""
+    page = browser("viewer").get("/tables").text
+    assert "No routing tables" in page and "among:" in page

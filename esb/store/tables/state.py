@@ -49,6 +49,7 @@ groups = sa.Table(
     sa.Column("forget_at", sa.Double),
     sa.Column("closed_at", sa.Double),
     sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Index("ix_groups_opened_at", "opened_at", "id"),
     sa.Index("ix_groups_due_at", "due_at"),
     sa.Index("ix_groups_forget_at", "forget_at"),
     sa.Index("ix_groups_closed_at", "closed_at"),
@@ -107,6 +108,7 @@ sagas = sa.Table(
     sa.Column("ended_at", sa.Double),
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.Index("ix_sagas_key", "key"),
+    sa.Index("ix_sagas_name", "name", "status"),
     sa.Index("ix_sagas_started_at", "started_at", "id"),
     sa.Index("ix_sagas_ended_at", "ended_at"),
 )
