@@ -31,6 +31,14 @@ class Suspects:
         )
         return {(id, place): count for id, place, count in rows if (id, place) in wanted}
 
+    def known(self, keys: Sequence[Key]) -> set[Key]:
+        """Those among them that have a mark."""
+        rows = self._db.rows(
+            f"SELECT message_id, place FROM suspects WHERE {self._db.one_of('message_id')}",
+            (self._db.listed([key[0] for key in keys]),),
+        )
+        return {(id, place) for id, place in rows}.intersection(keys)
+
     def count(self, key: Key) -> int:
         """How many there are by now."""
         row = self._db.row("SELECT count FROM suspects WHERE message_id = ? AND place = ?", key)

@@ -72,10 +72,11 @@ class EndpointWorker(Worker):
             self._start_alone(self._suspects.popleft())
         room = 0 if self._suspects or self._alone else self._room(allowed)
         at_once = bool(allowed and self._suspects and not self._running)
-        fresh, redelivered = suspects.divide(self._consumer.take(room, 0.0 if at_once else TAKE))
-        self._suspects.extend(redelivered)
-        if fresh:
-            self._start(fresh)
+        taken = self._consumer.take(room, 0.0 if at_once else TAKE)
+        together, alone = self._marks.divide(taken, lambda delivery: self._place)
+        self._suspects.extend(alone)
+        if together:
+            self._start(together)
 
     def interrupt(self) -> None:
         self._consumer.wake()

@@ -66,13 +66,14 @@ class FlowWorker(Worker):
     def cycle(self) -> None:
         """A batch is computed and published while the broker confirms the one before, which is concluded then."""
         self._heed_pauses()
-        fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, 0.0 if self._begun else TAKE))
-        if fresh and self._may_begin():
-            self._begun.append(self._begin(fresh))
-        one_may_wait = bool(fresh) and not redelivered
+        taken = self._consumer.take(self._settings.batch, 0.0 if self._begun else TAKE)
+        together, alone = self._marks.divide(taken, self._place)
+        if together and self._may_begin():
+            self._begun.append(self._begin(together))
+        one_may_wait = bool(together) and not alone
         while self._begun and not (one_may_wait and len(self._begun) == 1 and not self._begun[0].transfer.answered):
             self._conclude(self._begun.popleft())
-        for delivery in redelivered:
+        for delivery in alone:
             if not self.stopping.is_set():
                 self._handle_alone(delivery)
         if not self._begun:
@@ -141,11 +142,11 @@ class FlowWorker(Worker):
         self._marks.settled([run.key for run in runs if run.delivery.redelivered])
 
     def _handle_alone(self, delivery: Delivery) -> None:
-        """A redelivered message may be the one that killed its worker."""
+        """A message that was under way at two deaths may be the one that brought them about."""
         morgue = suspects.Morgue(
             self._context, self._consumer, self._journal, self._marks, self.stopping, self._pass_by
         )
-        suspects.run_alone(delivery, f"flow:{self._flow(delivery).name}", self._handle, self._marks, morgue)
+        suspects.run_alone(delivery, self._place(delivery), self._handle, self._marks, morgue)
 
     def _pass_by(self, t: Transaction, delivery: Delivery) -> None:
         """What is set aside holds up no other."""
@@ -153,8 +154,8 @@ class FlowWorker(Worker):
         if at is not None and at.behind:
             self._groups.pass_by(t, at)
 
-    def _flow(self, delivery: Delivery) -> Flow:
-        return self._at(delivery.queue)
+    def _place(self, delivery: Delivery) -> str:
+        return f"flow:{self._at(delivery.queue).name}"
 
     def _at(self, queue: str) -> Flow:
         return self._flows.get(queue) or self._resumed[queue]

@@ -36,10 +36,10 @@ class InboundWorker(Worker):
         self._consumer = self._connect()
 
     def cycle(self) -> None:
-        fresh, redelivered = suspects.divide(self._consumer.take(BATCH, TAKE))
-        for queue in {delivery.queue for delivery in fresh} if self._marks.join_in_turn() else ():
-            self._handle([delivery for delivery in fresh if delivery.queue == queue])
-        for delivery in redelivered:
+        together, alone = self._marks.divide(self._consumer.take(BATCH, TAKE), self._place)
+        for queue in {delivery.queue for delivery in together} if self._marks.join_in_turn() else ():
+            self._handle([delivery for delivery in together if delivery.queue == queue])
+        for delivery in alone:
             if not self.stopping.is_set():
                 self._handle_alone(delivery)
         self._marks.leave()
@@ -63,7 +63,7 @@ class InboundWorker(Worker):
         return self._context.broker.consumer(tuple(self._ways), 2 * BATCH, self.name)
 
     def _handle_alone(self, delivery: Delivery) -> None:
-        """A redelivered message may be the one that killed its worker."""
+        """A message that was under way at two deaths may be the one that brought them about."""
         morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
         suspects.run_alone(delivery, self._place(delivery), self._handle, self._marks, morgue)
 

@@ -42,10 +42,10 @@ class SagaWorker(Worker):
         self._consumer = self._connect()
 
     def cycle(self) -> None:
-        fresh, redelivered = suspects.divide(self._consumer.take(self._settings.batch, TAKE))
-        if fresh and self._marks.join_in_turn():
-            self._handle_all(fresh)
-        for delivery in redelivered:
+        together, alone = self._marks.divide(self._consumer.take(self._settings.batch, TAKE), self._place)
+        if together and self._marks.join_in_turn():
+            self._handle_all(together)
+        for delivery in alone:
             if not self.stopping.is_set():
                 suspects.run_alone(delivery, self._place(delivery), self._handle, self._marks, self._morgue())
         self._marks.leave()

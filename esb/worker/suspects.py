@@ -1,8 +1,9 @@
 """Poison that kills the process: messages that were taken before, by somebody who did not live to settle them.
 
-First deliveries pay nothing. A redelivered message is marked in the store, runs alone, and is unmarked in the same
-commit as its tracking. The third mark is only put on what runs alone in the whole process. Whoever finds it uncleared
-parks the message: it has taken three processes with it.
+First deliveries pay nothing. A redelivered message is marked in the store, and unmarked in the same commit as its
+tracking. With its first mark it still runs together with others: many are under way at one death, and an orderly stop
+leaves the same trace, so it is hardly this one. With its second mark it runs alone in its worker, with its third alone
+in the whole process. Whoever finds that one uncleared parks it: it has taken three processes with it.
 """
 
 from __future__ import annotations
@@ -24,17 +25,14 @@ Key = tuple[str, str]  # message id, place
 
 
 class KillsWorker(MessageError):  # noqa: N818 - says what the message does
-    """Three processes died while this message was the only one under way."""
+    """Three processes died while this message ran: with others, by itself, and while nothing else did."""
 
     kind = "kills the worker"
 
     def __init__(self) -> None:
-        super().__init__("three processes died while this message was the only one under way; it was not run again")
-
-
-def divide(deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
-    """First deliveries, and suspects."""
-    return [d for d in deliveries if not d.redelivered], [d for d in deliveries if d.redelivered]
+        super().__init__(
+            "three processes died while this message ran, the last while nothing else did; it is not run again"
+        )
 
 
 class Marks:
@@ -50,6 +48,16 @@ class Marks:
         self._stopping = stopping
         self._solitude = context.solitude
         self._mine: dict[Key, int] = {}
+        self._careful: frozenset[Key] = frozenset()  # failed together with others: now each runs by itself
+
+    def divide(
+        self, deliveries: Sequence[Delivery], place: Callable[[Delivery], str]
+    ) -> tuple[list[Delivery], list[Delivery]]:
+        """Who may run together, and who runs alone. Puts the first marks, and commits them."""
+        keys = [key_at(delivery, place(delivery)) if delivery.redelivered else None for delivery in deliveries]
+        first = self._mark_first([key for key in keys if key])
+        pairs = list(zip(deliveries, keys, strict=True))
+        return [d for d, key in pairs if not key or key in first], [d for d, key in pairs if key and key not in first]
 
     def join(self) -> bool:
         """Whether messages may be run now; False while another worker wants to be alone."""
@@ -100,10 +108,23 @@ class Marks:
         """What is marked and not through has killed nobody, since we live: take the marks back. May raise."""
         self._solitude.release(self)
         self._solitude.leave(self)
+        self._careful = frozenset(self._mine)
         if self._mine:
             with self._store.transaction() as t:
                 t.suspects.unmark(list(self._mine))
             self._mine.clear()
+
+    def _mark_first(self, keys: Sequence[Key]) -> set[Key]:
+        """Those among them that had no mark, which have one now."""
+        unknown = [key for key in keys if key not in self._mine and key not in self._careful]
+        if not unknown:
+            return set()
+        with self._store.reading() as t:
+            first = set(unknown) - t.suspects.known(unknown)
+        if first:
+            commit(self._store, lambda t: t.suspects.mark(list(first)), self._stopping)
+            self._mine.update(dict.fromkeys(first, 1))
+        return first
 
     def _claim(self) -> bool:
         while not self._stopping.is_set():

@@ -17,6 +17,7 @@ from esb.worker import thread
 from esb.worker.breaker import may_probe
 from esb.worker.endpoint import EndpointWorker
 from tests.worker.rig import (
+    LIMIT,
     Point,
     Rig,
     broken_transfer,
@@ -646,11 +647,23 @@ def test_an_endpoint_that_stays_down_parks_after_give_up(rig: Rig) -> None:
 # --- suspects -----------------------------------------------------------------------------------------------------
 
 
-def test_a_suspect_is_sent_alone(rig: Rig) -> None:
-    """Neither fresh messages nor other suspects are under way beside it."""
+def test_what_was_under_way_at_one_death_is_sent_together(rig: Rig) -> None:
+    """As after an orderly stop: all of it comes again, and none waits for the others."""
     bus = rig.bus()
     send(bus, *map(order, range(3)))
     dies(endpoint_worker(rig.bus(Point("endpoint: started"))))
+    together = threading.Barrier(3, timeout=LIMIT)
+    rig.outside("target").script = lambda request: together.wait() and None
+    drive(endpoint_worker(rig.bus()), settled(rig, *range(3)), "all are done")
+    assert not together.broken
+
+
+def test_a_suspect_is_sent_alone(rig: Rig) -> None:
+    """What was under way at two deaths: neither fresh messages nor other suspects are under way beside it."""
+    bus = rig.bus()
+    send(bus, *map(order, range(3)))
+    for _ in range(2):
+        dies(endpoint_worker(rig.bus(Point("endpoint: started"))))
     running: set[int] = set()
     beside: list[set[int]] = []
     lock, pause = threading.Lock(), threading.Event()

@@ -198,7 +198,7 @@ def test_a_retry_that_fails_again_is_parked_again(rig: Rig) -> None:
 
 
 def test_what_kills_three_times_is_parked_and_its_neighbours_are_not(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch goes down with one message: then each runs alone, and only the killer is left over."""
+    """A batch goes down with one message, twice: then each runs alone, and only the killer is left over."""
     feed(rig.bus(), *map(order, range(5)))
     deaths = 0
     while not rig.parked():
@@ -213,9 +213,27 @@ def test_what_kills_three_times_is_parked_and_its_neighbours_are_not(rig: Rig, m
             except Kill:
                 deaths += 1
                 worker._consumer.close()
-    assert deaths == 4  # the first of them with a whole batch
+    assert deaths == 4  # the first two of them with a whole batch
     assert [(row.message.id, row.kind) for row in rig.parked()] == [("order-2", "kills the worker")]
     assert [status(rig, f"order-{n}") for n in (0, 1, 3, 4)] == [Status.COMPLETED] * 4
+
+
+def test_what_was_under_way_at_one_death_runs_together(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an orderly stop: all of it in one batch, marked before and cleared with its tracking."""
+    feed(rig.bus(), *map(order, range(5)))
+    dies(flow_worker(rig.bus(Point("flow: published"))))
+    bus = rig.bus()
+    worker = flow_worker(bus)
+    begin, batches = worker._consumer.begin, []
+
+    def watched(batch):  # type: ignore[no-untyped-def]
+        batches.append(_marks(rig))
+        return begin(batch)
+
+    monkeypatch.setattr(worker._consumer, "begin", watched)
+    drive(worker, lambda: status(rig, "order-4") == Status.COMPLETED, "all are through")
+    assert batches == [1]
+    assert _marks(rig) == 0
 
 
 class Kill(BaseException):
@@ -338,7 +356,9 @@ def test_a_fault_that_one_message_brings_about_every_time_parks_it(rig: Rig, mon
 
     monkeypatch.setattr(type(worker._journal), "hop", lambda self, *a, **m: hop(*a, **m))
     feed(bus, order(1), order(2))
-    drive(worker, lambda: rig.parked() and status(rig, "order-2") == Status.COMPLETED, "one is parked, one is through")
+    drive(
+        worker, lambda: rig.parked() and status(rig, "order-2") == Status.COMPLETED, "one is parked, one is through", 60
+    )
     assert [(row.message.id, row.kind) for row in rig.parked()] == [("order-1", "internal")]
 
 
