@@ -124,14 +124,22 @@ async def _enter(intake: Intake, endpoint: str, arrival: Arrival) -> Answer:
             future = await run_in_threadpool(intake, endpoint, arrival)
         else:
             future = intake(endpoint, arrival)
-        # Shielded: a caller who hangs up must not cancel what others wait for in the same batch.
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
+        return await _result(asyncio.wrap_future(future))
     except MessageError as error:
         raise problems.refused(error) from error
     except EsbError as error:
         raise problems.unavailable(f"the message is not known to be safe: {error}") from error
     except TimeoutError as error:
         raise problems.unavailable(f"the message was not safe within {PATIENCE:g} s") from error
+
+
+async def _result(future: asyncio.Future[Answer]) -> Answer:
+    """Waits without owning: a caller who hangs up must not cancel what others wait for in the same batch."""
+    if not future.done():
+        await asyncio.wait((future,), timeout=PATIENCE)
+    if not future.done():
+        raise TimeoutError
+    return future.result()
 
 
 def _answer(answer: Answer) -> Response:

@@ -22,7 +22,7 @@ async def read(request: Request, content_type: str, limit: int) -> HttpRequest:
     _check_type(headers, content_type)
     body = await _body(request, headers, limit)
     return HttpRequest(
-        method=request.method, path=request.url.path, headers=headers, query=dict(request.query_params), body=body
+        method=request.method, path=request.scope["path"], headers=headers, query=dict(request.query_params), body=body
     )
 
 
@@ -41,7 +41,7 @@ def _check_type(headers: dict[str, str], expected: str) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "compressed bodies are not taken", headers={"Accept-Encoding": "identity"})
     given = headers.get("content-type")
-    if given is not None and not _matches(given, expected):
+    if given not in (None, expected) and not _matches(given, expected):
         raise Problem(415, f"this endpoint takes {expected}, not {given}", headers={"Accept": expected})
 
 

@@ -12,9 +12,9 @@ import msgspec
 import uvicorn
 
 from esb.gateway.listen import Listen, address, bind
+from esb.gateway.protocol import HEAD, quick_loop, quick_protocol
 
 DRAIN = 30  # seconds that requests under way may take after a stop
-HEADERS = 64 * 1024  # bytes of a request's head; h11 answers 400 to more
 LOOK = 0.1  # seconds between looks whether to stop
 KEEP_ALIVE = 60  # seconds; longer than what clients wait between calls, so that none writes into a closed connection
 
@@ -48,7 +48,8 @@ def serve(sites: Sequence[Site], started: Callable[[list[str]], None], stopped: 
     with ExitStack() as stack:
         listeners = [stack.enter_context(bind(s.listen.host, s.listen.port, s.setting)) for s in sites]
         started([address(site.listen.host, listener) for site, listener in zip(sites, listeners, strict=True)])
-        asyncio.run(_serve([make_server(site.app) for site in sites], listeners, stopped))
+        with asyncio.Runner(loop_factory=quick_loop()) as runner:
+            runner.run(_serve([make_server(site.app) for site in sites], listeners, stopped))
 
 
 async def _serve(servers: Sequence[Server], listeners: Sequence[socket.socket], stopped: Callable[[], bool]) -> None:
@@ -61,11 +62,14 @@ async def _serve(servers: Sequence[Server], listeners: Sequence[socket.socket], 
     await asyncio.gather(*running)
 
 
-def make_server(app: Any) -> Server:
-    """A server with the bus's limits; ``run(sockets=[…])`` blocks, ``stop()`` ends it."""
+def make_server(app: Any, protocol: Any = None) -> Server:
+    """A server with the bus's limits; ``run(sockets=[…])`` blocks, ``stop()`` ends it.
+
+    ``protocol``: what reads requests, as uvicorn has it; the quickest that is installed, unless told otherwise.
+    """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=protocol or quick_protocol(),
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -73,7 +77,7 @@ def make_server(app: Any) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=HEADERS,
+        h11_max_incomplete_event_size=HEAD,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=DRAIN,
     )

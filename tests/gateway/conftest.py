@@ -15,6 +15,7 @@ import pytest
 from esb.adapters.http import HttpAdapter, HttpReceive, HttpSettings
 from esb.gateway.app import Served, build
 from esb.gateway.listen import bind
+from esb.gateway.protocol import quick_protocol
 from esb.gateway.serve import make_server
 from esb.ports import Arrival
 
@@ -88,9 +89,11 @@ def door(running: Door) -> Door:
     return running
 
 
-@pytest.fixture(scope="session")
-def running() -> Iterator[Door]:
-    """Serves /orders, /feed (PUT and POST) and /secret (with a bearer token)."""
+@pytest.fixture(scope="session", params=["h11", "httptools"])
+def running(request: pytest.FixtureRequest) -> Iterator[Door]:
+    """Serves /orders, /feed (PUT and POST) and /secret (with a bearer token), by either reader of requests."""
+    protocol = request.param if request.param == "h11" else quick_protocol()
+    assert (request.param == "h11") is (protocol == "h11")
     with bind("127.0.0.1", 0) as listener:
         door = Door(listener.getsockname()[1])
         served = [
@@ -98,7 +101,7 @@ def running() -> Iterator[Door]:
             endpoint("stock", path="/feed", methods=("PUT", "POST")),
             endpoint("secret", auth={"bearer": TOKEN}),
         ]
-        server = make_server(build(served, door.intake, max_body=LIMIT, ready=lambda: door.ready))
+        server = make_server(build(served, door.intake, max_body=LIMIT, ready=lambda: door.ready), protocol)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         yield door

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 
 import pytest
 
@@ -188,3 +189,19 @@ def test_two_owners_of_a_path_are_refused(path):
     """Nobody could tell whose message it is."""
     with pytest.raises(ConfigError, match="belongs to"):
         build([endpoint("orders"), endpoint("other", path=path)], lambda *_: None, max_body=1)
+
+
+@pytest.mark.parametrize("head", [b"GET /healthz HTTP/1.1\r\nX-Long: ", b"GET /", b"GET /healthz HTTP/1.1\r\n"])
+def test_a_head_without_end_is_400(door: Door, head: bytes):
+    """One long line, or many short ones: it is not kept until memory is full."""
+    more = b"X-Many: of these\r\n" if head.endswith(b"\n") else b"x"
+    address = ("127.0.0.1", door.port)
+    with socket.create_connection(address, timeout=10) as connection, pytest.raises(OSError):  # it hangs up
+        connection.sendall(head)
+        for _ in range(1000):
+            connection.sendall(more * (20_000 // len(more)))
+
+
+def test_a_head_of_many_headers_passes(door: Door):
+    """Half of what is allowed."""
+    assert door.ask("GET", "/healthz", headers={f"X-Header-{n}": "v" * 1000 for n in range(30)})[0] == 200
