@@ -136,6 +136,8 @@ class Round:
     def _start(self, each: Taken) -> None:
         move = start(self._context.versions.sagas[each.name], each.message, each.key, self._now)
         if not self._t.sagas.start(row_of(self._shown(move.saga))):
+            if self._t.sagas.get(each.id) is not None:
+                return  # a copy, whose original another process started at this very moment
             raise Conflict(
                 f"a saga {each.name} with the key {each.key!r} has not ended yet: retry this when it has, or discard it"
             )

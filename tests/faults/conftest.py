@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,12 +19,6 @@ def fire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fire]:
     else:
         rabbitmq, postgresql = request.getfixturevalue("rabbitmq"), request.getfixturevalue("postgresql")
         yield from lit(tmp_path, places.servers(tmp_path, rabbitmq, postgresql))
-
-
-@pytest.fixture
-def server_fire(private_rabbitmq: Any, postgresql: Any, tmp_path: Path) -> Iterator[Fire]:
-    """On servers of our own."""
-    yield from lit(tmp_path, places.servers(tmp_path, private_rabbitmq, postgresql))
 
 
 def lit(root: Path, place: places.Place) -> Iterator[Fire]:

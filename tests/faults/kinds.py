@@ -10,7 +10,7 @@ import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 
 import msgspec
@@ -131,17 +131,16 @@ def bad_answers(trial: Trial, what: str, share: float) -> Iterator[None]:
 @contextmanager
 def full_disk(trial: Trial) -> Iterator[None]:
     """No file of the bus's can grow: the limit of a process stands in for that of a disk."""
-    with ExitStack() as limits:
-        for pid in trial.all_pids():
-            before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (SMALL, before[1]))
-            limits.callback(_lift, pid, before)
-        yield
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    _limit(trial, (SMALL, before[1]))
+    yield
+    _limit(trial, before)  # also of roles that were started meanwhile, and inherited it
 
 
-def _lift(pid: int, limit: tuple[int, int]) -> None:
-    with suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+def _limit(trial: Trial, size: tuple[int, int]) -> None:
+    for pid in trial.all_pids():
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, size)
 
 
 # --- networks -----------------------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ from esb.errors import Interrupted, Refused
 from esb.message import create
 from esb.ports import Reply, Request
 from esb.store import SagaRow, Status
+from esb.store.sagas import Sagas
 from esb.testing.faults import SAGA_POINTS
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.saga import SagaWorker, saga_names
 from esb.worker.saga_acts import ActRefused, act
-from esb.worker.saga_round import saga_of
+from esb.worker.saga_round import Round, saga_of
 from esb.worker.sweeper import Sweeper
 from esb.worker.thread import Worker
 from tests.worker.rig import Dies, Point, Rig, put, sweep, until
@@ -225,6 +226,24 @@ def test_another_trigger_with_the_key_of_one_that_runs_is_parked(rig: Rig) -> No
     rig.retry()
     running.until(lambda: len(partner(rig).of(1)) == 8, "the second takes place")
     running.until(running.all_over, "it ends")
+    assert rig.parked() == []
+    running.close()
+
+
+def test_a_copy_beside_a_trigger_that_another_process_starts_starts_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when that one fell silent: what it writes cannot be seen before its commit."""
+    running = Running(rig)
+    orders(running, 1)
+    running.saga.cycle()
+    with monkeypatch.context() as patch:
+        patch.setattr(Sagas, "lock", lambda sagas, ids: {})
+        patch.setattr(Round, "_seen", lambda round, batch: set())
+        orders(running, 1)
+        running.saga.cycle()
+    running.until(running.all_over, "it ends")
+    assert partner(rig).of(1) == ["reserve", "charge", "ship", "tell"]
     assert rig.parked() == []
     running.close()
 
