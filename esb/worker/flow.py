@@ -32,6 +32,7 @@ from esb.worker.switchboard import Switchboard
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
+UNDER_WAY = 2  # batches whose confirms are awaited while the next is computed: a broker that syncs its disk is slow
 
 _STATUS = {
     "completed": Status.COMPLETED, "filtered": Status.FILTERED, "failed": Status.PARKED, "waiting": Status.WAITING,
@@ -60,18 +61,18 @@ class FlowWorker(Worker):
         self._marks = suspects.Marks(context, self.stopping)
         self._board = Switchboard(context.store, context.clock)
         self._paused: Collection[str] = ()
-        self._begun: deque[Begun] = deque()  # in their order; between two rounds one at most
+        self._begun: deque[Begun] = deque()  # in their order
         self._consumer = self._connect()
 
     def cycle(self) -> None:
-        """A batch is computed and published while the broker confirms the one before, which is concluded then."""
+        """A batch is computed and published while the broker confirms those before, which are concluded in turn."""
         self._heed_pauses()
         taken = self._consumer.take(self._settings.batch, 0.0 if self._begun else TAKE)
         together, alone = self._marks.divide(taken, self._place)
         if together and self._may_begin():
             self._begun.append(self._begin(together))
-        one_may_wait = bool(together) and not alone
-        while self._begun and not (one_may_wait and len(self._begun) == 1 and not self._begun[0].transfer.answered):
+        may_wait = UNDER_WAY if together and not alone else 0
+        while self._begun and (len(self._begun) > may_wait or self._begun[0].transfer.answered):
             self._conclude(self._begun.popleft())
         for delivery in alone:
             if not self.stopping.is_set():
