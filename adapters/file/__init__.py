@@ -2,11 +2,11 @@
 
 In a directory that is polled the adapter keeps, all on the same file system::
 
-    orders.csv                    what others drop
-    .claimed/<claim>/orders.csv   taken; survives a crash of whoever took it
-    .claimed/<claim>.position     how many of its records are confirmed
-    .done/<date>/orders.csv       finished
-    .rejected/orders.csv          could not be read; orders.csv.reason.txt says why
+    orders.csv                               what others drop
+    .claimed/<endpoint>/<claim>/orders.csv   taken; survives a crash of whoever took it
+    .claimed/<endpoint>/<claim>.position     how many of its records are confirmed
+    .done/<date>/orders.csv                  finished
+    .rejected/orders.csv                     could not be read; orders.csv.reason.txt says why
 
 Symbolic links, directories and names that begin with a dot are never taken.
 """

@@ -69,7 +69,7 @@ class Inbox:
         self._endpoint = endpoint
         self._directory = directory
         self._settings = settings
-        self._claimed = directory / CLAIMED
+        self._claimed = directory / CLAIMED / endpoint  # others may take other files out of the same directory
         self._archive = None if settings.done == "delete" else directory / settings.done
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._denied: set[str] = set()
@@ -107,7 +107,7 @@ class Inbox:
             path = _only_file(self._claimed / id)
             if path is None:
                 self._sweep(id)
-            elif self._may_read(f"{CLAIMED}/{id}/{path}"):
+            elif self._may_read(f"{CLAIMED}/{self._endpoint}/{id}/{path}"):
                 self._remove_marker(path)
                 left.append((id, path))
         return left

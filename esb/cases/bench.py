@@ -29,6 +29,7 @@ from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.intake import Intake
+from esb.worker.purge import PIECE, Channel, Reason, set_aside
 from esb.worker.saga import SagaWorker
 from esb.worker.sweeper import Sweeper
 from esb.worker.thread import Worker
@@ -94,6 +95,15 @@ class Bench:
         with self.store.transaction() as t:
             t.switches.set(kind, name, rows, "test")
         self._workers.clear()  # those that come see it at once
+
+    def purge(self, flow: str, why: str) -> None:
+        """Somebody takes away what waits for a flow."""
+        channel = Channel.of_flow(flow)
+        consumer = self.traffic.consumer(self._together(channel.queue), PIECE)
+        deliveries = consumer.take(PIECE, 0.0)
+        with self.store.transaction() as t:
+            set_aside(t, deliveries, self._context.journal(), channel, Reason("test", why), self.traffic.clock.now)
+        consumer.settle(deliveries)
 
     def into(self, source: str, message: Message) -> list[Outgoing]:
         """A message on its way to all that starts where it comes from: an endpoint, an event, or a schedule."""

@@ -76,6 +76,9 @@ class Given(Settings):
     id: str | None = Field(None, description="The same for what comes twice; every other one has an id of its own.")
     after: Duration = Field(0.0, description="How much time passes first, counted from what arrived before.")
     switches: Switched | None = Field(None, description="What somebody sets first.")
+    purged: str | None = Field(
+        None, min_length=1, description="Why somebody purges the queue of the flow before it gets to this."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Given:

@@ -159,7 +159,7 @@ class _Runner:
         content = file.content
         if isinstance(content, FlowCases):
             bench = self._bench((content.flow, *content.also), (), traffic)
-            player = _Player(bench, self._giver(self._parts.flows[content.flow].source))
+            player = _Player(bench, self._giver(self._parts.flows[content.flow].source), content.flow)
             known = outside.operations(self._definition), "there is no operation {} to answer"
             return lambda case: judge_flow(case.expect, player.play(case, *known), content.flow)
         if isinstance(content, SagaCases):
@@ -202,9 +202,10 @@ class _Runner:
 class _Player:
     """Plays cases on a bench."""
 
-    def __init__(self, bench: Bench, giver: Giver) -> None:
+    def __init__(self, bench: Bench, giver: Giver, flow: str = "") -> None:
         self._bench = bench
         self._giver = giver
+        self._flow = flow  # the one under test
 
     def play(self, case: FlowCase | SagaCase, known: Set[str], unknown: str) -> Played:
         """Everything that follows. Raises ``Unusable`` where the case is wrong, ``Endless`` where it never ends.
@@ -231,6 +232,8 @@ class _Player:
                 message, outgoing = self._giver.give(one, bench, name)
                 ids.append(message.id)
                 bench.put(outgoing)
+                if one.purged:
+                    bench.purge(self._flow, one.purged)
                 bench.settle()
         if given[-1].arrives:
             bench.wait()

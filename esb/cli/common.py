@@ -207,6 +207,16 @@ def unknown(what: str, word: str, words: Iterable[str]) -> NoReturn:
     not_found(f"no {what} {word!r};{hint} there are: {', '.join(known) or 'none'}")
 
 
+def confirm(question: str, yes: bool) -> None:
+    """Ask, unless there is nothing to ask; leaves where the answer is no, or nobody is there to give it."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        complain(f"{question} Nobody can be asked here: add --yes.")
+        sys.exit(FAILED)
+    click.confirm(question, abort=True, err=True)
+
+
 def counted(count: int, word: str) -> str:
     """``1 flow``, ``2 flows``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

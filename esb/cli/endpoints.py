@@ -23,6 +23,7 @@ from esb.cli.common import (
     unknown,
 )
 from esb.cli.listing import Listing
+from esb.cli.purging import purge_options, purge_queue
 
 if TYPE_CHECKING:
     from esb.cli.figures import Figures
@@ -111,6 +112,19 @@ def resume(root: str, env: str | None, name: str, why: str) -> None:
 def reset(root: str, env: str | None, name: str, why: str) -> None:
     """Close an open breaker by hand: what waits is sent at once."""
     _act(root, env, name, lambda t: t.breakers.reset(name, getpass.getuser(), why), "closed", "it was closed already")
+
+
+@command.command("purge")
+@directory
+@click.argument("name")
+@purge_options
+@told
+def purge(root: str, env: str | None, name: str, why: str, keep: bool, yes: bool) -> None:
+    """Take away what waits to be sent to NAME: Channel Purger. Nothing is lost: each message is kept as discarded.
+
+    A flow or a saga that waits for an answer is told that there will be none.
+    """
+    purge_queue(root, env, "endpoint", name, why, keep, yes)
 
 
 def _act(

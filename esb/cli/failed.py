@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from esb.cli.common import (
     FAILED,
     complain,
+    confirm,
     counted,
     directory,
     json_output,
@@ -268,7 +269,7 @@ def choose(act: str, store: Store, chosen: Any, yes: bool) -> Chosen | list[tupl
         count = t.parked.count(meant) if not isinstance(meant, list) else len(meant)
     if not count:
         not_found("nothing parked matches")
-    _confirm(f"{act.capitalize()} {counted(count, 'message')}?", yes or len(chosen["ids"]) > 0)
+    confirm(f"{act.capitalize()} {counted(count, 'message')}?", yes or len(chosen["ids"]) > 0)
     return meant
 
 
@@ -284,15 +285,6 @@ def _meant(
         return common
     tries = [(replace(common, id=id), replace(common, subject=id)) for id in ids]
     return [row.key for by_id, by_key in tries for row in t.parked.find(by_id) or t.parked.find(by_key)]
-
-
-def _confirm(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        complain(f"{question} Nobody can be asked here: add --yes.")
-        sys.exit(FAILED)
-    click.confirm(question, abort=True, err=True)
 
 
 def _groups(groups: Sequence[Group], as_json: bool) -> None:

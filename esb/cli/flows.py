@@ -9,6 +9,7 @@ import click
 
 from esb.cli.common import directory, json_output, load, moment, print_json, print_table, told, unknown
 from esb.cli.listing import Listing
+from esb.cli.purging import purge_options, purge_queue
 from esb.cli.switching import WHY, known_switches, set_switch, stored, tell, unset_switch
 
 if TYPE_CHECKING:
@@ -100,6 +101,16 @@ def detour(root: str, env: str | None, name: str, step: str | None, state: str |
 def throttle(root: str, env: str | None, name: str, step: str | None, rate: str | None, why: str) -> None:
     """Let a throttle STEP of the flow NAME pass another RATE, such as 10/1s; reset: as the configuration says."""
     _switch(root, env, "throttle", name, step, rate, why)
+
+
+@command.command("purge")
+@directory
+@click.argument("name")
+@purge_options
+@told
+def purge(root: str, env: str | None, name: str, why: str, keep: bool, yes: bool) -> None:
+    """Take away what waits for the flow NAME: Channel Purger. Nothing is lost: each message is kept as discarded."""
+    purge_queue(root, env, "flow", name, why, keep, yes)
 
 
 def _switch(

@@ -21,11 +21,13 @@ from esb.errors import EndpointError, Refused, Unreachable
 from esb.ports import Request
 
 
-def opened(directory: Path, operation: dict[str, Any] | None = None, **settings: Any) -> FileAdapter:
+def opened(
+    directory: Path, operation: dict[str, Any] | None = None, endpoint: str = "till", **settings: Any
+) -> FileAdapter:
     """An adapter on a directory; files are complete when they appear, unless said otherwise."""
     settings = {"directory": str(directory), "ready": "rename"} | settings
     operations = {"write": FileOperation(**operation)} if operation else {}
-    adapter = FileAdapter("till", FileSettings(**settings), operations)
+    adapter = FileAdapter(endpoint, FileSettings(**settings), operations)
     adapter.open()
     return adapter
 
@@ -159,7 +161,7 @@ def test_thousands_of_files_are_taken_in_parts(tmp_path):
     adapter = opened(tmp_path, done="delete")
     taken = [name for _ in range(5) for name in names(adapter, 250)]
     assert len(taken) == len(set(taken)) == 1000
-    assert os.listdir(tmp_path / ".claimed") == []
+    assert os.listdir(tmp_path / ".claimed" / "till") == []
 
 
 def test_an_unreadable_file_is_named_once_and_blocks_nobody(public_directory):
@@ -180,6 +182,16 @@ def test_a_directory_that_is_not_there(tmp_path):
     assert opened(tmp_path / "a" / "b").check()
     with pytest.raises(Unreachable, match="cannot read the directory"):
         opened(tmp_path / "c", create=False)
+
+
+def test_endpoints_that_share_a_directory_take_their_own_files_only(tmp_path):
+    """One takes *.csv, the other *.xml; what the first has claimed and not finished is none of the second's."""
+    (tmp_path / "a.csv").write_bytes(b"1")
+    (tmp_path / "b.xml").write_bytes(b"2")
+    first, second = opened(tmp_path, pattern="*.csv"), opened(tmp_path, endpoint="invoices", pattern="*.xml")
+    (claim,) = first.claim("me", 5)
+    assert [claim.name for claim in second.claim("me", 5)] == ["b.xml"]
+    assert [one.id for one in first.claim("me", 5)] == [claim.id]
 
 
 # --- put away -----------------------------------------------------------------------------------------------------
@@ -218,16 +230,17 @@ def test_the_longest_name_goes_all_the_way(tmp_path):
 
 def test_a_crash_between_any_two_steps_leaves_a_claim_that_resumes(tmp_path):
     """An empty claim (before the rename) is swept up, one without a readable position starts anew."""
-    (tmp_path / ".claimed" / "1" / "empty").mkdir(parents=True)
-    (tmp_path / ".claimed" / "2").mkdir()
-    (tmp_path / ".claimed" / "2" / "a.csv").write_bytes(b"x")
-    (tmp_path / ".claimed" / "2.position").write_text("")
+    claimed = tmp_path / ".claimed" / "till"
+    (claimed / "1" / "empty").mkdir(parents=True)
+    (claimed / "2").mkdir()
+    (claimed / "2" / "a.csv").write_bytes(b"x")
+    (claimed / "2.position").write_text("")
     adapter = opened(tmp_path)
     (claim,) = adapter.claim("me", 5)
     assert (claim.id, claim.position) == ("2", 0)
     adapter.done(claim)
     adapter.claim("me", 5)
-    assert "2" not in os.listdir(tmp_path / ".claimed")
+    assert "2" not in os.listdir(claimed)
 
 
 # --- out ----------------------------------------------------------------------------------------------------------

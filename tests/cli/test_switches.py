@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from esb.broker import open_broker
+from esb.broker.port import Outgoing, flow_queue
+from esb.message import create
 from esb.store import open_store
 
 Run = Callable[..., Result]
@@ -117,3 +120,31 @@ def test_what_does_not_exist_is_not_set(esb: Run, steered: Path, command: tuple[
     result = esb(*command, "-C", steered)
     assert (result.exit_code, said in result.stderr) == (3, True), result.stderr
     assert is_set(steered) == {}
+
+
+def test_a_purge_asks_for_a_reason_and_a_yes(esb: Run, steered: Path) -> None:
+    """Without either nothing happens; with both each message is kept as discarded, and the audit says why."""
+    for number in range(3):
+        assert esb("send", "-C", steered, "orders-in", input=f"order\n{number}\n").exit_code == 0
+    assert esb("flows", "purge", "steered", "-C", steered, "--yes").exit_code == 2
+    assert "nothing waits for flow steered" in esb("flows", "purge", "steered", "-C", steered, "--why", "so").stderr
+    _publish_to(steered, "steered", 3)
+    asked = esb("flows", "purge", "steered", "-C", steered, "--why", "so")
+    assert (asked.exit_code, "Take 3 messages out of the queue of flow steered?" in asked.stderr) == (1, True)
+    done = esb("flows", "purge", "steered", "-C", steered, "--why", "so", "--yes")
+    assert (done.exit_code, "3 messages taken out" in done.stderr) == (0, True)
+    with closing(open_store("embedded", steered / "data")) as store, store.reading() as t:
+        assert len(t.parked.list(status="discarded")) == 3
+        assert t.audit.list()[0].act == "purge"
+    assert esb("flows", "purge", "steerde", "-C", steered, "--why", "so").exit_code == 3
+    kept = esb("endpoints", "purge", "archive", "-C", steered, "--why", "so", "--keep")
+    assert "nothing waits for endpoint archive" in kept.stderr
+
+
+def _publish_to(place: Path, flow: str, count: int) -> None:
+    with closing(open_broker("embedded", place / "data")) as broker:
+        publisher = broker.publisher("test")
+        publisher.publish(
+            [Outgoing(create(b"{}", type="order", source="test"), flow_queue(flow)) for _ in range(count)]
+        )
+        publisher.close()
