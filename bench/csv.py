@@ -74,7 +74,8 @@ def write(path: Path, rows: int) -> int:
 
 
 def _row(number: int) -> str:
-    return f"A-{number:09},{number % 997:04},{number % 1000:03},a kettle of 1.7 l in brushed steel with a lid; keep it away from frost and wet.\n"
+    text = "a kettle of 1.7 l in brushed steel with a lid; keep it away from frost and wet"
+    return f"A-{number:09},{number % 997:04},{number % 1000:03},{text}.\n"
 
 
 def await_end(root: Path, flow: str, rows: int, child: Child) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 JSON = "application/json"
+TEST = "test:"  # how the correlation id of a test message begins, and of all that comes of one
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -47,6 +48,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def contract(self) -> str:
         """``order.placed/v1``, or the bare type where there is no contract."""
         return f"{self.type}/v{self.version}" if self.version else self.type
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is a test message (Hohpe & Woolf), or came of one: no business, and kept out of its counts."""
+        return self.correlation_id.startswith(TEST)
+
+    def key(self, text: str) -> str:
+        """A key of this message's as state goes by it: each test message keeps apart from business and from others."""
+        return f"{self.correlation_id} {text}" if self.is_test else text
 
 
 def new_id() -> str:

@@ -21,6 +21,7 @@ from esb.admin.services import Services
 from esb.admin.switching import control_of, install
 from esb.config.definition import LoadedFlow
 from esb.store import Traffic
+from esb.worker.synthetic import Fared, fared
 
 WINDOW = 900.0  # seconds that figures speak of
 CASES = 20.0  # seconds that test cases may take; those behind are left out
@@ -114,7 +115,16 @@ def _page(services: Services, look: Look, flow: LoadedFlow, cases: Any = None, w
         source=services.definition.files.get(flow.file, "").splitlines(), versions=versions, old=old, new=new,
         difference=_difference(old, new) if old and new else (), cases=cases, whole=whole,
         control=control_of(services, flow.name),
+        tested=_tested(services, flow),
     )  # fmt: skip
+
+
+def _tested(services: Services, flow: LoadedFlow) -> Fared | None:
+    """How its latest test message fared; None where it has none."""
+    if flow.test_message is None:
+        return None
+    with services.store.reading() as t:
+        return fared(t, flow, services.clock())
 
 
 def _versions(services: Services, file: str) -> list[Version]:

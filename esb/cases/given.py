@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from esb.broker.port import Outgoing
+from esb.broker.port import Outgoing, flow_queue
 from esb.cases.bench import Bench
 from esb.cases.models import Given
 from esb.config.definition import Definition
@@ -23,6 +23,7 @@ from esb.formats import FORMATS
 from esb.formats.numbers import decode_json
 from esb.message import JSON, Message, content_id, create
 from esb.store import Hop, open_store
+from esb.worker import synthetic
 from esb.worker.journey import headers_of
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC).timestamp()  # when cases begin that say nothing else: the same every day
@@ -44,11 +45,14 @@ def message_of(body: bytes, ref: str, id: str, time: float, **more: Any) -> Mess
 class Giver:
     """Turns what is given into messages for a bench. ``source`` is where the flow or saga under test starts."""
 
-    def __init__(self, definition: Definition, contract: Callable[[str], Contract | None], source: str) -> None:
-        """Args: the bus, its contracts by ref, and the source."""
+    def __init__(
+        self, definition: Definition, contract: Callable[[str], Contract | None], source: str, flow: str = ""
+    ) -> None:
+        """Args: the bus, its contracts by ref, the source, and the flow under test where one is."""
         self._definition = definition
         self._contract = contract
         self._source = source
+        self._flow = flow
 
     def give(self, given: Given, bench: Bench, id: str) -> tuple[Message, list[Outgoing]]:
         """The message, and where it goes now. Raises ``Unusable``."""
@@ -56,8 +60,17 @@ class Giver:
         if given.through is not None:
             message = self._raw(given.through, given, id, time)
             return message, bench.raw(given.through, message)
+        if given.test_message:
+            message = self._test(time)
+            return message, [Outgoing(message, flow_queue(self._flow))]
         message = self._stored(given.message, id, time) if given.message else self._document(given, id, time)
         return message, bench.into(self._source, message)
+
+    def _test(self, time: float) -> Message:
+        flow = self._definition.flows.get(self._flow)
+        if flow is None or flow.test_message is None:
+            raise Unusable("only a flow that says its test_message can be given one")
+        return synthetic.message_of(self._definition, flow, time)
 
     def bytes_of(self, name: str) -> bytes:
         """A file of the bus directory. Raises ``Unusable``."""

@@ -45,7 +45,7 @@ Fared = Literal[
     "completed", "filtered", "failed", "waiting", "duplicate", "retrying", "in doubt", "unsubscribed", "discarded"
 ]
 Ended = Literal["completed", "parked", "in doubt", "rejected", "retrying", "discarded", "compensated"]
-SOURCES = ("document", "file", "text", "base64", "message")
+SOURCES = ("document", "file", "text", "base64", "message", "test_message")
 
 
 class Switched(Settings):
@@ -67,6 +67,7 @@ class Given(Settings):
     text: str | None = Field(None, description="What the endpoint reads, as text in UTF-8.")
     base64: str | None = Field(None, description="What the endpoint reads, in Base64.")
     message: str | None = Field(None, description="Id of a message that the bus has stored.")
+    test_message: Literal[True] | None = Field(None, description="The test message of the flow under test.")
     through: Name | None = Field(None, description="The endpoint that reads the bytes, with its format and records.")
     headers: dict[str, str] = Field(default_factory=dict, description="Application headers of the message.")
     subject: str | None = Field(None, description="The business key; by default what the contract's x-subject gives.")
@@ -87,7 +88,7 @@ class Given(Settings):
             return self
         if len(sources) != 1:
             raise ValueError(f"a case is given one of {', '.join(SOURCES)}")
-        if self.through and sources[0] in ("document", "message"):
+        if self.through and sources[0] in ("document", "message", "test_message"):
             raise ValueError("only a file, a text or bytes are read through an endpoint")
         if sources[0] in ("text", "base64") and not self.through:
             raise ValueError(f"say through which endpoint the {sources[0]} comes")

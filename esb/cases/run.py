@@ -159,7 +159,8 @@ class _Runner:
         content = file.content
         if isinstance(content, FlowCases):
             bench = self._bench((content.flow, *content.also), (), traffic)
-            player = _Player(bench, self._giver(self._parts.flows[content.flow].source), content.flow)
+            giver = self._giver(self._parts.flows[content.flow].source, content.flow)
+            player = _Player(bench, giver, content.flow)
             known = outside.operations(self._definition), "there is no operation {} to answer"
             return lambda case: judge_flow(case.expect, player.play(case, *known), content.flow)
         if isinstance(content, SagaCases):
@@ -178,8 +179,8 @@ class _Runner:
         compiled = {name: self._parts.flows[name] for name in flows}
         return Bench(self._definition, self._parts, traffic, self._store, compiled, sagas)
 
-    def _giver(self, source: str) -> Giver:
-        return Giver(self._definition, self._parts.contracts.get, source)
+    def _giver(self, source: str, flow: str = "") -> Giver:
+        return Giver(self._definition, self._parts.contracts.get, source, flow)
 
     def _mapping(self, name: str, case: MappingCase) -> list[str]:
         mapping = self._parts.mappings[name]

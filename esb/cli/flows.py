@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from esb.cli.common import directory, json_output, load, moment, print_json, print_table, told, unknown
+from esb.cli.common import (
+    directory,
+    json_output,
+    load,
+    moment,
+    opened_store,
+    print_json,
+    print_table,
+    told,
+    unknown,
+)
 from esb.cli.listing import Listing
 from esb.cli.purging import purge_options, purge_queue
 from esb.cli.switching import WHY, known_switches, set_switch, stored, tell, unset_switch
+from esb.cli.synthetic import list_tests
 
 if TYPE_CHECKING:
     from esb.config import Definition
@@ -54,6 +65,17 @@ def list_(root: str, env: str | None, name: str | None, as_json: bool) -> None:
     for switch in switches:
         if switch.kind != "table" and switch.name in {row["flow"] for row in rows}:
             _tell(switch)
+
+
+@command.command("tests")
+@directory
+@json_output
+@told
+def tests(root: str, env: str | None, as_json: bool) -> None:
+    """Show how the latest test message of each flow that has one fared; exit code 1 when one failed."""
+    definition, _ = load(root, env)
+    with opened_store(root, env) as store:
+        list_tests(store, definition, as_json)
 
 
 @command.command("pause")

@@ -25,12 +25,13 @@ NARROW = (("error", 30), ("message", 18), ("received", 8), ("error", 8), ("subje
 )
 @click.option("--status", multiple=True, help="Only this status, such as parked or completed; may be repeated.")
 @click.option("--since", help="Only what came in the last 15m, 2h, 1d …")
+@click.option("--tests", is_flag=True, help="Also test messages, and what came of them.")
 @click.option("-n", "--limit", default=30, show_default=True, type=click.IntRange(1, 10_000), help="Most to show.")
 @json_output
 @told
 def command(
     root: str, env: str | None, search: str | None, type_: str | None, place: str | None, status: tuple[str, ...],
-    since: str | None, limit: int, as_json: bool,
+    since: str | None, tests: bool, limit: int, as_json: bool,
 ) -> None:  # fmt: skip
     """List messages. SEARCH is a business key or an id, or the beginning of one, or a correlation id."""
     wanted = [_status(word) for word in status]
@@ -41,6 +42,7 @@ def command(
             "place": place or "",
             "status": wanted,
             "since": after,
+            "tests": tests,
             "limit": limit,
         }
         hops = t.tracking.find(**t.tracking.meaning(search or ""), **filters)

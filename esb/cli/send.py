@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from esb.cli.common import FAILED, complain, directory, json_output, load, print_json, told, unknown
+from esb.cli.synthetic import send_test
 
 if TYPE_CHECKING:
     from esb.broker.port import Outgoing
@@ -24,19 +25,27 @@ PATIENCE = 30.0  # seconds to wait for a journey to settle
 @directory
 @click.argument("target")
 @click.argument("file", type=click.File("rb"), default="-")
+@click.option("--test", is_flag=True, help="TARGET is a flow: send its test message.")
 @click.option("--wait", is_flag=True, help="Wait until it has settled (30 s at the most), and show its journey.")
 @json_output
 @told
-def command(root: str, env: str | None, target: str, file: BinaryIO, wait: bool, as_json: bool) -> None:
+def command(
+    root: str, env: str | None, target: str, file: BinaryIO, test: bool, wait: bool, as_json: bool
+) -> None:  # fmt: skip
     """Send FILE (or standard input) to TARGET: a receiving endpoint, or an event such as order.placed/v1.
 
     For an endpoint the bytes are in its own format, and are read, checked and routed as if they had come through
     its adapter. For an event they are a JSON document, checked against its contract. With --wait the exit code is 1
     when something of it was parked, or is still under way.
+
+    With --test, TARGET is a flow that has a test message, which is sent; --wait then waits until it has come to its
+    end, as long as the flow says, and the exit code is 1 when it fails.
     """
     from esb.bus import Bus
 
     definition, components = load(root, env)
+    if test:
+        return send_test(definition, components, target, wait, as_json)
     bus = Bus(definition, components)
     try:
         outgoing = _event(bus, target, file.read()) if "/" in target else _command(bus, target, file.read())
@@ -47,6 +56,7 @@ def command(root: str, env: str | None, target: str, file: BinaryIO, wait: bool,
             _tell(outgoing.message.id, as_json)
     finally:
         bus.close()
+    return None
 
 
 def _publish(bus: Bus, outgoing: Outgoing, target: str) -> None:

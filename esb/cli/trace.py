@@ -46,7 +46,8 @@ def command(root: str, env: str | None, message: str, bodies: bool, ids: bool, a
 
 def _find(t: Transaction, message: str) -> tuple[list[str], int]:
     """The ids meant, all of the newest journey, and how many earlier journeys there are."""
-    found = t.tracking.find(id=message, limit=MOST) or t.tracking.find(subject=message, limit=MOST)
+    tries: list[dict[str, str]] = [{"id": message}, {"subject": message}, {"correlation_id": message}]
+    found = next(filter(None, (t.tracking.find(limit=MOST, **one) for one in tries)), [])
     journeys = dict.fromkeys(hop.correlation_id for hop in found)
     newest = next(iter(journeys), "")
     return [hop.message_id for hop in found if hop.correlation_id == newest], max(len(journeys) - 1, 0)

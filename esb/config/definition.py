@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from pydantic import SecretStr
@@ -19,6 +19,7 @@ from esb.config.models import (
     SagaRecovery,
     SagaStep,
     Schedule,
+    TestMessage,
 )
 from esb.ports import Doubt, Effect, Settings
 
@@ -57,6 +58,7 @@ class LoadedEndpoint(msgspec.Struct, frozen=True):
     recovery: Recovery
     file: str = ""
     line: int = 0
+    test_messages: Literal["stub", "pass"] = "stub"
 
 
 class LoadedFlow(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class LoadedFlow(msgspec.Struct, frozen=True):
     line: int = 0
     schedule: Schedule | None = None  # it starts by itself
     on_error: tuple[Any, ...] = ()
+    test_message: TestMessage | None = None
 
     @property
     def is_event(self) -> bool:

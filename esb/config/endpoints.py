@@ -54,6 +54,7 @@ class EndpointLoader(msgspec.Struct):
             concurrency=model.concurrency,
             timeout=model.timeout,
             recovery=overridden(self.config.recovery, model.recovery),
+            test_messages=model.test_messages,
             file=document.place.file,
             line=document.place.line,
         )

@@ -38,6 +38,7 @@ from esb.config.sagas import check_sagas, load_saga
 from esb.config.scope import World
 from esb.config.secrets import Outside, password_of, redact
 from esb.config.steps import ParsedFlow, parse_flow
+from esb.config.synthetic import check_test_messages, check_test_replies
 from esb.config.tree import Map, Place, put_at, root
 from esb.config.validate import build
 from esb.config.yaml import documents
@@ -197,6 +198,8 @@ class _Loader:
         check_mappings(self.mapping_documents, world)
         check_flows(flows, world)
         check_controls(flows, world)
+        check_test_messages(flows, world)
+        check_test_replies(self.endpoint_documents, world)
         parsed = [*flows, *check_sagas(self.saga_documents, sagas, world)]
         check_loops(parsed, world)
         if config is not None:

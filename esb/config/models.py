@@ -97,6 +97,7 @@ class Operation(Settings):
         description="When nobody can know whether an unkeyed send took place. retry: send again. probe: ask the other "
         "side, as the operation's own keys say. park: a person decides. Default: probe where that can be asked.",
     )
+    test_reply: Any = Field(None, description="What a test message is answered, in place of the other side.")
     batch: int = Field(
         1, ge=1, le=1000, description="Most messages of one call, where the adapter takes several at a time."
     )
@@ -114,6 +115,9 @@ class Endpoint(Settings):
     records: Records | None = Field(None, description="How neighbouring records become one message.")
     receive: Any = Field(None, description="Present when messages come in here.")
     operations: dict[str, Any] = Field(default_factory=dict, description="What it can be asked to do, by name.")
+    test_messages: Literal["stub", "pass"] = Field(
+        "stub", description="stub: what comes of a test message ends before this system. pass: it is sent there, too."
+    )
     concurrency: int = Field(4, ge=1, le=256, description="Calls under way to this endpoint at once.")
     timeout: Duration = Field(30.0, description="For one attempt, all in all.")
     recovery: Recovery | None = Field(None, description="As in esb.yaml, and laid on it key by key.")
@@ -138,6 +142,15 @@ class Schedule(Settings):
         return cron(self.schedule or "", self.tz)
 
 
+class TestMessage(Schedule):
+    """A message that is no business: it shows whether the flow works, and no system behind an endpoint hears of it."""
+
+    document: Any = Field(description="Its document, as one that comes from the flow's source.")
+    subject: str | None = Field(None, description="The business key; by default what the contract's x-subject gives.")
+    within: Duration = Field(60.0, gt=0, description="How long it may take to its end.")
+    reaches: tuple[str, ...] = Field((), description="Endpoints to which something of it must be on its way.")
+
+
 class Flow(Settings):
     """From one source through steps to endpoints and events."""
 
@@ -147,6 +160,9 @@ class Flow(Settings):
         alias="from", description="An endpoint's name, an event such as order.placed/v1, or {schedule: …, tz: …}."
     )
     steps: Any = Field(description="What happens, in order: one step or a list of steps.")
+    test_message: TestMessage | None = Field(
+        None, description="Sent through the flow by a schedule or by hand, marked, and kept out of business."
+    )
     on_error: Any = Field(None, description="What happens instead when a step fails: $error tells why.")
 
 

@@ -74,6 +74,7 @@ def parse_flow(document: Map, components: Components, report: Report) -> ParsedF
             file=document.place.file,
             line=document.place.line,
             on_error=tuple(step for step in parsed.on_error if step),
+            test_message=model.test_message,
         )
     return parsed
 

@@ -60,6 +60,7 @@ def holding(
 def hold(work: Work, machine: Machine, key: str, member: Member) -> None:
     """The message under way stays at the step under way."""
     step, part = work.at, bool(work.part)
+    key = member.message.key(key) if key else key
     work.holds.append(Hold(step=step.name, kind=step.kind, key=key, machine=machine, member=member, part=part))
     work.suspended = True
 

@@ -12,6 +12,7 @@ from esb.errors import EsbError
 from esb.worker.probes import probe
 from esb.worker.replays import work_off
 from esb.worker.schedules import Kind, fire
+from esb.worker.synthetic import fire_test
 from esb.worker.timers import fire_due
 from esb.worker.upkeep import Upkeep
 
@@ -28,6 +29,7 @@ def task_of(kind: Kind) -> str:
 def register(app: celery.Celery, upkeep: Upkeep) -> None:
     """Give the application its tasks, which work with what this process has."""
     app.task(name=task_of("flow"))(_guarded(upkeep, _fire))
+    app.task(name=task_of("test"))(_guarded(upkeep, _fire_test))
     for kind, act in _ACTS.items():
         app.task(name=task_of(kind))(_guarded(upkeep, partial(run, act=act)))
 
@@ -49,6 +51,10 @@ def run(upkeep: Upkeep, name: str, moment: float, *, act: Act) -> None:
 
 def _fire(upkeep: Upkeep, name: str, moment: float) -> None:
     fire(upkeep, name.partition(":")[2], moment)
+
+
+def _fire_test(upkeep: Upkeep, name: str, moment: float) -> None:
+    fire_test(upkeep, name.partition(":")[2], moment)
 
 
 def _guarded(upkeep: Upkeep, work: Callable[[Upkeep, str, float], None]) -> Callable[[str, float], None]:

@@ -93,7 +93,7 @@ class SagaDefinition(msgspec.Struct, frozen=True, kw_only=True):
         key = self.key_of.evaluate(Data(document), Bindings(trigger))
         if key is None or isinstance(key, bool | list | dict) or key == "":
             raise ExpressionError(f"saga {self.name}: the key `{self.key_of.text}` gives no text and no number")
-        return str(key)
+        return trigger.key(str(key))
 
     def command_id(self, saga: Saga, step: str, direction: Direction) -> str:
         """A step's command has one id, however often it is sent."""

@@ -130,8 +130,11 @@ class ParkedMessages:
         self._db = connection
 
     def add(self, messages: Sequence[Parked]) -> None:
-        """Set messages aside. One that was retried and failed again renews its row."""
-        rows = [(*_row(parked), self._sealed(parked)) for parked in messages]
+        """Set messages aside. One that was retried and failed again renews its row.
+
+        Test messages are not: their journeys tell how they failed, and nobody has to decide about them.
+        """
+        rows = [(*_row(parked), self._sealed(parked)) for parked in messages if not parked.message.is_test]
         self._db.many(_ADD, sorted(rows, key=itemgetter(_WRITTEN.index("message_id"), 0)))
 
     def get(self, message_id: str, place: str) -> Parked | None:

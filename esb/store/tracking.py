@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from esb.message import TEST
 from esb.store import ledger, tables, traffic
 from esb.store.connection import Connection
 from esb.store.text import cut
@@ -99,6 +100,7 @@ _TEXTS = (
 _BLOBS = ("steps", "headers", "body")
 _LIMITS = {"error": 8000, "message_id": 500, "place": 500, "correlation_id": 500, "type": 500, "subject": 500}
 _BLOB_LIMIT = 64 * 1024**2
+_BEHIND_TESTS = TEST[:-1] + chr(ord(TEST[-1]) + 1)  # the first correlation id that is no test's any more
 _COLUMNS = Hop.__struct_fields__
 _SMALL = tuple(name for name in _COLUMNS if name not in _BLOBS)
 _ALL = ", ".join(_COLUMNS)
@@ -222,6 +224,7 @@ class Tracking:
         status: Collection[int] = (),
         since: float | None = None,
         until: float | None = None,
+        tests: bool = False,
         limit: int = 100,
         before: tuple[float, str, str] | None = None,
     ) -> list[Hop]:
@@ -233,6 +236,7 @@ class Tracking:
             place: a place, or with a colon at the end all of its sort (``out:``).
             status: any of these.
             since, until: bounds of ``received_at``, epoch seconds.
+            tests: also test messages and what came of them; they are found by their ids in any case.
             before: the ``cursor`` of the last hop of the page before.
         """
         at = tables.hops.c
@@ -241,6 +245,8 @@ class Tracking:
         query = query.where(*(at[name] == value for name, value in equal.items() if value))
         query = query.where(*_prefixed(at.message_id, id), *_prefixed(at.subject, subject_prefix))
         query = query.where(*_placed(at.place, place), *_status(at.status, status))
+        if not (tests or id or correlation_id):
+            query = query.where(sa.or_(at.correlation_id < TEST, at.correlation_id >= _BEHIND_TESTS))
         if since is not None:
             query = query.where(at.received_at >= since)
         if until is not None:
@@ -249,6 +255,15 @@ class Tracking:
             query = query.where(sa.tuple_(at.received_at, at.message_id, at.place) < before)
         query = query.order_by(at.received_at.desc(), at.message_id.desc(), at.place.desc()).limit(limit)
         return [_hop(row, _SMALL) for row in self._db.select(query)]
+
+    def test_runs(self, flow: str, limit: int) -> list[str]:
+        """The correlation ids of a flow's test messages, the newest first."""
+        rows = self._db.rows(
+            "SELECT DISTINCT correlation_id FROM hops WHERE correlation_id >= ? AND correlation_id < ? "
+            "ORDER BY correlation_id DESC LIMIT ?",
+            (f"{TEST}{flow}:", f"{TEST}{flow};", limit),
+        )
+        return [row[0] for row in rows]
 
     def ledger(self) -> ledger.Ledger:
         """What became of everything: see :class:`~esb.store.ledger.Ledger`."""

@@ -1,6 +1,6 @@
 """Traffic: what passed each place lately, for the figures on pages and maps.
 
-Read from the newest rows alone, so that it costs the same however much the store remembers.
+Test messages do not count. Read from the newest rows alone, so that it costs the same however much the store remembers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import msgspec
 from esb.store.connection import Connection
 
 _NEWEST = (
-    "SELECT place, status, received_at, ended_at FROM hops WHERE received_at >= ? ORDER BY received_at DESC LIMIT ?"
+    "SELECT place, status, received_at, ended_at FROM hops WHERE received_at >= ? "
+    "AND (correlation_id < 'test:' OR correlation_id >= 'test;') ORDER BY received_at DESC LIMIT ?"
 )
 _STEPS = (
     "SELECT steps FROM (SELECT place, steps FROM hops WHERE received_at >= ? ORDER BY received_at DESC LIMIT ?) newest "

@@ -14,7 +14,7 @@ from esb.config.definition import LoadedEndpoint, LoadedOperation
 from esb.errors import EndpointError, EsbError, InternalError, MessageError, RoutingError, without_frames
 from esb.flow.expiry import expired
 from esb.formats.numbers import decode_json
-from esb.message import HTTP_PREFIX, to_headers
+from esb.message import HTTP_PREFIX, JSON, to_headers
 from esb.ports import Adapter, Format, Reply, Request
 from esb.recovery import BreakerState, RetryNow, decide, failure_of
 from esb.worker.budget import RetryBudget
@@ -22,6 +22,7 @@ from esb.worker.context import Context
 from esb.worker.rows import ATTEMPT, FAILED, fit
 from esb.worker.thread import log
 
+_encode = msgspec.json.Encoder().encode
 _LARGEST = 1e12  # epoch seconds far beyond any use
 
 
@@ -122,7 +123,7 @@ class Sender:
         """
         attempt = Attempt(delivery=delivery, started=self._context.clock())
         request = self._prepared(attempt)
-        if request is None or (ask and self._took_place(request, attempt)):
+        if request is None or self._stubbed(attempt) or (ask and self._took_place(request, attempt)):
             return attempt
         self._send([(attempt, request)], breaker)
         return attempt
@@ -131,7 +132,7 @@ class Sender:
         """As :meth:`attempt`, all of one operation in one call; each fares by itself."""
         attempts = [Attempt(delivery=delivery, started=self._context.clock()) for delivery in deliveries]
         prepared = [(attempt, self._prepared(attempt)) for attempt in attempts]
-        calls = [(attempt, request) for attempt, request in prepared if request]
+        calls = [(attempt, request) for attempt, request in prepared if request and not self._stubbed(attempt)]
         if calls:
             self._send(calls, breaker)
         return attempts
@@ -142,6 +143,19 @@ class Sender:
         except Exception as error:
             attempt.error = self._kept(error, "prepare", attempt.delivery)
             return None
+
+    def _stubbed(self, attempt: Attempt) -> bool:
+        """Whether it came of a test message that must not get out; it is answered here, as the operation says."""
+        if self._endpoint.test_messages == "pass" or not attempt.delivery.message.is_test:
+            return False
+        common = self._operations[attempt.operation].common
+        if common.reply and common.test_reply is None:
+            attempt.error = RoutingError(
+                f"{self._endpoint.name}.{attempt.operation} has no test_reply: say what a test message is answered"
+            )
+        else:
+            attempt.reply = Reply(detail="test message: not sent", body=_encode(common.test_reply), content_type=JSON)
+        return True
 
     def _took_place(self, request: Request, attempt: Attempt) -> bool:
         """Whether there is nothing left to send: it took place, or that cannot be found out now."""

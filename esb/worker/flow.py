@@ -212,7 +212,7 @@ class FlowWorker(Worker):
             t.parked.resolved(done)
         self._groups.write(t, runs)
         for run in runs:
-            if run.result.controls and not run.error:
+            if run.result.controls and not run.error and not run.message.is_test:
                 carry_out(t, run.flow.name, run.result.controls)
         suspected = [run.key for run in runs if run.delivery.redelivered]
         if suspected:

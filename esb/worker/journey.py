@@ -14,7 +14,7 @@ from esb.store import Hop
 
 _STEPS = msgspec.msgpack.Decoder(list[StepTrace])
 _HEADERS = msgspec.msgpack.Decoder(dict[str, str])
-_ORDER = ("in:", "flow:", "saga:", "event:", "out:")  # of the places of one message
+_ORDER = ("in:", "test:", "flow:", "saga:", "event:", "out:")  # of the places of one message
 
 
 class Node(msgspec.Struct):
@@ -97,7 +97,7 @@ class _Grower:
         self._grown.add(id)
         hops = self.messages[id]
         nodes = [self._hop(hop, first=hop is hops[0]) for hop in hops]
-        if hops[0].place.startswith("in:"):
+        if hops[0].place.startswith(("in:", "test:")):
             nodes[0].below = [*nodes[0].below, *nodes[1:]]
             nodes = nodes[:1]
         # Children that no step names: parts that failed, and whatever came while steps were not stored.

@@ -20,6 +20,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _steps = msgspec.msgpack.Decoder(list[StepTrace])
 _TEXTS = frozenset({"error", "detail"})
 _WORD_FOR_UNEXPECTED = "internal"
+_SET_ASIDE = (Status.PARKED, Status.IN_DOUBT)
 _LONGEST_KEY = 500  # characters; what the store keeps of an id
 ATTEMPT, FAILED = "attempt", "failed"  # properties: delays used up, and when it first failed
 
@@ -40,8 +41,10 @@ class Journal(msgspec.Struct, frozen=True):
         mask = self.masks.of(message.type)
         if mask is not None or more.get("error") or more.get("detail"):
             message, more = self._shown(message, mask, more)
-        whole = self.journey == "full" or status in (Status.PARKED, Status.IN_DOUBT)
+        whole = self.journey == "full" or status in _SET_ASIDE
         headed = whole or self.journey == "headers"
+        if status in _SET_ASIDE and message.is_test:
+            status = Status.DISCARDED  # nobody has to decide about it
         return Hop(
             message_id=message.id,
             place=place,

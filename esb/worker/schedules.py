@@ -18,12 +18,13 @@ from esb.message import Message, content_id, create
 from esb.schedule import Cron, Timetable, every
 from esb.store import Dispatch, ScheduleRow, Status, Transaction
 from esb.units import duration_text
+from esb.worker.synthetic import job_of_test
 from esb.worker.upkeep import Upkeep
 
 LATE = 60.0  # seconds after which a moment was missed, and is made up for only where the schedule says so
 PRUNE_EVERY = 600.0  # seconds
 
-Kind = Literal["flow", "retention", "probes", "timers", "replays"]
+Kind = Literal["flow", "test", "retention", "probes", "timers", "replays"]
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class Job(msgspec.Struct, frozen=True):
 def jobs(definition: Definition) -> dict[str, Job]:
     """All jobs of a bus, by name: one for each flow that starts by itself, and what keeps the bus in order."""
     found = [_flow_job(flow) for flow in definition.flows.values() if flow.schedule]
+    found += [_test_job(flow) for flow in definition.flows.values() if flow.test_message]
     found.append(Job("timers", "timers", patience=30.0))
     found.append(Job("replays", "replays", patience=60.0))
     found.append(Job("retention", "retention", every(PRUNE_EVERY, duration_text(PRUNE_EVERY))))
@@ -132,6 +134,14 @@ def scheduled(flow: LoadedFlow, moment: float, previous: float) -> Message:
 def _flow_job(flow: LoadedFlow) -> Job:
     assert flow.schedule is not None
     return Job(job_of(flow.name), "flow", flow.schedule.timetable(), flow.schedule.catch_up, patience=60.0)
+
+
+def _test_job(flow: LoadedFlow) -> Job:
+    """Without a schedule it runs when somebody wishes."""
+    test = flow.test_message
+    assert test is not None
+    timetable = test.timetable() if test.schedule or test.every else None
+    return Job(job_of_test(flow.name), "test", timetable, catch_up=False, patience=60.0)
 
 
 def _local(flow: LoadedFlow, moment: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import crew
+from bench import crew, csv
 from bench.__main__ import BENCHMARKS
 from bench.figures import Aim, between, judge, median, ratio, spread
 from bench.meter import Meter
@@ -145,6 +145,13 @@ def test_bus_and_peers_make_the_same_of_an_order():
     expected = msgspec.json.decode(pick())
     assert msgspec.json.decode(sent) == expected
     assert _work().convert(msgspec.json.decode(order())) == expected
+
+
+def test_a_large_file_takes_no_more_memory_than_a_small_one():
+    """25 MB through adapter, flow and embedded broker cost less than 15 MB more than a fortieth of it does."""
+    small, large = csv.through("list", 6_000), csv.through("list", 240_000)
+    assert large["size"] > 24
+    assert large["memory"] - small["memory"] < 15
 
 
 def _work():

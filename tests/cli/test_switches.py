@@ -148,3 +148,30 @@ def _publish_to(place: Path, flow: str, count: int) -> None:
             [Outgoing(create(b"{}", type="order", source="test"), flow_queue(flow)) for _ in range(count)]
         )
         publisher.close()
+
+
+def test_a_test_message_is_sent_and_told_of(esb: Run, shop: Path) -> None:
+    """By hand, whatever the schedule says; how it fared is an exit code, too."""
+    text = (shop / "flows/orders.yaml").read_text()
+    (shop / "flows/orders.yaml").write_text(
+        text.replace(
+            "steps:",
+            'test_message: {within: 1s, document: {number: "1", customer: Ada, sku: M, quantity: 1, price: 1}}\nsteps:',
+            1,
+        )
+    )
+    with closing(open_store("embedded", shop / "data")) as store:
+        store.migrate()
+    assert json.loads(esb("flows", "tests", "-C", shop, "--json").stdout)[0]["state"] == "never sent"
+    assert esb("send", "--test", "order", "-C", shop).exit_code == 3
+    id = esb("send", "--test", "orders", "-C", shop).stdout.strip()
+    assert esb("flows", "tests", "-C", shop).exit_code == 0
+    assert id in esb("messages", "--tests", "-C", shop).stdout
+    assert id not in esb("messages", "-C", shop).stdout
+    late = esb("send", "--test", "orders", "--wait", "-C", shop)
+    assert (late.exit_code, "not at its end after 1s" in late.stdout) == (1, True)
+    assert esb("flows", "tests", "-C", shop).exit_code == 1
+    assert (
+        "test:orders"
+        in esb("trace", json.loads(esb("flows", "tests", "-C", shop, "--json").stdout)[0]["id"], "-C", shop).stdout
+    )

@@ -139,6 +139,25 @@ class TrackingScenarios:
         with store.reading() as t:
             assert _ids(t.tracking.find(**filters)) == found
 
+    def test_test_messages_are_no_business(self, store: Store) -> None:
+        """Lists and the ledger leave them out; by an id, by their flow, and where it is asked for, they are found."""
+        _record(
+            store,
+            hop("a", "flow:sales", correlation_id="a", sent=1),
+            hop("b", "test:sales", Status.ACCEPTED, correlation_id="test:sales:1", sent=1),
+            hop("b", "flow:sales", correlation_id="test:sales:1", sent=1),
+            hop("c", "out:erp", correlation_id="test:sales:2", causation_id="b"),
+            hop("d", "flow:sales-eu", correlation_id="test:sales-eu:9"),
+            hop("e", "flow:sales", correlation_id="testing"),
+        )
+        with store.reading() as t:
+            assert sorted(_ids(t.tracking.find())) == ["a", "e"]
+            assert sorted(_ids(t.tracking.find(tests=True))) == ["a", "b", "b", "c", "d", "e"]
+            assert _ids(t.tracking.find(correlation_id="test:sales:2")) == _ids(t.tracking.find(id="c")) == ["c"]
+            assert t.tracking.test_runs("sales", 5) == ["test:sales:2", "test:sales:1"]
+            ledger = t.tracking.ledger()
+        assert (ledger.accepted, ledger.sent, ledger.done, ledger.flows) == (0, 1, 0, {"flow:sales": {34: 2}})
+
     def test_pages_join_without_gap_or_repeat(self, store: Store) -> None:
         """Also where many hops began at the same time."""
         _record(store, *(hop(f"m{n:02}", ("flow:a", "out:b")[n % 2], received_at=1.0 + n // 4) for n in range(10)))
