@@ -22,6 +22,7 @@ from bench.process import CannotRun, Child, processor_time
 from bench.web import START, role
 from esb.bus import Bus, discover
 from esb.config import load
+from esb.store import Ledger
 
 ROWS = 10_000_000  # of 100 bytes: a gigabyte
 SLOWEST = 1_000.0  # rows a second; whoever is slower is given up
@@ -96,7 +97,7 @@ def await_end(root: Path, flow: str, rows: int, child: Child) -> None:
         bus.close()
 
 
-def _ledgers(bus: Bus) -> Iterator[object]:
+def _ledgers(bus: Bus) -> Iterator[Ledger]:
     bus.store.migrate()
     while True:
         time.sleep(_LOOK)

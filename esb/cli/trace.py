@@ -46,7 +46,7 @@ def command(root: str, env: str | None, message: str, bodies: bool, ids: bool, a
 
 def _find(t: Transaction, message: str) -> tuple[list[str], int]:
     """The ids meant, all of the newest journey, and how many earlier journeys there are."""
-    tries: list[dict[str, str]] = [{"id": message}, {"subject": message}, {"correlation_id": message}]
+    tries: list[dict[str, Any]] = [{"id": message}, {"subject": message}, {"correlation_id": message}]
     found = next(filter(None, (t.tracking.find(limit=MOST, **one) for one in tries)), [])
     journeys = dict.fromkeys(hop.correlation_id for hop in found)
     newest = next(iter(journeys), "")
