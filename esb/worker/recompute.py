@@ -16,6 +16,8 @@ from esb.config import Definition
 from esb.errors import EsbError
 from esb.flow import Call, Failure, Parts, StepTrace, build_parts
 from esb.flow.explaining import Explained, explain
+from esb.flow.groups import Hold, goes_on
+from esb.flow.legs import Continuation
 from esb.flow.recording import Recorder, Visit
 from esb.flow.switches import Switches
 from esb.formats.numbers import decode_json
@@ -95,16 +97,34 @@ class Recomputer:
         covered = parts.masks.of(hop.type) is not None
         recorder = Recorder(name, definition, parts, covered)
         past = _decided(traces)
-        result = recorder.run(_message(hop), split, past)
+        merged = self._merged(hop)
+        result = recorder.resume(merged, switches=past) if merged else recorder.run(_message(hop), split, past)
         for _ in range(LEGS):
             call = next((call for call in result.calls if call.owner.id == hop.message_id), None)
             answer = call and self._answer(call, traces, definition, parts)
-            if not call or not answer:
+            left = next((hold for hold in result.holds if hold.member.message.id == hop.message_id), None)
+            if call and answer:
+                result = recorder.resume(call.continuation, answer.document, answer.failure, past)
+            elif left and (said := _let_go(left, traces)):
+                result = recorder.resume(goes_on(left.member, said.outcome, said.kind), switches=past)
+            else:
                 break
-            result = recorder.resume(call.continuation, answer.document, answer.failure, past)
         seen = _Seen(recorder.visits)
         views = [_view(trace, seen.at(trace)) for trace in traces or result.steps]
         return Recomputed(views, _caveat(covered, views), [explain(visit) for visit in recorder.visits])
+
+    def _merged(self, hop: Hop) -> Continuation | None:
+        """Where a message set out that a step made of several; None for any other."""
+        with self._context.store.reading() as t:
+            member = t.tracking.get(hop.causation_id, hop.place) if hop.causation_id else None
+        traces = steps_of(member) if member else []
+        made = next((trace for trace in traces if not trace.kind and hop.message_id in trace.children), None)
+        if made is None:
+            return None
+        return Continuation(
+            flow=hop.place.partition(":")[2], definition=hop.definition or "", step=made.step, message=_message(hop),
+            type=hop.type, version=hop.version, document=msgspec.Raw(hop.body or b"null"), go="on",
+        )  # fmt: skip
 
     def _answer(self, call: Call, traces: Sequence[StepTrace], definition: Definition, parts: Parts) -> _Answer | None:
         """What came back, covered, from where it is kept to answer a repeated call; None: nothing (any more)."""
@@ -136,6 +156,12 @@ class Recomputer:
             raise EsbError("the definition that was in force is not stored any more")
         # Compiled anew each time: expressions must be dropped on the thread that made them, which is this one.
         return definition, build_parts(definition)
+
+
+def _let_go(hold: Hold, traces: Sequence[StepTrace]) -> StepTrace | None:
+    """What the step said when it let the message go on as it came; None while it waits, and where it ended there."""
+    said = [trace for trace in traces if trace.step == hold.step]
+    return said[1] if len(said) > 1 and said[1].kind == hold.kind and said[1].outcome != "answered" else None
 
 
 def _decided(traces: Sequence[StepTrace]) -> Switches:

@@ -216,3 +216,61 @@ def test_what_was_compiled_goes_at_once(rig: Rig):
         assert kept.steps(hop).why == ""
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("step", "document"),
+    [
+        ("resequence: {number: number}", {"number": 1}),
+        ("idempotent: number", {"number": 1}),
+        ("throttle: {messages: 5, per: 1s}", {"number": 1}),
+    ],
+)
+def test_steps_behind_one_at_which_it_waited(rig: Rig, step: str, document: dict) -> None:
+    """It went on as it came, so what followed is known, too."""
+    found = waited(rig, step, "order-1", order(1))
+    assert [(view.trace.step, view.after) for view in found.steps if view.trace.kind == "set"] == [
+        ("set", {"number": 1, "key": "no-1", "twice": 2})
+    ]
+
+
+def test_steps_behind_one_that_made_one_message_of_several(rig: Rig) -> None:
+    """The one that goes on begins with what the step made of them."""
+    rig.write(
+        "flows/main.yaml", WAITING.format(step="aggregate: {by: '\"all\"', size: 2}", value="'members[0].number * 2'")
+    )
+    bus = rig.bus()
+    feed(bus, order(1), order(2))
+    worker = flow_worker(bus)
+    drive(worker, lambda: len(ends(rig)) == 3, "the group went on")
+    worker.finish()
+    (merged,) = [hop for hop in ends(rig) if hop.message_id not in ("order-1", "order-2")]
+    found = again(rig).steps(rig.hop(merged.message_id, "flow:main"))
+    (made,) = [view.after for view in found.steps if view.trace.kind == "set"]
+    assert (made["twice"], made["size"], found.why) == (2, 2, "")
+
+
+WAITING = """\
+    flow: main
+    from: source
+    steps:
+      - {step}
+      - set: {{twice: {value}}}
+    """
+
+
+def waited(rig: Rig, step: str, id: str, *messages):
+    """What is computed again of a message that waited at a step."""
+    rig.write("flows/main.yaml", WAITING.format(step=step, value="number * 2"))
+    bus = rig.bus()
+    feed(bus, *messages)
+    worker = flow_worker(bus)
+    drive(worker, lambda: any(hop.message_id == id for hop in ends(rig)), "it is through")
+    worker.finish()
+    return again(rig).steps(rig.hop(id, "flow:main"))
+
+
+def ends(rig: Rig):
+    """Hops of the flow that have ended."""
+    with rig.last.store.reading() as t:
+        return [hop for hop in t.tracking.find(place="flow:main") if hop.status >= 30]
