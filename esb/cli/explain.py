@@ -11,14 +11,17 @@ import click
 import msgspec
 
 from esb.cli.common import FAILED, directory, json_output, load, not_found, print_json, told, unknown
+from esb.cli.replies import Replies
 
 if TYPE_CHECKING:
     from esb.config import Definition
+    from esb.flow import Result
     from esb.flow.explaining import Explained, Reason, Way
     from esb.store import Hop
     from esb.worker.intake import Admitted
 
 LONGEST = 100  # characters of a value in a line
+LEGS = 100  # calls of one message that are gone through
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -36,16 +39,27 @@ class Account(msgspec.Struct, frozen=True):
 @directory
 @click.argument("message")
 @click.option("--flow", metavar="NAME", help="MESSAGE is a file with a document: explain what this flow does with it.")
+@click.option(
+    "--reply",
+    "replies",
+    multiple=True,
+    metavar="ENDPOINT.OPERATION=JSON",
+    help="With --flow: what a call is answered, as JSON or a file of it; may be repeated, one a call.",
+)
 @json_output
 @told
-def command(root: str, env: str | None, message: str, flow: str | None, as_json: bool) -> None:
+def command(
+    root: str, env: str | None, message: str, flow: str | None, replies: tuple[str, ...], as_json: bool
+) -> None:  # fmt: skip
     """Say why MESSAGE went where it went: an id (or its beginning), or a business key such as an order number.
 
     For each step: what it went by and the values that were read for it, the way taken, and why the others were not.
     With --flow nothing needs to have run: MESSAGE is a file, read as the flow's endpoint reads it (or JSON), and the
-    flow goes through it up to the first call. Exit code 1 when it fails there.
+    flow goes through it up to the first call that no --reply answers. Exit code 1 when it fails there.
     """
-    accounts = _of_file(root, env, Path(message), flow) if flow else _of_stored(root, env, message)
+    if replies and not flow:
+        raise click.UsageError("what a stored message was answered is stored, too: --reply goes with --flow")
+    accounts = _of_file(root, env, Path(message), flow, replies) if flow else _of_stored(root, env, message)
     if as_json:
         print_json([_plain(account) for account in accounts])
     else:
@@ -58,7 +72,7 @@ def command(root: str, env: str | None, message: str, flow: str | None, as_json:
 # --- a file -----------------------------------------------------------------------------------------------------------
 
 
-def _of_file(root: str, env: str | None, file: Path, name: str) -> list[Account]:
+def _of_file(root: str, env: str | None, file: Path, name: str, given: Sequence[str]) -> list[Account]:
     from esb.flow import build_parts
     from esb.flow.recording import Recorder
 
@@ -68,7 +82,9 @@ def _of_file(root: str, env: str | None, file: Path, name: str) -> list[Account]
     if not file.exists():
         not_found(f"there is no file {file}; to explain a message that the bus has stored, leave --flow out")
     recorder = Recorder(name, definition, build_parts(definition))
-    return [_run(recorder, admitted, name) for admitted in _admitted(definition, name, file)]
+    return [
+        _run(recorder, admitted, name, Replies(definition, given)) for admitted in _admitted(definition, name, file)
+    ]
 
 
 def _admitted(definition: Definition, name: str, file: Path) -> list[Admitted]:
@@ -90,7 +106,7 @@ def _admitted(definition: Definition, name: str, file: Path) -> list[Admitted]:
     return Intake(endpoint, format, contract).admit_bytes(body, kind, id=new_id(), time=moment)
 
 
-def _run(recorder: Any, admitted: Admitted, name: str) -> Account:
+def _run(recorder: Any, admitted: Admitted, name: str, replies: Replies) -> Account:
     from esb.flow.explaining import explain
 
     message = admitted.message
@@ -99,9 +115,22 @@ def _run(recorder: Any, admitted: Admitted, name: str) -> Account:
         return Account(name, title, "not taken in", str(admitted.error), "", ())
     recorder.forget()
     result = recorder.run(message)
-    waits = f"it waits for the answer of {result.calls[0].endpoint}.{result.calls[0].operation}" if result.calls else ""
+    for _ in range(LEGS):
+        call = next((call for call in result.calls if call.owner.id == message.id), None)
+        answer = call and replies.to(call)
+        if not call or not answer:
+            break
+        result = recorder.resume(call.continuation, *answer)
     steps = [explain(visit) for visit in recorder.visits]
-    return Account(name, result.subject or title, result.status, str(result.error or ""), waits, steps)
+    return Account(name, result.subject or title, result.status, str(result.error or ""), _awaits(result), steps)
+
+
+def _awaits(result: Result) -> str:
+    """Why it is not told how it goes on."""
+    if result.calls:
+        call = f"{result.calls[0].endpoint}.{result.calls[0].operation}"
+        return f"it waits for the answer of {call}: --reply '{call}=…' gives one"
+    return f"it waits at the step {result.holds[0].step}, for time to pass or for others" if result.holds else ""
 
 
 # --- a stored message -------------------------------------------------------------------------------------------------

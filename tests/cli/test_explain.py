@@ -66,3 +66,46 @@ def test_the_way_taken_and_why_not_the_others(esb: Run, shop: Path, tmp_path: Pa
         "  map   flows/ways.yaml:6  mapped",
         "      c: left out: `b` gives nothing",
     ]
+
+
+PRICED = """\
+flow: priced
+from: sum/v1
+steps:
+  - call: {to: prices.ask, as: price}
+  - call: {to: prices.ask, as: again}
+  - filter: price.left > again.left
+"""
+PRICES = """\
+endpoint: prices
+adapter: http
+settings: {url: http://127.0.0.1:9}
+operations: {ask: {post: /, reply: left/v1, effect: none}}
+"""
+
+
+def test_a_flow_goes_on_with_the_answers_that_it_is_given(esb: Run, shop: Path, tmp_path: Path) -> None:
+    """In their order, the last for all that follow; without one it says what it waits for."""
+    for ref in ("sum", "left"):
+        (shop / "contracts" / ref).mkdir()
+        (shop / "contracts" / ref / "v1.json").write_text(
+            '{"type": "object", "properties": {"left": {"type": "number"}}}'
+        )
+    (shop / "flows/priced.yaml").write_text(PRICED)
+    (shop / "endpoints/prices.yaml").write_text(PRICES)
+    (tmp_path / "sum.json").write_text("{}")
+    (tmp_path / "two.json").write_text('{"left": 2}')
+
+    def explain(*replies: str) -> Result:
+        more = [text for reply in replies for text in ("--reply", reply)]
+        return esb("explain", "-C", shop, tmp_path / "sum.json", "--flow", "priced", *more)
+
+    assert "it waits for the answer of prices.ask: --reply" in explain().stdout
+    told = explain(f"prices.ask={tmp_path / 'two.json'}", 'prices.ask={"left": 1}').stdout
+    assert "flow priced: completed" in told
+    assert "price.left > again.left is true (price.left is 2, again.left is 1)" in told
+    assert "flow priced: filtered" in explain('prices.ask={"left": 1}').stdout
+    broken = explain('prices.ask={"left": "much"}')
+    assert (broken.exit_code, "breaks contract left/v1" in broken.stdout) == (1, True)
+    assert explain("prices.aks={}").exit_code == explain("prices.ask=nowhere").exit_code == 2
+    assert esb("explain", "-C", shop, "SO-1", "--reply", "prices.ask={}").exit_code == 2
