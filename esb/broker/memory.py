@@ -32,8 +32,16 @@ class _Queue(msgspec.Struct, eq=False):
     name: str
     events: set[str]
     limit: int = 0
+    single: bool = False
+    holder: object = None  # the consumer that takes, where one does at a time
     waiting: deque[_Entry] = msgspec.field(default_factory=deque)
     taken: int = 0
+
+    def may_be_taken(self, by: object) -> bool:
+        """Whether ``by`` is the one that takes, or becomes it."""
+        if self.single and self.holder is None:
+            self.holder = by
+        return not self.single or self.holder is by
 
     def put_back(self, entries: Iterable[_Entry]) -> None:
         """At their places."""
@@ -58,7 +66,7 @@ class MemoryBroker:
         """See :meth:`esb.broker.port.Broker.declare`."""
         with self._changed:
             for wanted in topology.queues:
-                queue = self._queues.setdefault(wanted.name, _Queue(wanted.name, set()))
+                queue = self._queues.setdefault(wanted.name, _Queue(wanted.name, set(), single=wanted.single))
                 queue.events |= set(wanted.events)
                 queue.limit = wanted.limit
             for name, key in topology.stale:
@@ -110,11 +118,16 @@ class MemoryBroker:
             room = {name: queue.limit - len(queue.waiting) for name, queue in self._queues.items() if queue.limit}
             return [self._outcome(self._targets(outgoing), room) for outgoing in batch]
 
-    def take(self, queues: Sequence[str], limit: int, timeout: float, woken: Callable[[], bool]) -> list[Delivery]:
-        """Up to ``limit``, fairly from all queues; empty after ``timeout`` seconds, or once ``woken``."""
+    def take(
+        self, queues: Sequence[str], limit: int, timeout: float, woken: Callable[[], bool], by: object
+    ) -> list[Delivery]:
+        """Up to ``limit``, fairly from all queues; empty after ``timeout`` seconds, or once ``woken``.
+
+        ``by`` is who takes: from a single queue nobody else does.
+        """
         deadline = time.monotonic() + timeout
         with self._changed:
-            while not (found := self._take(queues, limit)):
+            while not (found := self._take(queues, limit, by)):
                 left = min(deadline - time.monotonic(), self._until_due())
                 if woken() or deadline <= time.monotonic():
                     break
@@ -136,6 +149,13 @@ class MemoryBroker:
                     entry.redelivered = entry.redelivered or blamed
                 self._queues[name].put_back(entries)
                 self._queues[name].taken -= len(entries)
+            self._changed.notify_all()
+
+    def leave(self, consumer: object) -> None:
+        """A consumer is gone: from its single queues the next one takes."""
+        with self._changed:
+            for queue in self._queues.values():
+                queue.holder = None if queue.holder is consumer else queue.holder
             self._changed.notify_all()
 
     def notify(self) -> None:
@@ -173,10 +193,11 @@ class MemoryBroker:
             room[name] -= 1
         return Outcome.CONFIRMED
 
-    def _take(self, queues: Sequence[str], limit: int) -> list[Delivery]:
+    def _take(self, queues: Sequence[str], limit: int, by: object) -> list[Delivery]:
         self._promote()
         found: list[Delivery] = []
-        waiting = [self._queues[name] for name in queues if name in self._queues]
+        known = [self._queues[name] for name in queues if name in self._queues]
+        waiting = [queue for queue in known if queue.may_be_taken(by)]
         while len(found) < limit and any(queue.waiting for queue in waiting):
             for queue in waiting:
                 if queue.waiting and len(found) < limit:
@@ -243,7 +264,7 @@ class MemoryConsumer:
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """See :meth:`esb.broker.port.Consumer.take`."""
         room = 0 if self._paused else min(limit, self._prefetch - len(self._held))
-        found = self.broker.take(self._queues if room else (), room, timeout, lambda: self._woken)
+        found = self.broker.take(self._queues if room else (), room, timeout, lambda: self._woken, self)
         self._woken = False
         self._held |= {delivery.token.number: delivery for delivery in found}
         return found
@@ -281,6 +302,7 @@ class MemoryConsumer:
         """See :meth:`esb.broker.port.Consumer.close`."""
         held, self._held = list(self._held.values()), {}
         self.broker.give_back(held, blamed=True)
+        self.broker.leave(self)
 
     def _let_go(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         ours = [delivery for delivery in deliveries if self._held.pop(delivery.token.number, None)]

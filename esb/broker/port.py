@@ -75,6 +75,7 @@ class Queue(msgspec.Struct, frozen=True):
     events: tuple[str, ...] = ()
     limit: int = 0  # most messages waiting; 0: none. Beyond it publishing is REFUSED
     expires: float = 0.0  # seconds without a consumer after which a server may drop it; 0: never
+    single: bool = False  # one consumer takes, in order; the next one when it is gone, what it held first
 
 
 class Topology(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from __future__ import annotations
 from esb.testing._broker.given import BrokerFeatures
 from esb.testing._broker.leases import LeaseScenarios
 from esb.testing._broker.publishing import OutcomeScenarios, PublishScenarios
+from esb.testing._broker.single import SingleScenarios
 from esb.testing._broker.transfers import DelayScenarios, TransferScenarios
 from esb.testing._broker.upkeep import UpkeepScenarios
 
@@ -26,6 +27,12 @@ __all__ = ["BrokerFeatures", "BrokerSuite"]
 
 
 class BrokerSuite(
-    PublishScenarios, OutcomeScenarios, LeaseScenarios, DelayScenarios, TransferScenarios, UpkeepScenarios
+    PublishScenarios,
+    OutcomeScenarios,
+    LeaseScenarios,
+    SingleScenarios,
+    DelayScenarios,
+    TransferScenarios,
+    UpkeepScenarios,
 ):
     """All of them."""

@@ -80,7 +80,7 @@ class EmbeddedBroker:
             for name, pattern in topology.stale:
                 tables.unbind(sql, name, pattern)
             for queue in topology.queues:
-                id = tables.add_queue(sql, queue.name, queue.limit)
+                id = tables.add_queue(sql, queue.name, queue.limit, queue.single)
                 for pattern in queue.events:
                     tables.bind(sql, id, pattern)
             tables.topology_changed(sql)

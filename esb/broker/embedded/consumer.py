@@ -52,6 +52,8 @@ class EmbeddedConsumer:
         self._watch = watch
         self._router = Router()
         self._held: set[int] = set()
+        with database.reading("look which queues have one consumer at a time") as sql:
+            self._single = tables.singles(sql) & set(queues)
         self._signal = threading.Event()
         self._woken = self._paused = self._closed = False
         watch.join(owner, self._queues, self._signal)
@@ -144,12 +146,15 @@ class EmbeddedConsumer:
         if self._paused or limit <= 0:
             return [], _LONGEST_WAIT
         with self._database.reading("look for messages") as sql:
-            found = {queue: tables.readiness(sql, queue) for queue in self._turn}
+            found = {queue: tables.readiness(sql, queue) for queue in self._turn if self._may_take(sql, queue)}
         now = time.time()
         ready = [queue for queue, (full, due) in found.items() if full or (due is not None and due <= now)]
         if ready:
             return self._claim(ready, limit, now), 0.0
         return [], min((due - now for _, due in found.values() if due is not None), default=_LONGEST_WAIT)
+
+    def _may_take(self, sql: sqlite3.Connection, queue: int) -> bool:
+        return queue not in self._single or tables.holder(sql, queue) in (None, self._owner.id)
 
     def _claim(self, ready: list[int], limit: int, now: float) -> list[Delivery]:
         deliveries: list[Delivery] = []
@@ -163,7 +168,7 @@ class EmbeddedConsumer:
         return deliveries
 
     def _claim_from(self, sql: sqlite3.Connection, queue: int, limit: int, now: float) -> list[Delivery]:
-        if limit <= 0:
+        if limit <= 0 or (queue in self._single and not tables.hold(sql, queue, self._owner.id)):
             return []
         tables.promote(sql, queue, now)
         name = self._queues[queue]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from esb.errors import BrokerDown
 
-VERSION = 1  # of the schema, kept in the file's user_version
+VERSION = 2  # of the schema, kept in the file's user_version
 
 READY, DELAYED, LEASED = 0, 1, 2
 
@@ -23,7 +23,9 @@ _SCHEMA = """
 CREATE TABLE queue (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    capacity INTEGER NOT NULL DEFAULT 0
+    capacity INTEGER NOT NULL DEFAULT 0,
+    single INTEGER NOT NULL DEFAULT 0,
+    holder INTEGER
 ) STRICT;
 CREATE TABLE binding (
     queue INTEGER NOT NULL REFERENCES queue (id),
@@ -56,13 +58,21 @@ CREATE INDEX msg_ready ON msg (queue, id) WHERE state = 0;
 CREATE INDEX msg_delayed ON msg (queue, visible_at) WHERE state = 1;
 CREATE INDEX msg_leased ON msg (owner, queue) WHERE state = 2;
 """
+_SINGLE = """
+ALTER TABLE queue ADD COLUMN single INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN holder INTEGER;
+"""
 
 
 def create(sql: sqlite3.Connection) -> None:
-    """Make the tables if the file is new; raise ``BrokerDown`` if a newer release made them."""
+    """Make the tables if the file is new, and add what an older release's lack.
+
+    Raises ``BrokerDown`` if a newer release made them.
+    """
     found = sql.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0:
-        sql.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
+    if found < VERSION:
+        change = _SCHEMA if found == 0 else _SINGLE
+        sql.executescript(f"BEGIN IMMEDIATE;{change}PRAGMA user_version={VERSION};COMMIT;")
     elif found != VERSION:
         raise BrokerDown(
             f"the broker's database has format {found}, this release reads {VERSION}: run the release that made it, "
@@ -73,9 +83,12 @@ def create(sql: sqlite3.Connection) -> None:
 # --- topology -----------------------------------------------------------------------------------------------------
 
 
-def add_queue(sql: sqlite3.Connection, name: str, capacity: int) -> int:
-    """Make sure a queue exists, and return its id. The capacity (0: none) of one that exists stays."""
-    sql.execute("INSERT INTO queue (name, capacity) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, capacity))
+def add_queue(sql: sqlite3.Connection, name: str, capacity: int, single: bool = False) -> int:
+    """Make sure a queue exists, and return its id. What one that exists is like (its capacity: 0 for none) stays."""
+    sql.execute(
+        "INSERT INTO queue (name, capacity, single) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING",
+        (name, capacity, single),
+    )
     return sql.execute("SELECT id FROM queue WHERE name = ?", (name,)).fetchone()[0]
 
 
@@ -104,6 +117,24 @@ def topology_version(sql: sqlite3.Connection) -> int:
 def queues(sql: sqlite3.Connection) -> list[tuple[str, int, int]]:
     """Name, id and capacity of each queue."""
     return sql.execute("SELECT name, id, capacity FROM queue").fetchall()
+
+
+def singles(sql: sqlite3.Connection) -> set[int]:
+    """The queues from which one owner takes at a time."""
+    return {id for (id,) in sql.execute("SELECT id FROM queue WHERE single")}
+
+
+def holder(sql: sqlite3.Connection, queue: int) -> int | None:
+    """The owner that takes from such a queue, or None where anybody may become it."""
+    return sql.execute("SELECT holder FROM queue WHERE id = ?", (queue,)).fetchone()[0]
+
+
+def hold(sql: sqlite3.Connection, queue: int, owner: int) -> bool:
+    """Become the owner that takes from such a queue; False when another one is."""
+    found = holder(sql, queue)
+    if found is None:
+        sql.execute("UPDATE queue SET holder = ? WHERE id = ?", (owner, queue))
+    return found in (None, owner)
 
 
 def bindings(sql: sqlite3.Connection) -> list[tuple[str, int]]:
@@ -185,7 +216,11 @@ def release(sql: sqlite3.Connection, owner: int, ids: Sequence[int]) -> int:
 
 
 def reclaim(sql: sqlite3.Connection, owner: int) -> list[int]:
-    """Put back all that an owner holds, counted as an attempt; the queues that got something."""
+    """Put back all that an owner holds, counted as an attempt; the queues that got something.
+
+    Queues from which it alone took have no holder then.
+    """
+    sql.execute("UPDATE queue SET holder = NULL WHERE holder = ?", (owner,))
     found = sql.execute("SELECT DISTINCT queue FROM msg WHERE owner = ? AND state = 2", (owner,)).fetchall()
     if found:
         sql.execute(

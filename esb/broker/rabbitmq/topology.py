@@ -101,6 +101,8 @@ def _declare_return(channel: Any, server: Properties) -> None:
 
 def _declare_queue(channel: Any, queue: port.Queue, server: Properties) -> None:
     arguments: Properties = {"x-max-length": queue.limit, "x-overflow": "reject-publish"} if queue.limit else {}
+    if queue.single:
+        arguments["x-single-active-consumer"] = True
     if queue.expires:
         arguments["x-expires"] = _millis(queue.expires)
     _queue(channel, queue.name, arguments, server)
