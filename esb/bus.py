@@ -34,6 +34,7 @@ from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.intake import Intake
 from esb.worker.life import persist, quieten_collector, shut_down
+from esb.worker.ordered import OrderedWorker
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
 from esb.worker.saga import SagaWorker, saga_names
@@ -140,8 +141,9 @@ class Bus:
         context, intakes = self.context, self.intakes()
         workers: list[Worker] = [Heartbeat(context), Sweeper(context)]
         workers += [EndpointWorker(context, endpoint) for endpoint in self.served()]
-        if context.flows:
-            workers.append(FlowWorker(context))
+        ordered = {bool(flow.ordering) for flow in self.definition.flows.values()}
+        workers += [FlowWorker(context)] if False in ordered else []
+        workers += [OrderedWorker(context)] if True in ordered else []
         sagas = saga_names(context)
         if sagas:
             workers.append(SagaWorker(context, sagas))

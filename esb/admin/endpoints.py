@@ -16,13 +16,14 @@ from esb.admin.access import requires
 from esb.admin.flows import looker
 from esb.admin.live import Look
 from esb.admin.services import Services
-from esb.broker.port import endpoint_queue, inbound_queue
+from esb.broker.port import inbound_queue
 from esb.config.definition import LoadedEndpoint
 from esb.config.models import Recovery
 from esb.config.secrets import MASK, redact
 from esb.flow.usage import flows_at
 from esb.store import BreakerRow, ClaimState, Pause, Probe, Transaction
 from esb.worker.connection import try_connection
+from esb.worker.queues import queues_to
 
 EFFECTS = {
     "none": "reads only",
@@ -129,7 +130,9 @@ def _states(services: Services, look: Look) -> dict[str, State]:
             probe=probes.get(name),
             next_probe=breaker.opened_at + endpoint.recovery.breaker.reset if breaker and isopen else None,
             parked=parked[f"out:{name}"] + parked[f"in:{name}"],
-            waiting=look.waiting(endpoint_queue(name) if endpoint.operations else inbound_queue(name)),
+            waiting=look.waiting(
+                *(queues_to(services.definition, name) if endpoint.operations else (inbound_queue(name),))
+            ),
         )
     return found
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from esb.broker.port import Broker, Depth, endpoint_queue, flow_queue, inbound_queue, saga_queue
+from esb.broker.port import Broker, Depth, inbound_queue, saga_queue
 from esb.config.definition import Definition
 from esb.errors import BrokerDown
 from esb.flow.result import StepTrace
 from esb.store import Status, Store, Traffic
+from esb.worker.queues import queue_of, queues_to
 
 WINDOW = 900.0  # seconds that figures speak of
 _TRACES = msgspec.msgpack.Decoder(list[StepTrace])
@@ -43,15 +44,15 @@ class Look(msgspec.Struct, frozen=True):
     depths: Mapping[str, Depth] = {}
     trouble: str = ""
 
-    def waiting(self, queue: str) -> int | None:
-        """Messages in a queue; None where nobody knows."""
-        depth = self.depths.get(queue)
-        return None if depth is None else depth.ready
+    def waiting(self, *queues: str) -> int | None:
+        """Messages in queues, together; None where nobody knows."""
+        known = [self.depths[queue].ready for queue in queues if queue in self.depths]
+        return sum(known) if known else None
 
-    def at(self, place: str, queue: str = "") -> Numbers:
-        """Of one place and its queue."""
+    def at(self, place: str, *queues: str) -> Numbers:
+        """Of one place and its queues."""
         found = self.traffic.at(place)
-        return Numbers(found.count, found.failed, self.waiting(queue) if queue else None, found.p95)
+        return Numbers(found.count, found.failed, self.waiting(*queues), found.p95)
 
 
 def look(store: Store, broker: Broker | None, definition: Definition, now: float, window: float = WINDOW) -> Look:
@@ -66,9 +67,9 @@ def queues_of(definition: Definition) -> list[str]:
     """All queues that messages wait in."""
     endpoints = definition.endpoints.values()
     return [
-        *map(flow_queue, definition.flows),
+        *map(queue_of, definition.flows.values()),
         *map(saga_queue, definition.sagas),
-        *(endpoint_queue(endpoint.name) for endpoint in endpoints if endpoint.operations),
+        *(queue for e in endpoints if e.operations for queue in queues_to(definition, e.name)),
         *(inbound_queue(endpoint.name) for endpoint in endpoints if endpoint.receive),
     ]
 
@@ -83,13 +84,13 @@ def depths_of(broker: Broker, queues: list[str]) -> tuple[Mapping[str, Depth], s
 
 def map_numbers(look: Look, definition: Definition) -> dict[str, Numbers]:
     """For the boxes of the map of the bus."""
-    numbers = {f"flow:{name}": look.at(f"flow:{name}", flow_queue(name)) for name in definition.flows}
+    numbers = {f"flow:{name}": look.at(f"flow:{name}", queue_of(flow)) for name, flow in definition.flows.items()}
     numbers |= {f"saga:{name}": look.at(f"saga:{name}", saga_queue(name)) for name in definition.sagas}
     for name, endpoint in definition.endpoints.items():
         if endpoint.receive:
             numbers[f"in:{name}"] = look.at(f"in:{name}", inbound_queue(name))
         if endpoint.operations:
-            numbers[f"out:{name}"] = look.at(f"out:{name}", endpoint_queue(name))
+            numbers[f"out:{name}"] = look.at(f"out:{name}", *queues_to(definition, name))
     return numbers
 
 
@@ -98,9 +99,9 @@ def flow_numbers(look: Look, store: Store, definition: Definition, name: str) ->
     with store.reading() as t:
         packed = t.tracking.steps_at(f"flow:{name}", look.traffic.since)
     numbers = step_numbers(trace for one in packed for trace in _TRACES.decode(one))
-    numbers["source"] = look.at(f"flow:{name}", flow_queue(name))
+    numbers["source"] = look.at(f"flow:{name}", queue_of(definition.flows[name]))
     for endpoint in definition.endpoints:
-        found = look.at(f"out:{endpoint}", endpoint_queue(endpoint))
+        found = look.at(f"out:{endpoint}", *queues_to(definition, endpoint))
         numbers[f"endpoint:{endpoint}"] = Numbers(None, found.failed, found.waiting, found.p95)
     return numbers
 

@@ -11,9 +11,10 @@ import msgspec
 from esb.admin import pages
 from esb.admin.glimpse import Glimpse
 from esb.admin.services import Services
-from esb.broker.port import Depth, endpoint_queue, flow_queue, inbound_queue
+from esb.broker.port import Depth, inbound_queue
 from esb.store import Status, Transaction, Trouble
 from esb.store.figures import percentile
+from esb.worker.queues import queue_of, queues_to
 
 SHOWN = 8  # causes, troubles and queues at most; the rest is behind a link
 _RECENT = 300.0  # seconds that say how much passes now
@@ -126,8 +127,8 @@ def _process(name: str) -> tuple[str, str]:
 
 def _queues(services: Services) -> list[str]:
     definition = services.definition
-    queues = [flow_queue(name) for name in definition.flows]
-    queues += [endpoint_queue(e.name) for e in definition.endpoints.values() if e.operations]
+    queues = [queue_of(flow) for flow in definition.flows.values()]
+    queues += [q for e in definition.endpoints.values() if e.operations for q in queues_to(definition, e.name)]
     return queues + [inbound_queue(e.name) for e in definition.endpoints.values() if e.receive]
 
 

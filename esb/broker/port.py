@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -26,6 +27,9 @@ ERROR_KIND = "error-kind"  # of a failure: the stable word,
 ERROR = "error"  # what is shown to people,
 ERROR_STEP = "error-step"  # and endpoint.operation;
 EFFECT = "effect"  # "none", or "unknown" where it may have taken place all the same. Of a command: before this try
+# What keeps its order says the key that it shares with others.
+ORDER = "order"
+LINES = 8  # queues over which the ordered messages to an endpoint are spread by their key
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -191,9 +195,12 @@ class Broker(Protocol):
     def close(self) -> None: ...
 
 
-def flow_queue(name: str) -> str:
-    """Where messages for a flow wait."""
-    return f"esb.flow.{name}"
+def flow_queue(name: str, ordered: bool = False) -> str:
+    """Where messages for a flow wait. ``ordered``: for one that keeps their order, from a queue of one consumer.
+
+    It has another name, since a queue stays as it was made.
+    """
+    return f"esb.flow.{name}.ordered" if ordered else f"esb.flow.{name}"
 
 
 def saga_queue(name: str) -> str:
@@ -209,6 +216,16 @@ def resume_queue(name: str) -> str:
 def endpoint_queue(name: str) -> str:
     """Where messages to be sent to an endpoint wait."""
     return f"esb.endpoint.{name}"
+
+
+def line_queues(name: str) -> tuple[str, ...]:
+    """Where ordered messages to be sent to an endpoint wait, each from a queue of one consumer."""
+    return tuple(f"{endpoint_queue(name)}.p{number}" for number in range(LINES))
+
+
+def line_queue(queue: str, key: str) -> str:
+    """The one of :func:`line_queues` that all messages of a key go to; ``queue`` is the endpoint's."""
+    return f"{queue}.p{crc32(key.encode('utf-8', 'replace')) % LINES}"
 
 
 def inbound_queue(name: str) -> str:

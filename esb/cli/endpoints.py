@@ -139,11 +139,11 @@ def _act(
 
 
 def _rows(definition: Definition, components: Components, name: str | None) -> list[dict[str, Any]]:
-    from esb.broker.port import endpoint_queue
     from esb.cli.figures import figures
+    from esb.worker.queues import queues_to
 
     chosen = [e for e in definition.endpoints.values() if name in (None, e.name)]
-    found = figures(definition, [endpoint_queue(e.name) for e in chosen])
+    found = figures(definition, [queue for e in chosen for queue in queues_to(definition, e.name)])
     parked: Counter[str] = Counter()
     for _, place, count in found.ledger.parked_by if found.ledger else ():
         parked[place] += count
@@ -154,7 +154,7 @@ def _rows(definition: Definition, components: Components, name: str | None) -> l
             "endpoint": e.name, "title": e.title, "adapter": e.adapter, "owner": e.owner,
             "receives": e.receive is not None, "operations": sorted(e.operations),
             "state": _state(e.name, found), "breaker": breaker.state if breaker else "closed",
-            "waiting": found.waiting(endpoint_queue(e.name)),
+            "waiting": found.waiting(*queues_to(definition, e.name)),
             "parked": parked[f"out:{e.name}"] + parked[f"in:{e.name}"],
             "paused": {"at": pause.at, "who": pause.who, "reason": pause.reason} if pause else None,
         })  # fmt: skip

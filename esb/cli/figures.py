@@ -28,10 +28,9 @@ class Figures(msgspec.Struct):
     pauses: Mapping[str, Pause] = {}
     ledger: Ledger | None = None
 
-    def waiting(self, queue: str) -> int:
-        """Messages ready in a queue."""
-        depth = self.depths.get(queue)
-        return depth.ready if depth else 0
+    def waiting(self, *queues: str) -> int:
+        """Messages ready in queues."""
+        return sum(self.depths[queue].ready for queue in queues if queue in self.depths)
 
 
 def figures(definition: Definition, queues: Sequence[str]) -> Figures:

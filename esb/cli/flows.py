@@ -173,19 +173,19 @@ def _tell(switch: Switch) -> None:
 
 
 def _rows(definition: Definition, name: str | None, switches: list[Switch]) -> list[dict[str, Any]]:
-    from esb.broker.port import flow_queue
     from esb.cli.figures import figures
     from esb.store import Status
+    from esb.worker.queues import queue_of
 
     chosen = [f for f in definition.flows.values() if name in (None, f.name)]
-    found = figures(definition, [flow_queue(f.name) for f in chosen])
+    found = figures(definition, [queue_of(f) for f in chosen])
     rows = []
     for f in chosen:
         counts = found.ledger.flows.get(f"flow:{f.name}", {}) if found.ledger else {}
         of_it = [switch for switch in switches if switch.kind != "table" and switch.name == f.name]
         rows.append({
             "flow": f.name, "title": f.title, "from": f.origin, "next": _next(f),
-            "waiting": found.waiting(flow_queue(f.name)),
+            "waiting": found.waiting(queue_of(f)),
             "completed": counts.get(Status.COMPLETED, 0), "filtered": counts.get(Status.FILTERED, 0),
             "parked": counts.get(Status.PARKED, 0), "steps": [step.name for step in f.steps],
             "switches": [{"kind": s.kind, "step": s.key, "value": s.value, "at": s.at, "who": s.who,

@@ -168,6 +168,11 @@ class StepKind(Protocol):
         ...
 
     @classmethod
+    def overtaking(cls, settings: Any) -> str:
+        """Why a message may pass another one there, as the end of a sentence; "" where none does."""
+        ...
+
+    @classmethod
     def check(cls, settings: Any, scope: Scope) -> Scope:
         """Report every reference and expression; return what is in force behind the step."""
         ...

@@ -73,6 +73,7 @@ class LoadedFlow(msgspec.Struct, frozen=True):
     schedule: Schedule | None = None  # it starts by itself
     on_error: tuple[Any, ...] = ()
     test_message: TestMessage | None = None
+    ordering: str = ""  # the expression of the key by which messages keep their order
 
     @property
     def is_event(self) -> bool:

@@ -24,6 +24,7 @@ from esb.config.lookups import load_lookups
 from esb.config.mappings import load_mapping
 from esb.config.masks import check_encryption
 from esb.config.models import BusConfig
+from esb.config.ordering import check_ordering
 from esb.config.rules import (
     check_controls,
     check_endpoints,
@@ -200,6 +201,7 @@ class _Loader:
         check_controls(flows, world)
         check_test_messages(flows, world)
         check_test_replies(self.endpoint_documents, world)
+        check_ordering(flows, world)
         parsed = [*flows, *check_sagas(self.saga_documents, sagas, world)]
         check_loops(parsed, world)
         if config is not None:
@@ -283,21 +285,21 @@ def content_hash(files: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def sources_of_flows(files: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(flow, where it starts) for each flow in the files of a stored definition."""
+def sources_of_flows(files: Mapping[str, str]) -> list[tuple[str, str, bool]]:
+    """(flow, where it starts, whether it keeps the order) for each flow in the files of a stored definition."""
     return _sources_of("flow", files)
 
 
 def sources_of_sagas(files: Mapping[str, str]) -> list[tuple[str, str]]:
     """The same for sagas."""
-    return _sources_of("saga", files)
+    return [(name, source) for name, source, _ in _sources_of("saga", files)]
 
 
-def _sources_of(kind: str, files: Mapping[str, str]) -> list[tuple[str, str]]:
+def _sources_of(kind: str, files: Mapping[str, str]) -> list[tuple[str, str, bool]]:
     found = []
     for name, text in files.items():
         if name.startswith(f"{kind}s/") and name.endswith(".yaml"):
             trees = documents(text, name, [])
             named = [t for t in trees if isinstance(t, Map) and kind in t]
-            found += [(t[kind], t["from"]) for t in named if isinstance(t.get("from"), str)]
+            found += [(t[kind], t["from"], "ordering" in t) for t in named if isinstance(t.get("from"), str)]
     return found

@@ -151,6 +151,13 @@ class TestMessage(Schedule):
     reaches: tuple[str, ...] = Field((), description="Endpoints to which something of it must be on its way.")
 
 
+class Ordering(Shorthand):
+    """``ordering: customer.id``: messages with the same value go one after the other."""
+
+    short: ClassVar[str] = "by"
+    by: str = Field(description="A JSONata expression giving text or a number: what is in order is in order by this.")
+
+
 class Flow(Settings):
     """From one source through steps to endpoints and events."""
 
@@ -158,6 +165,9 @@ class Flow(Settings):
     title: str = Field("", description="For people.")
     source: str | Schedule = Field(
         alias="from", description="An endpoint's name, an event such as order.placed/v1, or {schedule: …, tz: …}."
+    )
+    ordering: Ordering | None = Field(
+        None, description="Messages of one key keep their order on all their way; one that fails holds up the others."
     )
     steps: Any = Field(description="What happens, in order: one step or a list of steps.")
     test_message: TestMessage | None = Field(

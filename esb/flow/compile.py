@@ -59,6 +59,7 @@ def compile_flow(
         context.pending,
         parts.contracts.get(source or ""),
         parts.contracts,
+        context.expression(loaded.ordering, entry) if loaded.ordering else None,
     )
 
 

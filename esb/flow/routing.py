@@ -220,6 +220,10 @@ class Split(Kind):
         return scope
 
     @classmethod
+    def overtaking(cls, settings: SplitSettings) -> str:
+        return "" if settings.together else "a part that fails is parked by itself: say together: true"
+
+    @classmethod
     def absorb(cls, step: Step, rest: Sequence[Step]) -> Step | None:
         if not cls.takes_rest(step):
             return None

@@ -7,8 +7,9 @@ the same result.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
 from esb.message import JSON, Message
+from esb.quoting import quote
 
 _ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
@@ -39,10 +41,11 @@ class Flow:
         pending: Mapping[str, Pending],
         contract: Contract | None,
         contracts: Mapping[str, Contract],
+        order: Callable[[Work], Any] | None = None,
     ) -> None:
         """Args: the place errors before the first step are told at, the flow's name and source, its steps, the bodies
         of its splits and its calls by step name, the contract of what comes in (None: the one that the message
-        names), and all contracts."""
+        names), all contracts, and the key by which messages keep their order."""
         self.name = name
         self.source = source
         self._entry = entry
@@ -52,6 +55,7 @@ class Flow:
         self._pending = pending
         self._contract = contract
         self._contracts = contracts
+        self._order = order
 
     def run(self, message: Message, part: str = "", switches: Switches = NOTHING_SET) -> Result:
         """All that follows from a message.
@@ -70,6 +74,20 @@ class Flow:
                 raise
             return self._failed(work, error, message)
         return _result(work, goes_on, message)
+
+    def key(self, message: Message) -> str:
+        """The key by which a message keeps its order with others. Raises ``MessageError`` when it has none."""
+        assert self._order is not None
+        work = Work(message, self._entry, [], self._place, NOTHING_SET)
+        try:
+            work.document = Document(read(message), message.type, message.version, message.body)
+            value = self._order(work)
+        except Exception as error:
+            raise located(error, self.name, self._entry) from error
+        if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
+            given = "nothing" if value is None else quote(value)
+            raise MessageError(f"flow {self.name}: messages are ordered by text or a number, and this one has {given}")
+        return str(value)
 
     @property
     def waits(self) -> bool:

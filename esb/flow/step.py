@@ -85,6 +85,11 @@ class Kind(ABC):
         return Mask()
 
     @classmethod
+    def overtaking(cls, settings: Any) -> str:
+        """Why a message may pass another one there, as the end of a sentence; "" where none does."""
+        return "messages wait in it, each for something of its own" if cls.machine is not None else ""
+
+    @classmethod
     @abstractmethod
     def check(cls, settings: Any, scope: Scope) -> Scope:
         """Report every reference and expression; return what is in force behind the step."""

@@ -6,6 +6,7 @@ from esb.store.claims import ClaimState
 from esb.store.definitions import StoredDefinition
 from esb.store.figures import Trouble
 from esb.store.groups import GroupRow, MemberRow
+from esb.store.held import Held, Line, Stand
 from esb.store.inbox import InboxEntry
 from esb.store.leases import ROLE
 from esb.store.ledger import Ledger
@@ -38,9 +39,11 @@ __all__ = [
     "Dispatch",
     "Group",
     "GroupRow",
+    "Held",
     "Hop",
     "InboxEntry",
     "Ledger",
+    "Line",
     "MemberRow",
     "Parked",
     "Pause",
@@ -52,6 +55,7 @@ __all__ = [
     "SagaRow",
     "ScheduleRow",
     "Session",
+    "Stand",
     "Status",
     "Store",
     "StoredDefinition",

@@ -17,6 +17,7 @@ from esb.message import Message, pack, unpack
 from esb.store import tables
 from esb.store.audit import Audit
 from esb.store.connection import Connection
+from esb.store.held import HeldMessages
 from esb.store.inbox import Inbox
 from esb.store.outbox import Dispatch, Outbox, properties_decoder, properties_encoder
 from esb.store.suspects import Suspects
@@ -224,11 +225,14 @@ class ParkedMessages:
         """Give messages up; those that were parked, and now are discarded."""
         found = self._take(keys, "discarded")
         Tracking(self._db).discard([parked.key for parked in found], time.time())
+        HeldMessages(self._db).over([parked.key for parked in found])
         return self._audited(found, "discard", who, why)
 
     def settle(self, key: Key, act: str, who: str, why: str = "") -> bool:
         """Somebody knows how it ended, and says so by ``act``; False when it was not parked any more."""
-        return bool(self._audited(self._take([key], "resolved"), act, who, why))
+        found = self._take([key], "resolved")
+        HeldMessages(self._db).over([parked.key for parked in found])
+        return bool(self._audited(found, act, who, why))
 
     def resolved(self, keys: Sequence[Key]) -> None:
         """Messages that were sent on got through. Say so for those with the property ``esb-retry``."""

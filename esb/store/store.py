@@ -23,6 +23,7 @@ from esb.store.definitions import Definitions
 from esb.store.figures import Figures
 from esb.store.gate import Gate
 from esb.store.groups import Groups
+from esb.store.held import HeldMessages
 from esb.store.inbox import Inbox
 from esb.store.leases import Leases
 from esb.store.outbox import Outbox
@@ -74,6 +75,10 @@ class Transaction:
     @cached_property
     def continuations(self) -> Continuations:
         return Continuations(self.connection)
+
+    @cached_property
+    def held(self) -> HeldMessages:
+        return HeldMessages(self.connection)
 
     @cached_property
     def timers(self) -> Timers:

@@ -14,6 +14,7 @@ from esb.testing._store.cooperation import (
     SuspectScenarios,
 )
 from esb.testing._store.effects import InboxScenarios, OutboxScenarios, TimerScenarios
+from esb.testing._store.held import HeldScenarios
 from esb.testing._store.parked import ParkedScenarios
 from esb.testing._store.people import LookingScenarios, SessionScenarios, UserScenarios
 from esb.testing._store.sagas import SagaScenarios
@@ -31,6 +32,7 @@ class StoreScenarios(
     InboxScenarios,
     OutboxScenarios,
     TimerScenarios,
+    HeldScenarios,
     ParkedScenarios,
     ClaimScenarios,
     LeaseScenarios,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from esb.broker.port import Broker, flow_queue, saga_queue
+from esb.broker.port import Broker, saga_queue
 from esb.config.definition import Definition
 from esb.contract import Contract
 from esb.flow import Flow
@@ -15,6 +15,7 @@ from esb.ports import Adapter, Format
 from esb.store import Store
 from esb.worker.points import pass_by
 from esb.worker.pool import Pool, Threads
+from esb.worker.queues import queue_of
 from esb.worker.rows import Journal
 from esb.worker.solitude import Solitude
 from esb.worker.versions import Versions
@@ -54,6 +55,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     def queues_from(self, endpoint: str) -> tuple[str, ...]:
         """Queues of the flows and sagas that start at an endpoint, sorted."""
-        flows = sorted(f.name for f in self.definition.flows.values() if f.source == endpoint)
+        flows = sorted(queue_of(f) for f in self.definition.flows.values() if f.source == endpoint)
         sagas = sorted(s.name for s in self.definition.sagas.values() if s.source == endpoint)
-        return *map(flow_queue, flows), *map(saga_queue, sagas)
+        return *flows, *map(saga_queue, sagas)

@@ -1,6 +1,6 @@
 """The endpoint runtime: the only part of the bus that touches the outside.
 
-One queue, one thread and one pool per endpoint, so that a slow system holds up nobody else. The thread takes, consults
+One thread and one pool per endpoint, so that a slow system holds up nobody else. The thread takes, consults
 the inbox, hands messages to the pool, and settles whatever has come back in one commit. While the breaker is not
 closed it takes nothing: the backlog stays in the broker.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, endpoint_queue
+from esb.broker.port import Consumer, Delivery, Outcome, Outgoing
 from esb.config.definition import LoadedEndpoint
 from esb.errors import EndpointError, Refused, RowRefused
 from esb.store import RETRY, Dispatch, Transaction
@@ -22,7 +22,9 @@ from esb.worker.attempt import Attempt, Sender, operation_of
 from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Entry, Inbox, Key, key_of
+from esb.worker.lines import Lines, Turns
 from esb.worker.pauses import Pauses
+from esb.worker.queues import queues_left
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
 from esb.worker.verdict import Verdict, judge
@@ -30,10 +32,11 @@ from esb.worker.verdict import Verdict, judge
 DRAIN = 0.8  # share of the drain time for what is under way; the rest is for writing it down
 _TAKEN = Outcome.CONFIRMED
 TAKE = 1.0  # seconds to wait for messages or for something under way to end
+IN_HAND = 64  # messages, at least, where some wait for others of their key
 
 
 class EndpointWorker(Worker):
-    """Serves the queue of one endpoint."""
+    """Serves the queues of one endpoint."""
 
     def __init__(self, context: Context, endpoint: LoadedEndpoint) -> None:
         super().__init__(f"endpoint {endpoint.name}")
@@ -48,6 +51,8 @@ class EndpointWorker(Worker):
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
         self._replies = Replies(endpoint, format, context.contracts)
         self._sender = Sender(endpoint, adapter, format, context, self.stopping)
+        self._lines = Lines(context, self._place, self.name, self.stopping)
+        self._turns = Turns(self._lines)
         self._batch = max((o.common.batch for o in endpoint.operations.values()), default=1)
         self._consumer = self._connect()
         self._pool = context.pool(endpoint.concurrency, self.name)
@@ -71,12 +76,26 @@ class EndpointWorker(Worker):
         if allowed and self._suspects and not self._running:
             self._start_alone(self._suspects.popleft())
         room = 0 if self._suspects or self._alone else self._room(allowed)
-        at_once = bool(allowed and self._suspects and not self._running)
-        taken = self._consumer.take(room, 0.0 if at_once else TAKE)
-        together, alone = self._marks.divide(taken, lambda delivery: self._place)
+        freed = self._turns.freed() if room else []
+        at_once = bool(freed or (allowed and self._suspects and not self._running))
+        taken = self._consumer.take(max(room - len(freed), 0), 0.0 if at_once else TAKE)
+        together, alone = self._marks.divide([*freed, *self._in_turn(taken)], lambda delivery: self._place)
         self._suspects.extend(alone)
         if together:
             self._start(together)
+
+    def _in_turn(self, taken: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Of those that keep their order, the ones that have their turn."""
+        if not self._is_lined:
+            return taken
+        turn = self._turns.admit(taken)
+        self._consumer.settle(self._turns.settled())
+        self._lines.let_go()
+        return turn
+
+    @property
+    def _is_lined(self) -> bool:
+        return len(self._queues) > 1
 
     def interrupt(self) -> None:
         self._consumer.wake()
@@ -89,6 +108,8 @@ class EndpointWorker(Worker):
         limit = 0.0 if self.stopping.is_set() else self._endpoint.timeout
         self._unrecorded += self._wait(limit)
         self._suspects.clear()
+        self._turns.clear()
+        self._lines.close()
         try:
             self._consumer.close()
         finally:
@@ -106,8 +127,9 @@ class EndpointWorker(Worker):
 
     def finish(self) -> None:
         """Drain: what is under way ends and is settled, what was only prefetched goes back."""
-        for act in (self._consumer.pause, self._drain, self._make_up, self._consumer.close, self._marks.forgive):
+        for act in (self._pause, self._drain, self._make_up, self._consumer.close, self._marks.forgive):
             self._quietly(act)
+        self._lines.close()
         self._pool.close()
 
     def _drain(self) -> None:
@@ -115,8 +137,11 @@ class EndpointWorker(Worker):
         self._settle(self._wait(DRAIN * self._context.definition.config.worker.drain))
 
     def _connect(self) -> Consumer:
-        queues, prefetch = [endpoint_queue(self._endpoint.name)], 2 * self._endpoint.concurrency * self._batch
-        return self._context.broker.consumer(queues, prefetch, self.name)
+        self._queues = queues_left(self._context.broker, self._context.definition, self._endpoint.name)
+        prefetch = 2 * self._endpoint.concurrency * self._batch
+        if self._is_lined:
+            prefetch = max(prefetch, IN_HAND)  # one key with many messages must not keep out all others
+        return self._context.broker.consumer(self._queues, prefetch, self.name)
 
     # --- the breaker --------------------------------------------------------------------------------------------
 
@@ -147,7 +172,8 @@ class EndpointWorker(Worker):
             self._breaker.failed()
 
     def _pause(self) -> None:
-        if not self._paused:
+        """What was fetched goes back. Not where the order is kept: others would get it while its first is under way."""
+        if not self._paused and not self._is_lined:
             self._consumer.release(list(self._suspects))
             self._suspects.clear()
             self._consumer.pause()
@@ -165,8 +191,11 @@ class EndpointWorker(Worker):
         if not self._marks.may_run(key):
             self._suspects.appendleft(delivery)
         elif self._marks.deadly(key):
-            morgue = suspects.Morgue(self._context, self._consumer, self._journal, self._marks, self.stopping)
+            morgue = suspects.Morgue(
+                self._context, self._consumer, self._journal, self._marks, self.stopping, self._turns.stop
+            )
             morgue.park(delivery, self._place, suspects.KillsWorker())
+            self._follow([delivery])
         else:
             self._start([delivery])
             self._alone = bool(self._running)
@@ -210,11 +239,18 @@ class EndpointWorker(Worker):
         def write(t: Transaction) -> None:
             self._marks.clear(t, marked)
             t.parked.resolved(returned)
+            self._turns.over(t, repeats)
 
-        if marked or returned:
+        if marked or returned or self._is_lined:
             commit(self._context.store, write, self.stopping)
         self._consumer.settle([*repeats, *copies])
         self._marks.settled(marked)
+        self._follow([*repeats, *copies])
+
+    def _follow(self, ended: Sequence[Delivery]) -> None:
+        """These are under way no more: what is behind them has its turn, or was put behind them in the store."""
+        self._turns.ended(ended)
+        self._consumer.settle(self._turns.settled())
 
     # --- settling -----------------------------------------------------------------------------------------------
 
@@ -261,6 +297,7 @@ class EndpointWorker(Worker):
             self._consumer.release(missed)
         redelivered = [a.delivery for a in attempts if a.delivery.redelivered and a.delivery not in missed]
         self._marks.settled([suspects.key_at(delivery, self._place) for delivery in redelivered])
+        self._follow([attempt.delivery for attempt in attempts])
 
     def _tell_breaker(self, attempt: Attempt) -> None:
         """A no to this message is a sign of life; a message that failed on this side of the endpoint says nothing."""
@@ -271,7 +308,8 @@ class EndpointWorker(Worker):
 
     def _judge(self, attempt: Attempt) -> Verdict:
         now, state = self._context.clock(), self._breaker.peek()
-        return judge(attempt, self._replies, self._journal, state, self._context.owner, now)
+        verdict = judge(attempt, self._replies, self._journal, state, self._context.owner, now)
+        return self._turns.kept_back(verdict, now)
 
     def _conclude(
         self, verdicts: Sequence[Verdict], later: Sequence[Verdict], outcomes: Sequence[Outcome], missed: list[Delivery]
@@ -331,7 +369,9 @@ class EndpointWorker(Worker):
     def _write(self, t: Transaction, verdicts: Sequence[Verdict]) -> None:
         """The one commit of a batch: done, attempts, journey, parked."""
         marked = [v.attempt.delivery for v in verdicts if v.attempt.delivery.redelivered]
-        verdicts = self._still_true(t, verdicts)
+        over, verdicts = self._still_true(t, verdicts)
+        if self._is_lined:
+            self._turns.write(t, verdicts, over, self._context.clock())
         t.inbox.done([v.done for v in verdicts if v.done])
         t.inbox.rejected([v.rejected for v in verdicts if v.rejected])
         t.tracking.record([v.hop for v in verdicts])
@@ -342,11 +382,12 @@ class EndpointWorker(Worker):
         t.parked.cleared_up([suspects.key_at(v.attempt.delivery, self._place) for v in verdicts if self._was_open(v)])
         self._marks.clear(t, [suspects.key_at(delivery, self._place) for delivery in marked])
 
-    def _still_true(self, t: Transaction, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
-        """Without doubts about what is over: who was silent for too long, and was taken for dead, has told since."""
+    def _still_true(self, t: Transaction, verdicts: Sequence[Verdict]) -> tuple[Sequence[Verdict], Sequence[Verdict]]:
+        """Doubts about what is over, for who was silent for too long, and taken for dead, has told since; the rest."""
         doubts = {(self._endpoint.name, *key_of(v.attempt.delivery)) for v in verdicts if v.doubtful}
         over = t.inbox.over(list(doubts))
-        return [v for v in verdicts if (self._endpoint.name, *key_of(v.attempt.delivery)) not in over]
+        told = [v for v in verdicts if (self._endpoint.name, *key_of(v.attempt.delivery)) in over]
+        return told, [v for v in verdicts if (self._endpoint.name, *key_of(v.attempt.delivery)) not in over]
 
     def _was_open(self, verdict: Verdict) -> bool:
         """Whether others may have taken it for in doubt, while this process was silent."""

@@ -26,6 +26,7 @@ from esb.worker.controls import carry_out
 from esb.worker.groups import Groups
 from esb.worker.hold import held_hop, hold_back
 from esb.worker.legs import Legs
+from esb.worker.queues import queue_of
 from esb.worker.rows import kind_of, packed, text_of
 from esb.worker.run import Run
 from esb.worker.switchboard import Switchboard
@@ -49,11 +50,15 @@ class Begun(msgspec.Struct):
 class FlowWorker(Worker):
     """Serves the queues of all flows on one thread: the engine holds the interpreter, so more would not be faster."""
 
-    def __init__(self, context: Context, name: str = "flows") -> None:
+    def __init__(self, context: Context, name: str = "flows", ordered: bool = False) -> None:
+        """``ordered``: of those that keep the order of their messages, else of the others."""
         super().__init__(name)
         self._context = context
-        self._flows = {flow_queue(flow.name): flow for flow in context.flows.values()}
-        self._resumed = {resume_queue(flow.name): flow for flow in context.flows.values()}
+        flows = [context.flows[n] for n, loaded in context.definition.flows.items() if bool(loaded.ordering) is ordered]
+        self._flows = {flow_queue(flow.name, ordered): flow for flow in flows}
+        # Where messages lay before somebody said "ordering", or took it away.
+        self._left = {flow_queue(flow.name, not ordered): flow for flow in flows}
+        self._resumed = {resume_queue(flow.name): flow for flow in flows}
         self._legs = Legs(context, self.stopping)
         self._groups = Groups(context, f"{name}.groups", self.stopping)
         self._settings = context.definition.config.worker
@@ -95,8 +100,8 @@ class FlowWorker(Worker):
 
     def _connect(self) -> Consumer:
         """Also where answers arrive: of flows that call, and of those that did when the queue was made."""
-        found = self._context.broker.depths(tuple(self._resumed))
-        queues = (*self._flows, *(queue for queue in self._resumed if queue in found))
+        found = self._context.broker.depths((*self._left, *self._resumed))
+        queues = (*self._flows, *(queue for queue in (*self._left, *self._resumed) if queue in found))
         self._paused = self._board.now().paused
         serving = [queue for queue in queues if self._at(queue).name not in self._paused]
         return self._context.broker.consumer(serving, self._settings.prefetch, self.name)
@@ -159,11 +164,15 @@ class FlowWorker(Worker):
         return f"flow:{self._at(delivery.queue).name}"
 
     def _at(self, queue: str) -> Flow:
-        return self._flows.get(queue) or self._resumed[queue]
+        return self._entered(queue) or self._resumed[queue]
+
+    def _entered(self, queue: str) -> Flow | None:
+        """The flow whose messages begin there."""
+        return self._flows.get(queue) or self._left.get(queue)
 
     def _run(self, delivery: Delivery, switches: Switches) -> Run:
         started = self._context.clock()
-        flow = self._flows.get(delivery.queue)
+        flow = self._entered(delivery.queue)
         if flow is None:
             flow = self._resumed[delivery.queue]
             result, at = self._legs.resume(delivery, flow, switches)
@@ -263,7 +272,7 @@ class FlowWorker(Worker):
         return hop if run.at is None else msgspec.structs.replace(hop, body=None)  # it was stored when it came
 
     def _failures(self, t: Transaction, run: Run, now: float) -> list[Parked]:
-        queue, journal = flow_queue(run.flow.name), self._journal
+        queue, journal = queue_of(self._context.definition.flows[run.flow.name]), self._journal
         rows = [
             journal.parked(c.message, run.place, queue, c.error, now, step=c.step, properties=dict(c.properties))
             for c in run.result.children

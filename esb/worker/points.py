@@ -50,9 +50,10 @@ SAGA_POINTS = (
 
 
 # A bus without stateful steps never comes by these.
+LINE_POINTS = ("line: let go",)
 GROUP_POINTS = ("group: before commit", "group: after commit", "group: published")
 
-ALL_POINTS = (*POINTS, *SAGA_POINTS, *GROUP_POINTS)
+ALL_POINTS = (*POINTS, *SAGA_POINTS, *GROUP_POINTS, *LINE_POINTS)
 
 
 def point_from_environment() -> Callable[[str], None]:

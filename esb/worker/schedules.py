@@ -12,12 +12,12 @@ from typing import Literal
 
 import msgspec
 
-from esb.broker.port import flow_queue
 from esb.config.definition import Definition, LoadedFlow
 from esb.message import Message, content_id, create
 from esb.schedule import Cron, Timetable, every
 from esb.store import Dispatch, ScheduleRow, Status, Transaction
 from esb.units import duration_text
+from esb.worker.queues import queue_of
 from esb.worker.synthetic import job_of_test
 from esb.worker.upkeep import Upkeep
 
@@ -113,7 +113,7 @@ def fire(upkeep: Upkeep, flow: str, moment: float) -> bool:
                 message, f"in:{loaded.source}", Status.ACCEPTED, received_at=now, ended_at=now, attempts=1, sent=1
             )
         ])  # fmt: skip
-        t.outbox.add([Dispatch(message=message, to=flow_queue(flow))])
+        t.outbox.add([Dispatch(message=message, to=queue_of(loaded))])
         upkeep.point("jobs: fired")
     upkeep.committed()
     return True

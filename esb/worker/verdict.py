@@ -9,7 +9,7 @@ from esb.config.definition import LoadedEndpoint
 from esb.flow.expiry import Expired
 from esb.message import new_id
 from esb.recovery import BreakerState, InDoubt, Park, RetryLater, decide, failure_of
-from esb.store import IN_DOUBT, Hop, InboxEntry, Parked, Status, Timer
+from esb.store import IN_DOUBT, Held, Hop, InboxEntry, Parked, Status, Timer
 from esb.worker.attempt import Attempt, DeadlinePassed, delays_used, first_failed, too_late
 from esb.worker.inbox import key_of
 from esb.worker.replies import Answer, Rejected, Replies, asked, kept_failure, kept_reply, wanted
@@ -20,7 +20,10 @@ _NO_MORE = 10**6  # tries, so that no decision here can be "retry now": those ar
 
 
 class Verdict(msgspec.Struct, kw_only=True):
-    """What one attempt leaves behind: at most one of ``outgoing``, ``timer``, ``parked`` and ``reply``."""
+    """What one attempt leaves behind: at most one of ``outgoing``, ``timer``, ``parked`` and ``reply``.
+
+    ``held`` stands for the first two, or beside the third.
+    """
 
     attempt: Attempt
     hop: Hop
@@ -31,6 +34,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     outgoing: Outgoing | None = None
     timer: Timer | None = None
     parked: Parked | None = None
+    held: Held | None = None  # it stops its line
     reply: Outgoing | None = None  # goes out after the commit
 
     @property

@@ -179,7 +179,7 @@ def test_definition_of_the_correct_directory(shop: Shop) -> None:
     assert mapping.lines[("lines", "set", "sku")] == 11
     assert type(mapping.set["lines"]) is dict
     assert definition.lookups == {"lookups/countries.csv": {"UK": "GB", "DE": "DE"}}
-    assert sources_of_flows(definition.files) == [("archive", "order.placed/v1"), ("sales", "pos")]
+    assert sources_of_flows(definition.files) == [("archive", "order.placed/v1", False), ("sales", "pos", False)]
 
 
 def test_lookup_with_more_columns_gives_rows(shop: Shop) -> None:

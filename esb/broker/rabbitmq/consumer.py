@@ -162,7 +162,7 @@ class RabbitMqConsumer:
     def _begin(self, channel: Any) -> None:
         self._waiting.clear()
         self._open.clear()
-        share = max(self._prefetch // len(self._queues), min(self._prefetch, _LEAST_SHARE))
+        share = max(self._prefetch // max(len(self._queues), 1), min(self._prefetch, _LEAST_SHARE))
         channel.basic_qos(0, share, False)
         if not self._paused:
             self._consume(channel)

@@ -11,6 +11,7 @@ from esb.store.tables.base import metadata
 from esb.store.tables.messages import (
     claims,
     continuations,
+    held,
     hops,
     inbox,
     outbox,
@@ -33,6 +34,7 @@ __all__ = [
     "definitions",
     "group_members",
     "groups",
+    "held",
     "hops",
     "inbox",
     "leases",

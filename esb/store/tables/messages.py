@@ -113,6 +113,24 @@ timers = sa.Table(
     sa.Index("ix_timers_due_at", "due_at"),
 )
 
+held = sa.Table(
+    "held",
+    metadata,
+    sa.Column("seq", SERIAL, primary_key=True),
+    sa.Column("place", KEY, nullable=False),
+    sa.Column("key", KEY, nullable=False),
+    sa.Column("message_id", KEY, nullable=False),
+    sa.Column("stand", sa.Integer, nullable=False),
+    sa.Column("due_at", sa.Double),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("message", sa.LargeBinary, nullable=False),
+    sa.Column("properties", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("ix_held_line", "place", "key", "seq"),
+    sa.Index("uq_held_message", "place", "message_id", unique=True),
+    sqlite_autoincrement=True,
+)
+
 parked = sa.Table(
     "parked",
     metadata,

@@ -1,0 +1,35 @@
+"""Which queues a definition's messages wait in."""
+
+from __future__ import annotations
+
+from esb.broker.port import Broker, endpoint_queue, flow_queue, line_queues
+from esb.config.definition import Definition, LoadedFlow
+from esb.errors import BrokerDown
+from esb.flow.usage import flows_at
+
+
+def queue_of(flow: LoadedFlow) -> str:
+    """Where messages for a flow wait."""
+    return flow_queue(flow.name, ordered=bool(flow.ordering))
+
+
+def lined_up(definition: Definition) -> list[str]:
+    """Endpoints that flows send to which keep the order of their messages, sorted."""
+    ordered = {name for name, flow in definition.flows.items() if flow.ordering}
+    return sorted(name for name in definition.endpoints if ordered.intersection(flows_at(definition, name)[1]))
+
+
+def queues_left(broker: Broker, definition: Definition, endpoint: str) -> tuple[str, ...]:
+    """The same, and where they lay while a flow kept their order that does so no more."""
+    queues, lines = queues_to(definition, endpoint), line_queues(endpoint)
+    try:
+        left = len(queues) == 1 and lines[0] in broker.depths(lines[:1])
+    except BrokerDown:
+        left = False  # whoever takes next asks again
+    return (*queues, *lines) if left else queues
+
+
+def queues_to(definition: Definition, endpoint: str) -> tuple[str, ...]:
+    """Where messages to be sent to an endpoint wait."""
+    lines = line_queues(endpoint) if endpoint in lined_up(definition) else ()
+    return (endpoint_queue(endpoint), *lines)

@@ -1,0 +1,245 @@
+"""Order: messages of one key go one after the other on all their way, whatever becomes of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from esb.broker.port import flow_queue, line_queues
+from esb.bus import Bus
+from esb.errors import Busy, Refused
+from esb.ports import Reply, Request
+from esb.worker import hold, lines, ordered
+from esb.worker.ordered import OrderedWorker
+from tests.worker.rig import ORDER, Point, Rig, dies, drive, endpoint_worker, order, put, sweep
+
+QUEUE = flow_queue("main", ordered=True)
+MAIN = """\
+    flow: main
+    from: source
+    ordering: customer
+    steps:
+      - filter: number >= 0
+      - send: target.put
+    """
+CALLING = """\
+    flow: main
+    from: source
+    ordering: {by: customer}
+    steps:
+      - choose:
+          - {when: ask = true, do: [{call: {to: asked.put, as: answer}}]}
+          - {otherwise: []}
+      - send: target.put
+    """
+ASKED = "{endpoint: asked, adapter: scripted, operations: {put: {effect: keyed}}}"
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are looked at in each round."""
+    monkeypatch.setattr(lines, "LOOK", 0.0)
+    monkeypatch.setattr(lines, "HOLD", 0.0)
+    monkeypatch.setattr(hold, "FULL", 0.05)
+    monkeypatch.setattr(ordered, "FULL", 0.05)
+    monkeypatch.setattr(ordered, "TAKE", 0.02)
+
+
+@pytest.fixture
+def rig(embedded_rig: Rig) -> Rig:
+    """One flow in order of its customers."""
+    contract = ORDER | {"properties": ORDER["properties"] | {"customer": {}, "ask": {"type": "boolean"}}}
+    embedded_rig.write("contracts/order/v1.json", json.dumps(contract))
+    embedded_rig.write("flows/main.yaml", MAIN)
+    return embedded_rig
+
+
+def feed(bus: Bus, *pairs: tuple[int, str], **more: object) -> None:
+    """Orders with a number, of a customer."""
+    put(bus, QUEUE, *(order(number, customer=customer, **more) for number, customer in pairs))
+
+
+def both(bus: Bus) -> Callable[[], None]:
+    """A round of the flow, and one of each endpoint."""
+    flow = OrderedWorker(bus.context)
+    workers = [flow, *(endpoint_worker(bus, name) for name, e in bus.definition.endpoints.items() if e.operations)]
+
+    class Together:
+        def cycle(self) -> None:
+            for worker in workers:
+                drive(worker, _once(), "a round")
+
+    return Together()  # type: ignore[return-value]
+
+
+def _once() -> Callable[[], bool]:
+    rounds = iter((False, True))
+    return lambda: next(rounds)
+
+
+def numbers(rig: Rig, customer: str) -> list[int]:
+    """Of one customer's orders, as the target got them."""
+    return [r.document["number"] for r in list(rig.outside("target").sent) if r.document["customer"] == customer]
+
+
+def held(rig: Rig) -> int:
+    """How many wait for another."""
+    with rig.last.store.reading() as t:
+        return sum(line.behind for line in t.held.lines())
+
+
+def failing(number: int, error: Exception, times: int = 10**6) -> Callable[[Request], Reply | None]:
+    """The target fails for one order, so many times."""
+    left = [times]
+
+    def script(request: Request) -> None:
+        if request.document["number"] == number and left[0] > 0:
+            left[0] -= 1
+            raise error
+
+    return script
+
+
+def test_messages_of_a_key_arrive_in_order_however_many_go_at_once(rig: Rig) -> None:
+    """Four at a time, and the first of each customer takes longest."""
+    bus = rig.bus()
+    feed(bus, *((n, f"c{n % 5}") for n in range(100)))
+    drive(both(bus), lambda: len(rig.outside("target").sent) == 100, "all are sent")
+    for n in range(5):
+        assert numbers(rig, f"c{n}") == list(range(n, 100, 5))
+    assert held(rig) == 0
+
+
+def test_a_retry_holds_up_its_key_and_no_other(rig: Rig) -> None:
+    """Two delays of one order: those behind it wait, another customer's pass."""
+    bus = rig.bus()
+    rig.outside("target").script = failing(1, Busy("not now"), times=2)
+    feed(bus, (1, "a"), (2, "a"), (3, "b"), (4, "a"), (5, "b"))
+    together = both(bus)
+    drive(together, lambda: numbers(rig, "b") == [3, 5], "the other customer's are through")
+    drive(together, lambda: numbers(rig, "a") == [1, 2, 4], "in order, behind the retries")
+    drive(together, lambda: held(rig) == 0 and not rig.parked(), "nothing is left")
+    assert rig.ledger().retrying == 0
+
+
+def test_a_parked_message_holds_up_its_key_until_a_person_has_decided(rig: Rig) -> None:
+    """Retried it goes first; the others follow in their order."""
+    bus = rig.bus()
+    rig.outside("target").script = failing(1, Refused("no such customer"), times=1)
+    feed(bus, (1, "a"), (2, "a"), (3, "a"), (4, "b"))
+    together = both(bus)
+    drive(together, lambda: rig.parked() and held(rig) == 2 and numbers(rig, "b") == [4], "it stands")
+    feed(bus, (5, "a"))
+    drive(together, lambda: held(rig) == 3, "who comes later goes to the end")
+    assert numbers(rig, "a") == []
+    rig.retry()
+    drive(together, lambda: numbers(rig, "a") == [1, 2, 3, 5], "all in order")
+
+
+def test_a_discarded_message_lets_the_others_pass(rig: Rig) -> None:
+    """Given up in the flow, where its expression failed."""
+    bus = rig.bus()
+    put(bus, QUEUE, order(1, customer="a", items="none"))
+    feed(bus, (2, "a"), (3, "a"))
+    together = both(bus)
+    drive(together, lambda: rig.parked() and held(rig) == 2, "it stands")
+    assert rig.parked()[0].queue == QUEUE
+    with bus.store.transaction() as t:
+        t.parked.discard([row.key for row in t.parked.list()], who="operator")
+    drive(together, lambda: numbers(rig, "a") == [2, 3], "the others pass")
+
+
+def test_a_message_that_waits_for_an_answer_holds_up_its_key(rig: Rig) -> None:
+    """What came later and asks nobody does not pass it."""
+    rig.write("flows/main.yaml", CALLING)
+    rig.write("endpoints/asked.yaml", ASKED)
+    bus = rig.bus()
+    rig.outside("asked").script = failing(1, Busy("not now"), times=1)
+    put(bus, QUEUE, order(1, customer="a", ask=True))
+    feed(bus, (2, "a"), (3, "b"))
+    drive(both(bus), lambda: numbers(rig, "a") == [1, 2] and numbers(rig, "b") == [3], "in order")
+    assert held(rig) == 0
+    assert rig.ledger().in_progress == 0
+
+
+def test_a_message_without_a_key_is_parked_and_holds_up_nobody(rig: Rig) -> None:
+    """There is no telling what it would have to wait for."""
+    bus = rig.bus()
+    put(bus, QUEUE, order(1), order(2, customer=["a"]))
+    feed(bus, (3, "a"))
+    drive(both(bus), lambda: numbers(rig, "a") == [3], "another is through")
+    assert sorted(row.message.id for row in rig.parked()) == ["order-1", "order-2"]
+    assert "ordered by text or a number" in rig.parked()[0].error
+
+
+def test_a_full_queue_holds_up_its_key_without_a_delay_queue(rig: Rig) -> None:
+    """What was refused is tried again from its line; a delay queue would let the next one pass."""
+    bus = rig.bus()
+    (lane,) = {q for q in line_queues("target") if q.endswith(_lane("main/a"))}
+    with bus.broker._database.transaction("make it full") as sql:  # type: ignore[attr-defined]
+        sql.execute("UPDATE queue SET capacity = 1 WHERE name = ?", (lane,))
+        sql.execute("UPDATE topology SET version = version + 1")
+    feed(bus, *((n, "a") for n in range(5)))
+    flow = OrderedWorker(bus.context)
+    drive(flow, lambda: held(rig) == 3, "one fits, one stops, three wait")
+    assert bus.broker.depths([])["delayed"].ready == 0
+    flow.finish()
+    drive(both(bus), lambda: numbers(rig, "a") == list(range(5)), "in order")
+
+
+def _lane(key: str) -> str:
+    from esb.broker.port import line_queue
+
+    return line_queue("", key)
+
+
+@pytest.mark.parametrize("point", ["flow: published", "flow: tracked", "flow: settled"])
+def test_a_flow_that_dies_keeps_the_order(rig: Rig, point: str) -> None:
+    """At each point of its work, with a key that stands."""
+    bus = rig.bus()
+    put(bus, QUEUE, order(1, customer="a", items="none"))
+    feed(bus, *((n, "a") for n in range(2, 6)), (6, "b"))
+    first = OrderedWorker(rig.bus(point=Point(point)).context)
+    try:
+        dies(first, rounds=4)
+    except AssertionError:
+        first._consumer.close()
+    together = both(bus)
+    drive(together, lambda: len(rig.parked()) == 1 and held(rig) == 4, "it stands")
+    with bus.store.transaction() as t:
+        t.parked.discard([row.key for row in t.parked.list()], who="operator")
+    drive(together, lambda: numbers(rig, "a") == [2, 3, 4, 5] and numbers(rig, "b") == [6], "in order")
+
+
+@pytest.mark.parametrize(
+    "point", ["endpoint: started", "endpoint: sent", "endpoint: recorded", "endpoint: settled", "line: let go"]
+)
+def test_an_endpoint_that_dies_keeps_the_order(rig: Rig, point: str) -> None:
+    """At each point of its work, while one message is tried again."""
+    bus = rig.bus()
+    rig.outside("target").script = failing(1, Busy("not now"), times=2)
+    feed(bus, *((n, "a") for n in range(1, 6)), (6, "b"))
+    flow = OrderedWorker(bus.context)
+    drive(flow, lambda: rig.depth(QUEUE) == 0 and rig.hop("order-6", "flow:main"), "all are on their way")
+    first = endpoint_worker(rig.bus(point=Point(point, 2)))
+    dies(first, rounds=200)
+    sweep(bus)
+    drive(both(bus), lambda: numbers(rig, "a") == [1, 2, 3, 4, 5] and numbers(rig, "b") == [6], "in order")
+
+
+def test_what_lay_in_the_queue_before_ordering_was_said_is_taken(rig: Rig) -> None:
+    """And the other way round, when it is taken away."""
+    bus = rig.bus()
+    feed(bus, (1, "a"))
+    rig.write("flows/main.yaml", MAIN.replace("    ordering: customer\n", ""))
+    plain = rig.bus()
+    put(plain, flow_queue("main"), order(2, customer="a"))
+    workers = plain.workers()
+    assert [w.name for w in workers if "flows" in w.name] == ["flows"]
+    drive(
+        next(w for w in workers if w.name == "flows"),
+        lambda: rig.hop("order-1", "flow:main") and rig.hop("order-2", "flow:main"),
+        "both are through",
+    )
