@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from esb.cli.common import (
     directory,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("flow", "from", "waiting", "completed", "filtered", "parked", "next", "title")
 RESET = "reset"
+MOST = 1000  # lines
 
 
 @click.group("flows", cls=Listing)
@@ -76,6 +78,24 @@ def tests(root: str, env: str | None, as_json: bool) -> None:
     definition, _ = load(root, env)
     with opened_store(root, env) as store:
         list_tests(store, definition, as_json)
+
+
+@command.command("lines")
+@directory
+@json_output
+@told
+def lines(root: str, env: str | None, as_json: bool) -> None:
+    """Of flows with `ordering`: keys that stand still, what stands first, and how many messages wait behind it."""
+    from esb.store import Stand
+
+    with opened_store(root, env) as store, store.reading() as t:
+        found = t.held.lines(MOST)
+    if as_json:
+        print_json([{**msgspec.structs.asdict(line), "stand": line.stand.name.lower()} for line in found])
+        return
+    words = {Stand.WAITING: "its turn has come", Stand.OUT: "under way, or parked", Stand.DUE: "tried again later"}
+    rows = [(ln.place, ln.key, ln.first, words[ln.stand], str(ln.behind), moment(ln.since)) for ln in found]
+    print_table(("at", "key", "first", "which is", "behind", "since"), rows, right=("behind",))
 
 
 @command.command("pause")

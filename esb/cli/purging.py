@@ -37,7 +37,10 @@ def purge_queue(root: str, env: str | None, kind: str, name: str, why: str, keep
     known = definition.flows if kind == "flow" else definition.endpoints
     if name not in known:
         unknown(kind, name, known)
-    channel = Channel.of_flow(name) if kind == "flow" else Channel.of_endpoint(name)
+    if kind == "flow":
+        channel = Channel.of_flow(name, ordered=bool(definition.flows[name].ordering))
+    else:
+        channel = Channel.of_endpoint(name)
     with ExitStack() as closing:
         broker, store = open_doors(definition, closing)
         store.require_current()

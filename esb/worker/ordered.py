@@ -92,7 +92,7 @@ class OrderedWorker(FlowWorker):
 
     def _ready(self, name: str, round: Sequence[Delivery]) -> list[Delivery]:
         """Of the messages of one flow those that may run; the others go behind what they have to wait for."""
-        mine = [delivery for delivery in round if self._flow(delivery).name == name]
+        mine = [delivery for delivery in round if self._at(delivery.queue).name == name]
         lines = self._lines[name]
         free, behind, standing = lines.sort([delivery for delivery in mine if key_of(delivery)])
         lines.hold(behind)
@@ -152,7 +152,7 @@ class OrderedWorker(FlowWorker):
     def _pass_by(self, t: Transaction, delivery: Delivery) -> None:
         super()._pass_by(t, delivery)
         if key := key_of(delivery):
-            row = self._lines[self._flow(delivery).name].row(delivery, key, Stand.OUT)
+            row = self._lines[self._at(delivery.queue).name].row(delivery, key, Stand.OUT)
             t.held.stop([row], self._context.clock())
 
     def _hold_back(self, runs: Sequence[Run]) -> None:

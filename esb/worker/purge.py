@@ -34,9 +34,9 @@ class Channel(msgspec.Struct, frozen=True):
     place: str
 
     @classmethod
-    def of_flow(cls, name: str) -> Channel:
-        """What waits for a flow."""
-        return cls(flow_queue(name), f"flow:{name}")
+    def of_flow(cls, name: str, ordered: bool = False) -> Channel:
+        """What waits for a flow; of an ``ordered`` one it can be had while the flow is paused."""
+        return cls(flow_queue(name, ordered), f"flow:{name}")
 
     @classmethod
     def of_endpoint(cls, name: str) -> Channel:

@@ -12,7 +12,6 @@ from typing import Literal
 
 import msgspec
 
-from esb.broker.port import flow_queue
 from esb.config.definition import Definition, LoadedFlow
 from esb.config.mappings import plain
 from esb.contract import Contract
@@ -20,6 +19,7 @@ from esb.errors import MessageError
 from esb.message import TEST, Message, content_id, create
 from esb.store import FINAL, Dispatch, Hop, Status, Transaction
 from esb.units import duration_text
+from esb.worker.queues import queue_of
 from esb.worker.rows import Journal
 from esb.worker.upkeep import Upkeep
 
@@ -75,7 +75,7 @@ def send_test(
             message, job_of_test(flow.name), Status.ACCEPTED, received_at=now, ended_at=now, attempts=1, sent=1
         )
     ])  # fmt: skip
-    t.outbox.add([Dispatch(message=message, to=flow_queue(flow.name))])
+    t.outbox.add([Dispatch(message=message, to=queue_of(flow))])
     return message
 
 
