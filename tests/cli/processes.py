@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.forks import Fork
 
 PATIENCE = 30.0  # seconds
 
@@ -29,9 +28,7 @@ class Esb:
 
     def __init__(self, *arguments: object, env: Mapping[str, str] | None = None, log: str = "") -> None:
         self._log = open(log, "w") if log else tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115
-        command = [sys.executable, "-m", "esb.cli", *map(str, arguments)]
-        environment = {**os.environ, **(env or {})}
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
+        self.process = Fork(*arguments, log=Path(self._log.name), env=env)
 
     def __enter__(self) -> Esb:
         return self

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from tests.forks import Fork
 
 
 class BusProcess:
@@ -17,16 +18,15 @@ class BusProcess:
 
     def __init__(self, root: Path, log: Path, environment: Mapping[str, str]) -> None:
         self._root = root
-        self._log = log.open("ab")
-        self._environment = {**os.environ, **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._log = log
+        self._environment = environment
+        self._process: Fork | None = None
 
     def start(self, *arguments: str, crash_at: str = "") -> None:
         """With no arguments: everything, under its supervisor."""
-        command = [sys.executable, "-m", "esb.cli", "run", "-C", str(self._root), *arguments]
         once = str(self._root / f"crashed at {crash_at}") if not arguments else ""
         environment = {**self._environment, "ESB_CRASH_AT": crash_at, "ESB_CRASH_ONCE": once}
-        self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
+        self._process = Fork("run", "-C", self._root, *arguments, log=self._log, env=environment)
 
     @property
     def pids(self) -> dict[str, int]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ from esb.broker.port import Broker
 from esb.bus import discover, prepare
 from esb.config import load
 from esb.store import ScheduleRow, Store, open_store
+from tests.forks import Fork
 
 PATIENCE = 40.0  # seconds
 
@@ -32,7 +30,7 @@ class Place:
 
     def __init__(self, root: Path, broker: str, database: str) -> None:
         self.root = root
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[Fork] = []
         for name, text in FILES.items():
             file = root / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,12 +41,10 @@ class Place:
         self.broker: Broker = open_broker(broker, root / "data")
         prepare(self.definition, self.store, self.broker)
 
-    def start(self, crash_at: str = "", role: str = "jobs") -> subprocess.Popen[bytes]:
+    def start(self, crash_at: str = "", role: str = "jobs") -> Fork:
         """One process of a role."""
-        log = (self.root / "log").open("ab")
-        environment = {**os.environ, "ESB_CRASH_AT": crash_at}
-        command = [sys.executable, "-m", "esb.cli", "run", "--role", role, "-C", str(self.root)]
-        self._running.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        command = ("run", "--role", role, "-C", self.root)
+        self._running.append(Fork(*command, log=self.root / "log", env={"ESB_CRASH_AT": crash_at}))
         return self._running[-1]
 
     def row(self, name: str) -> ScheduleRow | None:
