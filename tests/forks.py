@@ -13,11 +13,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-_LOADED = ("esb.cli.run", "esb.cli.demo", "esb.bus", "esb.broker.rabbitmq", "psycopg", "sqlalchemy.dialects.postgresql")
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [*_LOADED, "esb.adapters.file", "esb.adapters.http", "esb.adapters.sql", "esb.jobs.role"]
-)
+_CONTEXT.set_forkserver_preload(["tests.loaded"])
 
 
 class Fork:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.forks import Fork
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def until(condition: Callable[[], Any], what: str = "it") -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-PATIENCE = 30.0  # seconds until what is shown must have come
+PATIENCE = 60.0  # seconds until what is shown must have come
 LOOKS = ("esb messages", "esb failed list", "esb failed show", "esb trace", "esb ledger", "ls ")  # may be typed again
 
 

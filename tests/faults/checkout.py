@@ -17,7 +17,7 @@ from esb.bus import Bus, discover
 from esb.config import load
 from esb.message import create
 from esb.store import Ledger, SagaRow, open_store
-from tests.faults.processes import BusProcess
+from tests.faults.processes import PATIENCE, BusProcess
 from tests.faults.recorder import Quiet
 
 CONCURRENCY = 8
@@ -152,7 +152,7 @@ class Shop:
         assert set(outcomes) == {Outcome.CONFIRMED}
         publisher.close()
 
-    def crash_at(self, point: str, visit: int, limit: float = 30.0) -> None:
+    def crash_at(self, point: str, visit: int, limit: float = PATIENCE) -> None:
         """Start the bus and let it die at the nth visit of a point."""
         self.bus.start("--role", "bus", crash_at=f"{point}#{visit}")
         if not self.bus.dies_within(limit):
@@ -174,7 +174,7 @@ class Shop:
     def log(self) -> str:
         return "\n".join(line[:500] for line in (self.root / "bus.log").read_text().splitlines()[-15:])
 
-    def wait_until(self, condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str, limit: float = PATIENCE) -> None:
         deadline = time.monotonic() + limit
         while not condition():
             if time.monotonic() > deadline:

@@ -19,7 +19,7 @@ from esb.bus import Bus, discover
 from esb.config import load
 from esb.message import create
 from esb.store import Ledger, open_store
-from tests.faults.harness import BusProcess
+from tests.faults.processes import PATIENCE, BusProcess
 from tests.faults.recorder import Quiet
 
 GROUPS, SEQUENCES, QUESTIONS = (
@@ -177,7 +177,7 @@ class Depot:
         assert set(outcomes) == {Outcome.CONFIRMED}
         publisher.close()
 
-    def crash_at(self, point: str, visit: int, limit: float = 40.0) -> None:
+    def crash_at(self, point: str, visit: int, limit: float = PATIENCE) -> None:
         """Start the bus and let it die at the nth visit of a point."""
         self.bus.start("--role", "bus", crash_at=f"{point}#{visit}")
         if not self.bus.dies_within(limit):
@@ -190,7 +190,7 @@ class Depot:
         with self.store.reading() as t:
             return t.tracking.ledger()
 
-    def wait_until(self, condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str, limit: float = PATIENCE) -> None:
         deadline = time.monotonic() + limit
         while not condition():
             if time.monotonic() > deadline:

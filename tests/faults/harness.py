@@ -14,7 +14,7 @@ from esb.testing.servers import free_port
 from tests.faults.directory import Setup, write_bus
 from tests.faults.feeds import Feed, Files, Orders, Rows
 from tests.faults.places import Link, Place
-from tests.faults.processes import BusProcess
+from tests.faults.processes import PATIENCE, BusProcess
 from tests.faults.recorder import DECLINED, Recorder
 from tests.faults.verdict import Debt, Verdict, judge
 
@@ -58,7 +58,7 @@ class Fire:
     def crash_at(self, point: str) -> None:
         """Start the bus and let it come by ``point`` a few times before it dies there."""
         self.bus.start("--role", "bus", crash_at=f"{point}#{self.random.randint(1, 8)}")
-        if not self.bus.dies_within(60):
+        if not self.bus.dies_within(PATIENCE):
             raise AssertionError(f"the bus never came by {point!r}\n{self.said()}")
         self.may_doubt(*UNKEYED)
 
@@ -75,12 +75,12 @@ class Fire:
         """
         before, ticks = self.done(), self.effects["/tick"].total()
         self.bus.start(*arguments, crash_at=crash_at)
-        self.wait_until(lambda: self.done() > before, "the bus does some work", 60)
+        self.wait_until(lambda: self.done() > before, "the bus does some work", PATIENCE)
         if crash_at:
-            self.wait_until((self.root / f"crashed at {crash_at}").exists, f"a role comes by {crash_at!r}", 60)
+            self.wait_until((self.root / f"crashed at {crash_at}").exists, f"a role comes by {crash_at!r}", PATIENCE)
         if not arguments:
-            self.wait_until(lambda: self.effects["/tick"].total() > ticks + 1, "the schedule goes on", 60)
-        self.wait_until(lambda: not self.suspects(), "nobody is suspected any more", 60)
+            self.wait_until(lambda: self.effects["/tick"].total() > ticks + 1, "the schedule goes on", PATIENCE)
+        self.wait_until(lambda: not self.suspects(), "nobody is suspected any more", PATIENCE)
         time.sleep(self.random.random() * 0.5)
         self.bus.kill()
         self.may_doubt(*UNKEYED)
@@ -99,7 +99,7 @@ class Fire:
     def some_more(self, effects: int = 300) -> None:
         """Wait until this many more effects have been recorded."""
         before = self.done()
-        self.wait_until(lambda: self.done() >= before + effects, f"{effects} more effects", 60)
+        self.wait_until(lambda: self.done() >= before + effects, f"{effects} more effects", PATIENCE)
 
     def done(self) -> int:
         """Effects until now, and tries at them."""
@@ -137,7 +137,7 @@ class Fire:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def settle(self, limit: float = 120.0) -> Ledger:
+    def settle(self, limit: float = PATIENCE) -> Ledger:
         """Stop feeding, wait until nothing is under way, and read the ledger."""
         for feed in self.feeds:
             feed.stop()

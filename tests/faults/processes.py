@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.forks import Fork
 
+PATIENCE = 120.0  # seconds; only a bus that does not work takes so long
+
 
 class BusProcess:
     """`esb run` in a directory with its roles, or one role of it."""
