@@ -26,7 +26,9 @@ FEW = 40  # rows that are, and requests
 class Fire:
     """Everything of one trial by fire."""
 
-    def __init__(self, root: Path, place: Place, seed: int, under_way: int = UNDER_WAY, **setup: Any) -> None:
+    def __init__(
+        self, root: Path, place: Place, seed: int, under_way: int = UNDER_WAY, few: int = FEW, **setup: Any
+    ) -> None:
         """Args: a directory of its own, where the bus stands, and what differs from :class:`Setup`'s defaults."""
         self.root = root
         self.place = place
@@ -45,8 +47,8 @@ class Fire:
         self.log = root / "bus.log"
         self.bus = BusProcess(root, self.log, self.tables.environment)
         self.feed = Files(root / "inbox", under_way, self.told)
-        self.rows = Rows(self.tables, FEW, self.sagas_over)
-        self.orders = Orders(self.setup.port, FEW, lambda: len(self.effects["/order"]))
+        self.rows = Rows(self.tables, few, self.sagas_over)
+        self.orders = Orders(self.setup.port, few, lambda: len(self.effects["/order"]))
         self.doubt: Counter[str] = Counter()  # by endpoint: how many may be in doubt, for all that was done to the bus
 
     @property
