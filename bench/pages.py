@@ -106,7 +106,7 @@ def _asked(t: Transaction) -> dict[str, list[str]]:
         "mappings.index": ["/mappings"],
         "mappings.show": _each("/mappings/sale-to-order", {}, {"message": parked.message_id}),
         "tables.index": ["/tables"],
-        "tables.show": _each("/tables/roads", {}, {"key": "7"}),
+        "tables.show": _each("/tables/roads", {}, {"key": "7"}, {"after": "C5"}),
         "audit.index": _each("/audit", {}, *acts, LONG_AGO),
         "users.index": ["/users"],
         "guide.index": ["/help"],

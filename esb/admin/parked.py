@@ -17,7 +17,7 @@ from esb.broker.port import REPLY_TO
 from esb.errors import EsbError, StoreError
 from esb.message import JSON
 from esb.ports import Reply
-from esb.store import Chosen, Parked
+from esb.store import Chosen, Parked, Transaction
 from esb.worker import repair, settle
 from esb.worker.journey import pretty
 from esb.worker.replies import Replies
@@ -142,13 +142,26 @@ def _message(services: Services, key: repair.Key | None = None, draft: str | Non
         found = t.parked.get(id, place)
         stored = t.definitions.get(found.definition) if found else None
         acts = t.audit.list(f"{id} {place}", limit=20)
+        no_case = _no_case(services, t, found) if found and found.status == "parked" else ""
     if found is None:
         raise NotFound
     body = pretty(found.message.body[:SHOWN]) if len(found.message.body) <= SHOWN else ""
     return flask.render_template(
         "parked/message.html", one=found, body=body, draft=draft, problem=problem, acts=acts,
-        asked=REPLY_TO in found.properties, excerpts=excerpts(found.error, stored.files if stored else {}),
+        asked=REPLY_TO in found.properties, no_case=no_case,
+        excerpts=excerpts(found.error, stored.files if stored else {}),
     )  # fmt: skip
+
+
+def _no_case(services: Services, t: Transaction, found: Parked) -> str:
+    """Why it cannot be kept as a test case, or ""; said before somebody downloads an error page."""
+    try:
+        services.export(t, found)
+    except StoreError:
+        raise
+    except EsbError as error:
+        return str(error)
+    return ""
 
 
 def _case(services: Services) -> Any:
@@ -159,7 +172,7 @@ def _case(services: Services) -> Any:
         return _attached(services, found, t)
 
 
-def _attached(services: Services, found: Parked, t: Any) -> Any:
+def _attached(services: Services, found: Parked, t: Transaction) -> Any:
     try:
         exported = services.export(t, found)
     except StoreError:

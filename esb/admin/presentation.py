@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 import jinja2
+from markupsafe import Markup, escape
 
 from esb import __version__
 from esb.admin import access, pages
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 THEMES = ("auto", "light", "dark")
 THEME = "esb_theme"
 NONE = "\u2013"  # an en dash, where there is no number
+_ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
+_CELL = re.compile(r"<td\b([^>]*)>(.*?)</td>", re.DOTALL)
 _TONES = {
     "ok": ("completed", "done", "accepted", "closed", "up", "ready", "alive", "active", "resolved", "compensated"),
     "bad": ("parked", "failed", "open", "down", "error", "in doubt", "asks a person"),
@@ -40,7 +44,8 @@ def install(app: flask.Flask, services: Services, placed: Sequence[tuple[Area, s
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {
         "moment": moment, "iso": iso, "count": count, "duration": duration, "size": size, "tone": tone, "short": short,
-        "brief": brief, "rate": rate, "counted": counted, "browser": browser, "fit": fit
+        "brief": brief, "rate": rate, "counted": counted, "browser": browser, "fit": fit,
+        "labelled": labelled,
     }  # fmt: skip
     app.jinja_env.globals |= {
         "asset": _assets(app), "bus": services.definition.config.bus, "version": __version__,
@@ -115,6 +120,26 @@ def short(text: str | None, width: int = 80) -> str:
 def brief(id: str) -> str:
     """An id by its ends: a family of messages begins alike."""
     return id if len(id) <= 16 else f"{id[:8]}…{id[-6:]}"
+
+
+def labelled(rows: Markup, heads: Sequence[str | tuple[str, str]]) -> Markup:
+    """Rows of a table whose cells know their heads, for windows that are too narrow for columns.
+
+    Only templates write tags, for what is shown is escaped; so tags can be found as texts.
+    """
+    words = [head if isinstance(head, str) else head[0] for head in heads]
+
+    def row(found: re.Match[str]) -> str:
+        labels = iter(words)
+        return _CELL.sub(lambda cell: _labelled(cell, next(labels, "")), found[0])
+
+    return Markup(_ROW.sub(row, rows))  # noqa: S704 - as safe as it was: labels are escaped
+
+
+def _labelled(cell: re.Match[str], label: str) -> str:
+    attributes, content = cell.groups()
+    blank = " data-blank" if content.strip() in ("", NONE, f'<span class="none">{NONE}</span>') else ""
+    return f'<td{attributes} data-label="{escape(label)}"{blank}>{content}</td>'
 
 
 def browser(agent: str) -> str:

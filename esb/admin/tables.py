@@ -16,7 +16,7 @@ from esb.admin.switching import change, tell
 from esb.flow.switchable import Switchable, Table, switchable
 from esb.store import Switch
 
-SHOWN = 100  # rows of a table that a page shows
+PAGE = 50
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -69,11 +69,13 @@ def blueprint(services: Services) -> flask.Blueprint:
 
 def _page(services: Services, known: Switchable, name: str) -> str:
     table, set_ = _find(services, known, name)
-    asked = pages.arg("key")
-    rows = [row for row in rows_of(table, set_) if asked.lower() in row.key.lower()]
+    asked, after = pages.arg("key"), pages.arg("after")
+    found = [row for row in rows_of(table, set_) if asked.lower() in row.key.lower()]
+    rows = [row for row in found if row.key > after]
     return flask.render_template(
-        "tables/show.html", table=table, rows=rows[:SHOWN], count=len(rows), asked=asked, known=name in known.tables,
-        when_set=len(set_),
+        "tables/show.html", table=table, rows=rows[:PAGE], count=len(found), asked=asked, known=name in known.tables,
+        more=pages.here(after=rows[PAGE - 1].key) if len(rows) > PAGE else "",
+        first=pages.here(after=None) if after else "",
     )  # fmt: skip
 
 

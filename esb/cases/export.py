@@ -121,7 +121,10 @@ def _given(origin: Origin, definition: Definition, parts: Parts, parked: Parked)
     came = origin.came
     if came.body is None:
         raise EsbError("only a document that is stored can become a case: `journey: full` stores them")
-    source = (definition.flows if origin.kind == "flow" else definition.sagas)[origin.name].source
+    known: Mapping[str, Any] = definition.flows if origin.kind == "flow" else definition.sagas
+    if origin.name not in known:
+        raise EsbError(f"the {origin.kind} {origin.name} is not in the configuration any more")
+    source = known[origin.name].source
     moment = datetime.fromtimestamp(came.time, UTC)
     more: dict[str, Any] = {"headers": dict(origin.headers)} if origin.headers else {}
     if came.content_type != JSON or (parked.place.startswith("in:") and DOCUMENT not in parked.properties):

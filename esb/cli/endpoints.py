@@ -46,7 +46,7 @@ def command() -> None:
 @json_output
 @told
 def list_(root: str, env: str | None, name: str | None, test: bool, kinds: bool, as_json: bool) -> None:
-    """List endpoints with breaker, waiting and parked messages; or one by NAME."""
+    """List endpoints with breaker, waiting and parked messages, and their last health probe; or one by NAME."""
     if kinds:
         return _kinds(as_json)
     definition, components = load(root, env)
@@ -149,7 +149,7 @@ def _rows(definition: Definition, components: Components, name: str | None) -> l
         parked[place] += count
     rows = []
     for e in chosen:
-        breaker, pause = found.breakers.get(e.name), found.pauses.get(e.name)
+        breaker, pause, probe = found.breakers.get(e.name), found.pauses.get(e.name), found.probes.get(e.name)
         rows.append({
             "endpoint": e.name, "title": e.title, "adapter": e.adapter, "owner": e.owner,
             "receives": e.receive is not None, "operations": sorted(e.operations),
@@ -157,6 +157,8 @@ def _rows(definition: Definition, components: Components, name: str | None) -> l
             "waiting": found.waiting(*queues_to(definition, e.name)),
             "parked": parked[f"out:{e.name}"] + parked[f"in:{e.name}"],
             "paused": {"at": pause.at, "who": pause.who, "reason": pause.reason} if pause else None,
+            "probe": {"ok": probe.ok, "text": probe.text, "at": probe.at, "since": probe.since, "ms": probe.ms}
+            if probe else None,
         })  # fmt: skip
     return rows
 
@@ -185,22 +187,34 @@ def _show(rows: list[dict[str, Any]], tested: bool) -> None:
         "state",
         "waiting",
         "parked",
-        *(["check"] if tested else []),
+        "check" if tested else "answers",
     ]
     table = []
     for row in rows:
         ways = [word for word, there in (("in", row["receives"]), ("out", bool(row["operations"]))) if there]
         line = [row["endpoint"], row["adapter"], " ".join(ways), " ".join(row["operations"]), row["state"]]
-        line += [row["waiting"], row["parked"]]
-        if tested:
-            line.append(("ok: " if row["check"]["ok"] else "FAILED: ") + row["check"]["text"])
-        table.append(line)
+        table.append([*line, row["waiting"], row["parked"], _checked(row) if tested else _probed(row["probe"])])
     print_table(head, table, right=("waiting", "parked"))
     for row in rows:
         if row["paused"]:
             since = f"since {moment(row['paused']['at'])} by {row['paused']['who']}"
             why = row["paused"]["reason"] or "no reason given"
             click.secho(f"{row['endpoint']} is paused {since}: {why}", fg="yellow", err=True)
+        if row["probe"] and not row["probe"]["ok"] and not tested:
+            since = moment(row["probe"]["since"])
+            click.secho(f"{row['endpoint']} has not answered since {since}: {row['probe']['text']}", fg="red", err=True)
+
+
+def _checked(row: dict[str, Any]) -> str:
+    """What it said just now."""
+    return ("ok: " if row["check"]["ok"] else "FAILED: ") + row["check"]["text"]
+
+
+def _probed(probe: dict[str, Any] | None) -> str:
+    """Whether it answered when it was last asked, and when that was."""
+    if probe is None:
+        return "not asked yet"
+    return f"{'yes' if probe['ok'] else 'NO'}, {moment(probe['at'])}"
 
 
 def _kinds(as_json: bool) -> None:

@@ -14,18 +14,20 @@ from esb.broker import open_broker
 from esb.broker.port import Depth
 from esb.bus import data_directory
 from esb.errors import EsbError
-from esb.store import BreakerRow, Ledger, Pause, open_store
+from esb.store import BreakerRow, Ledger, Pause, Probe, open_store
 
 if TYPE_CHECKING:
     from esb.config import Definition
 
 
 class Figures(msgspec.Struct):
-    """What could be had: queue depths, breakers by endpoint, the ledger."""
+    """What could be had: queue depths; breakers, pauses and last probes by endpoint; sagas by name and state."""
 
     depths: Mapping[str, Depth] = {}
     breakers: Mapping[str, BreakerRow] = {}
     pauses: Mapping[str, Pause] = {}
+    probes: Mapping[str, Probe] = {}
+    sagas: Mapping[tuple[str, str], int] = {}
     ledger: Ledger | None = None
 
     def waiting(self, *queues: str) -> int:
@@ -44,8 +46,8 @@ def figures(definition: Definition, queues: Sequence[str]) -> Figures:
         with said("no figures"), closing(open_store(definition.config.database, data)) as store:
             store.require_current()
             with store.reading() as t:
-                found.breakers, found.pauses = t.breakers.read_all(), t.pauses.all()
-                found.ledger = t.tracking.ledger()
+                found.breakers, found.pauses, found.probes = t.breakers.read_all(), t.pauses.all(), t.probes.all()
+                found.sagas, found.ledger = t.sagas.counts(), t.tracking.ledger()
     else:
         click.secho("no figures yet: the bus has not run here", fg="yellow", err=True)
     return found

@@ -25,19 +25,20 @@ from esb.cli.switching import WHY, known_switches, set_switch, stored, tell, uns
 from esb.cli.synthetic import list_tests
 
 if TYPE_CHECKING:
+    from esb.cli.figures import Figures
     from esb.config import Definition
-    from esb.config.definition import LoadedFlow
+    from esb.config.definition import LoadedFlow, LoadedSaga
     from esb.store import Switch, SwitchKind
 
 
-_HEAD = ("flow", "from", "waiting", "completed", "filtered", "parked", "next", "title")
+_HEAD = ("flow", "kind", "from", "waiting", "completed", "filtered", "parked", "next", "title")
 RESET = "reset"
 MOST = 1000  # lines
 
 
 @click.group("flows", cls=Listing)
 def command() -> None:
-    """List flows with their figures, or draw one; pause and resume one, switch its detours, set its rates."""
+    """List flows and sagas with their figures, or draw one; pause and resume a flow, switch its detours, set rates."""
 
 
 @command.command("list")
@@ -46,10 +47,10 @@ def command() -> None:
 @json_output
 @told
 def list_(root: str, env: str | None, name: str | None, as_json: bool) -> None:
-    """List flows with what waits, is done, filtered and parked; with NAME show its steps."""
+    """List flows and sagas with what waits, is done, filtered and parked; with NAME show its steps."""
     definition, _ = load(root, env)
-    if name and name not in definition.flows:
-        unknown("flow", name, definition.flows)
+    if name and name not in definition.flows and name not in definition.sagas:
+        unknown("flow", name, [*definition.flows, *definition.sagas])
     switches = stored(definition)
     rows = _rows(definition, name, switches)
     if as_json:
@@ -63,7 +64,11 @@ def list_(root: str, env: str | None, name: str | None, as_json: bool) -> None:
     )
     if name:
         click.echo()
-        _draw(definition.flows[name])
+        _draw(definition, name)
+    for row in rows:
+        if row.get("stuck"):
+            said = f"{row['flow']}: {row['stuck']} stuck, each waits for a person: `esb sagas list --status stuck`"
+            click.secho(said, fg="red", err=True)
     for switch in switches:
         if switch.kind != "table" and switch.name in {row["flow"] for row in rows}:
             _tell(switch)
@@ -193,25 +198,42 @@ def _tell(switch: Switch) -> None:
 
 
 def _rows(definition: Definition, name: str | None, switches: list[Switch]) -> list[dict[str, Any]]:
+    from esb.broker.port import saga_queue
     from esb.cli.figures import figures
     from esb.store import Status
     from esb.worker.queues import queue_of
 
     chosen = [f for f in definition.flows.values() if name in (None, f.name)]
-    found = figures(definition, [queue_of(f) for f in chosen])
+    sagas = [s for s in definition.sagas.values() if name in (None, s.name)]
+    found = figures(definition, [*(queue_of(f) for f in chosen), *(saga_queue(s.name) for s in sagas)])
     rows = []
     for f in chosen:
         counts = found.ledger.flows.get(f"flow:{f.name}", {}) if found.ledger else {}
         of_it = [switch for switch in switches if switch.kind != "table" and switch.name == f.name]
         rows.append({
-            "flow": f.name, "title": f.title, "from": f.origin, "next": _next(f),
+            "flow": f.name, "kind": "flow", "title": f.title, "from": f.origin, "next": _next(f),
             "waiting": found.waiting(queue_of(f)),
             "completed": counts.get(Status.COMPLETED, 0), "filtered": counts.get(Status.FILTERED, 0),
             "parked": counts.get(Status.PARKED, 0), "steps": [step.name for step in f.steps],
             "switches": [{"kind": s.kind, "step": s.key, "value": s.value, "at": s.at, "who": s.who,
                           "reason": s.reason} for s in of_it],
         })  # fmt: skip
-    return rows
+    return rows + [_saga(saga, found) for saga in sagas]
+
+
+def _saga(saga: LoadedSaga, found: Figures) -> dict[str, Any]:
+    """The same of a saga, and how many stand at each state; what is parked are messages that did not become one."""
+    from esb.broker.port import saga_queue
+    from esb.store import Status
+
+    counts = found.ledger.flows.get(f"saga:{saga.name}", {}) if found.ledger else {}
+    states = ("running", "compensating", "stuck", "completed", "compensated", "ended")
+    return {
+        "flow": saga.name, "kind": "saga", "title": saga.title, "from": saga.source, "next": None,
+        "waiting": found.waiting(saga_queue(saga.name)), "filtered": 0, "parked": counts.get(Status.PARKED, 0),
+        "steps": [step.name for step in saga.steps], "switches": [],
+        **{state: found.sagas.get((saga.name, state), 0) for state in states},
+    }  # fmt: skip
 
 
 def _next(flow: LoadedFlow) -> float | None:
@@ -219,8 +241,13 @@ def _next(flow: LoadedFlow) -> float | None:
     return flow.schedule.timetable().after(time.time()) if flow.schedule else None
 
 
-def _draw(flow: LoadedFlow) -> None:
+def _draw(definition: Definition, name: str) -> None:
     from esb.admin.picture import told_lines
 
-    for depth, line in told_lines(flow):
-        click.echo(f"{'  ' * (depth + 1)}{line}")
+    if name in definition.flows:
+        for depth, line in told_lines(definition.flows[name]):
+            click.echo(f"{'  ' * (depth + 1)}{line}")
+    if name in definition.sagas:
+        for step in definition.sagas[name].steps:
+            undone = f", undone by {step.compensate.call}" if step.compensate else ""
+            click.echo(f"  {step.name}: {step.call}{undone}{', no way back behind it' if step.pivot else ''}")

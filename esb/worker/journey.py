@@ -6,11 +6,14 @@ The command line prints it and the pages show it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
 from esb.flow import StepTrace
 from esb.store import Hop
+
+Key = tuple[str, str]  # message id, place
 
 _STEPS = msgspec.msgpack.Decoder(list[StepTrace])
 _HEADERS = msgspec.msgpack.Decoder(dict[str, str])
@@ -40,15 +43,22 @@ def headers_of(hop: Hop) -> dict[str, str]:
     return _HEADERS.decode(hop.headers) if hop.headers else {}
 
 
-def tree(hops: Sequence[Hop], wanted: Iterable[str] = (), bodies: bool = False, ids: bool = False) -> list[Node]:
+def tree(
+    hops: Sequence[Hop],
+    wanted: Iterable[str] = (),
+    bodies: bool = False,
+    ids: bool = False,
+    answers: Mapping[Key, str] = MappingProxyType({}),
+) -> list[Node]:
     """The messages that nothing else is known to have led to, each with all that came of it.
 
     Args:
         hops: of one journey.
         wanted: only the trees in which one of these message ids is; all when empty.
         bodies, ids: whether nodes carry bodies and message ids.
+        answers: what endpoints said to the commands of hops, as text; each becomes a node below its hop.
     """
-    grower = _Grower(hops, bodies, ids)
+    grower = _Grower(hops, bodies, ids, answers)
     roots = [id for id in grower.messages if grower.is_root(id)]
     chosen = set(wanted)
     return [node for id in roots if not chosen or chosen & grower.family(id) for node in grower.grow(id)]
@@ -65,12 +75,13 @@ def pretty(body: bytes) -> str:
 class _Grower:
     """Turns hops into nodes; each message is grown once, at the step it came from."""
 
-    def __init__(self, hops: Sequence[Hop], bodies: bool, ids: bool) -> None:
+    def __init__(self, hops: Sequence[Hop], bodies: bool, ids: bool, answers: Mapping[Key, str]) -> None:
         self.messages: dict[str, list[Hop]] = {}
         for hop in hops:
             self.messages.setdefault(hop.message_id, []).append(hop)
         self._bodies = bodies
         self._ids = ids
+        self._answers = answers
         self._children: dict[str, list[str]] = {}
         for id, places in self.messages.items():
             places.sort(key=lambda hop: (_rank(hop.place), hop.received_at))
@@ -116,9 +127,13 @@ class _Grower:
             note=self._note(hop),
             error=f"{hop.error_kind}: {hop.error}" if hop.error else "",
             body=pretty(hop.body) if self._bodies and hop.body and first else "",
-            below=[self._step(step, parts) for step in parts.get("", ())],
+            below=[*self._answer(hop), *(self._step(step, parts) for step in parts.get("", ()))],
             hop=hop,
         )
+
+    def _answer(self, hop: Hop) -> list[Node]:
+        said = self._answers.get((hop.message_id, hop.place))
+        return [Node("answer", body=said)] if said is not None else []
 
     def _note(self, hop: Hop) -> str:
         kind = f"{hop.type}/v{hop.version}" if hop.version else hop.type

@@ -20,13 +20,12 @@ from esb.flow.groups import Hold, goes_on
 from esb.flow.legs import Continuation
 from esb.flow.recording import Recorder, Visit
 from esb.flow.switches import Switches
-from esb.formats.numbers import decode_json
 from esb.message import JSON, Message
 from esb.store import Hop
+from esb.worker.answers import Answers
 from esb.worker.context import Context
 from esb.worker.differences import Change, changes
 from esb.worker.journey import headers_of, steps_of
-from esb.worker.replies import Replies, stored_failure, stored_reply
 from esb.worker.rows import kind_of, text_of
 
 LARGEST = 1024**2  # bytes of a document that is computed again for a page
@@ -129,24 +128,12 @@ class Recomputer:
     def _answer(self, call: Call, traces: Sequence[StepTrace], definition: Definition, parts: Parts) -> _Answer | None:
         """What came back, covered, from where it is kept to answer a repeated call; None: nothing (any more)."""
         ids = (id for trace in traces if trace.step == call.step for id in trace.children)
-        key = (call.operation, next(ids, call.message.id))
+        id = next(ids, call.message.id)
         with self._context.store.reading() as t:
-            entry = t.inbox.seen(call.endpoint, [key]).get(key)
-        endpoint = definition.endpoints.get(call.endpoint)
-        if entry is None or endpoint is None or call.endpoint not in self._context.formats:
-            return None
-        if entry.state != "done":
-            failure, _ = stored_failure(entry.reply)
-            return _Answer(None, Failure(kind=failure.kind, text=str(failure), endpoint=call.endpoint))
-        replies = Replies(endpoint, self._context.formats[call.endpoint], parts.contracts)
-        answer = replies.read(call.operation, stored_reply(entry.reply))
-        if answer.error is not None:
-            return _Answer(
-                None, Failure(kind=kind_of(answer.error), text=text_of(answer.error), endpoint=call.endpoint)
-            )
-        mask = parts.masks.of((endpoint.operations[call.operation].common.reply or "").rpartition("/v")[0])
-        document = decode_json(answer.body)
-        return _Answer(document if mask is None else mask.document(document))
+            told = Answers(definition, parts, self._context.formats).of(t, call.endpoint, call.operation, id)
+        if told is None or told.error is None:
+            return told and _Answer(told.document)
+        return _Answer(None, Failure(kind=kind_of(told.error), text=text_of(told.error), endpoint=call.endpoint))
 
     def _definition(self, hash: str) -> tuple[Definition, Parts]:
         if hash == self._context.definition.hash:

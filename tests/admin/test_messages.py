@@ -15,7 +15,7 @@ from bench.seed import seed
 from esb.broker.port import REPLY, REPLY_TO
 from esb.bus import Bus
 from esb.message import Message, create
-from esb.store import Chosen, Plan, Status
+from esb.store import Chosen, Parked, Plan, Status
 from esb.worker.flow import FlowWorker
 from esb.worker.inbox import InDoubtError
 from tests.worker.rig import drive, feed
@@ -337,6 +337,26 @@ def test_a_test_case_is_offered(browser, stuck):
     answer = browser("viewer").get("/parked/case?id=row-1002&place=flow:orders")
     assert answer.headers["Content-Disposition"] == "attachment; filename=orders.test.yaml"
     assert "goes through" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "at", "why"),
+    [
+        (b"***", "in:orders-in", "cannot be read, and something in it is hidden"),
+        (b"{}", "flow:gone", "the flow gone is not in the configuration any more"),
+        (b"{}", "out:archive", "is not in the journey any more"),
+    ],
+)
+def test_a_page_says_why_there_is_no_test_case(bus, browser, body, at, why):
+    """Instead of a button that downloads nothing."""
+    message = create(body, type="orders-in", source="orders-in", id="odd", content_type="text/csv")
+    parked = Parked(message=message, place=at, queue="q", kind="decode", error="line 1", parked_at=1.0)
+    with bus.store.transaction() as t:
+        t.parked.add([parked])
+    client = browser("viewer")
+    page = client.get(f"/parked/message?id=odd&place={at}").text
+    assert "It cannot be kept as a test case: " in page and why in page and "/parked/case" not in page
+    assert client.get(f"/parked/case?id=odd&place={at}").status_code == 400
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,13 @@ def test_rows_are_found_by_their_key(bus, browser):
     assert "<code>EUR</code>" in whole and "<code>GBP</code>" in whole
     assert "<code>EUR</code>" in some and "<code>GBP</code>" not in some
     assert "No key has that in it" in client.get("/tables/shops?key=zzz").text
+
+
+def test_a_long_table_comes_in_pages(bus, browser):
+    """By key, each row once."""
+    with bus.store.transaction() as t:
+        t.switches.set("table", "shops", {f"K{n:03}": "ours" for n in range(60)}, "ada", "many")
+    first = browser("viewer").get("/tables/shops").text
+    second = browser("viewer").get(re.search(r'href="([^"]+)" rel="next"', first)[1]).text
+    keys = [re.findall(r"<td[^>]*><code>(\w+)</code>", page) for page in (first, second)]
+    assert ([len(page) for page in keys], keys[1][-1], "61 rows in all" in second) == ([50, 11], "K059", True)

@@ -16,7 +16,9 @@ from click.testing import Result
 
 from esb.cli import common
 from esb.config import load_bus_config
-from esb.store import Store, open_store
+from esb.ports import Reply
+from esb.store import InboxEntry, Probe, Store, open_store
+from esb.worker.replies import kept_reply
 
 Run = Callable[..., Result]
 DOWN = "amqp://127.0.0.1:1/"
@@ -111,6 +113,31 @@ def test_journey_shows_bodies_and_ids_when_asked(esb: Run, ran: Path) -> None:
     assert text.count('"orderId": "O-1001"') == 3
     hops = data(esb("trace", "-C", ran, "O-1001", "--json"))
     assert all(hop["message_id"] in text for hop in hops)
+
+
+def test_journey_shows_what_calls_answered(esb: Run, ran: Path) -> None:
+    """With the bodies, below the command; what a contract hides is covered; without it nothing is told."""
+    operation = "operations: {order: {post: /, contract: order/v1, reply: ack/v1}}"
+    text = f"endpoint: orders-out\nadapter: http\nsettings: {{url: 'http://127.0.0.1:1'}}\n{operation}\n"
+    (ran / "endpoints" / "orders-out.yaml").write_text(text)
+    contract = ran / "contracts" / "ack" / "v1.json"
+    contract.parent.mkdir()
+    contract.write_text('{"type": "object", "x-mask": ["pin"]}')
+    kept = kept_reply(Reply(body=b'{"number": 7, "pin": "1234"}', content_type="application/json"))
+    store = store_of(ran)
+    with store.transaction() as t:
+        out = next(hop for hop in t.tracking.find(subject="O-1001") if hop.place == "out:orders-out")
+        t.tracking.record([msgspec.structs.replace(out, message_id="call-1", causation_id=out.message_id)])
+        t.inbox.done([InboxEntry(endpoint="orders-out", operation="order", message_id="call-1", reply=kept)])
+    store.close()
+    text = esb("trace", "-C", ran, "O-1001", "--bodies").stdout
+    assert '"number": 7' in text and '"pin": "***"' in text and text.count("─ answer") == 1
+    found = data(esb("trace", "-C", ran, "O-1001", "--bodies", "--json"))
+    assert [json.loads(hop["answer"]) for hop in found if hop["answer"]] == [{"number": 7, "pin": "***"}]
+    assert "answer" not in data(esb("trace", "-C", ran, "O-1001", "--json"))[0]
+    (ran / "flows" / "orders.yaml").write_text("nonsense")
+    result = esb("trace", "-C", ran, "O-1001", "--bodies")
+    assert (result.exit_code, "answers are left out" in result.stderr, "1234" in result.output) == (0, True, False)
 
 
 def test_journey_shows_an_error_in_its_place(esb: Run, ran: Path) -> None:
@@ -228,6 +255,20 @@ def test_endpoints(esb: Run, ran: Path) -> None:
     result = esb("endpoints", "-C", ran, "archve")
     assert (result.exit_code, "did you mean 'archive'?" in result.stderr) == (3, True)
     assert {kind["kind"] for kind in data(esb("endpoints", "--kinds", "--json"))} >= {"file", "http"}
+
+
+def test_endpoints_tell_what_they_last_said(esb: Run, ran: Path) -> None:
+    """The answer to the last health probe, since when it is so, and why; nothing where nobody has asked."""
+    store = store_of(ran)
+    with store.transaction() as t:
+        t.probes.record([Probe("archive", 9e9, True, "fine", 3.0), Probe("orders-out", 9e9, False, "disk full", 3.0)])
+    store.close()
+    result = esb("endpoints", "-C", ran)
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()[1:]}
+    assert "yes, 2255-03-14" in lines["archive"] and "NO, 2255-03-14" in lines["orders-out"]
+    assert "orders-out has not answered since" in result.stderr and "disk full" in result.stderr
+    rows = {row["endpoint"]: row["probe"] for row in data(esb("endpoints", "-C", ran, "--json"))}
+    assert (rows["archive"]["ok"], rows["orders-out"]["text"]) == (True, "disk full")
 
 
 def test_an_endpoint_is_paused_and_resumed(esb: Run, ran: Path) -> None:

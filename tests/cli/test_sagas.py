@@ -85,6 +85,16 @@ def test_sagas_are_listed_newest_first(esb: Run, shop: Path) -> None:
     assert esb("sagas", "list", "-C", shop, "--key", "SO-9").stderr == "no sagas\n"
 
 
+def test_sagas_stand_among_the_flows(esb: Run, shop: Path) -> None:
+    """With how many stand where; one by name has its steps drawn, and those that wait for a person are pointed out."""
+    (row,) = data(esb("flows", "list", "-C", shop, "--json"))
+    assert (row["flow"], row["kind"], row["running"], row["stuck"], row["completed"]) == ("checkout", "saga", 1, 1, 0)
+    result = esb("flows", "list", "-C", shop, "checkout")
+    assert "  reserve: stock.reserve, undone by stock.release" in result.stdout
+    assert "checkout: 1 stuck" in result.stderr
+    assert "did you mean 'checkout'?" in esb("flows", "list", "-C", shop, "chekout").stderr
+
+
 def test_one_saga_is_shown_with_its_steps(esb: Run, shop: Path) -> None:
     """By its key: what took place, what is undone, what happened when, what can be done; no documents."""
     result = esb("sagas", "show", "-C", shop, "SO-2")
