@@ -131,8 +131,10 @@ class Recomputer:
         id = next(ids, call.message.id)
         with self._context.store.reading() as t:
             told = Answers(definition, parts, self._context.formats).of(t, call.endpoint, call.operation, id)
-        if told is None or told.error is None:
-            return told and _Answer(told.document)
+        if told is None:
+            return None
+        if told.error is None:
+            return _Answer(told.document)
         return _Answer(None, Failure(kind=kind_of(told.error), text=text_of(told.error), endpoint=call.endpoint))
 
     def _definition(self, hash: str) -> tuple[Definition, Parts]:
