@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import backlog, call, csv, delivery, embedded, hop, ingress, processes, table
+from bench import backlog, call, csv, delivery, embedded, hop, ingress, processes, steps, table
 from bench.figures import Verdict, judge
 from bench.machine import BUSY, machine, others
 from bench.plan import Benchmark, Kit, Plan
@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, ...]] = {
     "backlog": (backlog.BENCHMARK,),
     "processes": (processes.BENCHMARK,),
     "csv": (csv.BENCHMARK,),
+    "steps": (steps.BENCHMARK,),
 }
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -144,6 +144,24 @@ class Expression:
         self._compile()
         self._plain = plain_form(text, functions)  # nearly all are so simple that they need no engine
 
+    @property
+    def quick(self) -> Plain | None:
+        """The value for a document as it is, without the engine: None where that cannot be.
+
+        The function raises ``Unsure`` for a document that it cannot tell the value of; :meth:`evaluate` can.
+        """
+        plain, computes = self._plain, self._computes
+        if plain is None:
+            return None
+
+        def value_of(document: Any) -> Any:
+            value = plain(document)
+            if type(value) in _FINAL:
+                return value
+            return None if value is MISSING else _settle(value) if computes else value
+
+        return value_of
+
     def evaluate(self, data: Data, bindings: Mapping[str, Any] | None = None) -> Any:
         """The value for one document; ``None`` when there is nothing there, or null.
 

@@ -50,7 +50,7 @@ def _compile(node: Any, functions: Mapping[str, Callable[..., Any]]) -> Plain:
     if kind == "path":
         return _field(_names(node))
     if kind == "binary" and node.value in _BINARY:
-        return _BINARY[node.value](_compile(node.lhs, functions), _compile(node.rhs, functions))
+        return _binary(node, functions)
     if kind == "condition" and node._else is not None:
         return _condition(*(_compile(part, functions) for part in (node.condition, node.then, node._else)))
     if kind == "block" and len(node.expressions) == 1:
@@ -58,6 +58,13 @@ def _compile(node: Any, functions: Mapping[str, Callable[..., Any]]) -> Plain:
     if kind == "function" and node.procedure.type == "variable" and len(node.arguments) == 1:
         return _call(node.procedure.value, node.arguments[0], functions)
     raise Unsure
+
+
+def _binary(node: Any, functions: Mapping[str, Callable[..., Any]]) -> Plain:
+    plain = _BINARY[node.value](_compile(node.lhs, functions), _compile(node.rhs, functions))
+    if node.value in ("=", "!=") and node.lhs.type == "path" and node.rhs.type == "string":
+        return _field_equal(_names(node.lhs), node.rhs.value, node.value == "=", plain)
+    return plain
 
 
 def _call(name: str, argument: Any, functions: Mapping[str, Callable[..., Any]]) -> Plain:
@@ -128,6 +135,22 @@ def _equal(left: Plain, right: Plain, wanted: bool) -> Plain:
         if wanted and (one is MISSING or other is MISSING):
             return False
         raise Unsure
+
+    return compare
+
+
+def _field_equal(names: Sequence[str], text: str, wanted: bool, plain: Plain) -> Plain:
+    """As :func:`_equal` of a field and a text, which most conditions are: without a call where the field is a text.
+
+    ``plain`` is the comparison itself, for everything else.
+    """
+    first, *deeper = names
+
+    def compare(document: Any) -> Any:
+        value = document.get(first) if type(document) is dict else None
+        for name in deeper:
+            value = value.get(name) if type(value) is dict else None
+        return (value == text) is wanted if type(value) is str else plain(document)
 
     return compare
 

@@ -14,11 +14,12 @@ from esb.config.models import InlineMapping
 from esb.contract import Contract
 from esb.errors import ConfigError, ExpressionError
 from esb.expression import Expression
+from esb.expression_plain import Unsure
 from esb.flow.legs import Collect, Pending, Rest, guarded
 from esb.flow.run import Flow
 from esb.flow.work import Action, Document, Work
+from esb.mapping import Constant, Fields, Pointer, parse
 from esb.mapping import Mapping as CompiledMapping
-from esb.mapping import Pointer
 from esb.masking import Masks
 from esb.quoting import quote
 
@@ -133,10 +134,20 @@ class Context:
 
     def expression(self, text: str, step: Step) -> Callable[[Work], Any]:
         """An expression as a function of the work at hand."""
-        evaluate = Expression(text, where=f"{step.file}:{step.line}").evaluate
+        expression = Expression(text, where=f"{step.file}:{step.line}")
+        evaluate, quick = expression.evaluate, expression.quick
         if speaks_of_message(text):
             return self.watched(text, lambda work: evaluate(work.document.data, work.bindings))
-        return self.watched(text, lambda work: evaluate(work.document.data))
+        if quick is None:
+            return self.watched(text, lambda work: evaluate(work.document.data))
+
+        def value(work: Work) -> Any:
+            try:
+                return quick(work.document.value)
+            except Unsure:
+                return evaluate(work.document.data)
+
+        return self.watched(text, value)
 
     def watched(self, what: str, value: Callable[[Work], Any]) -> Callable[[Work], Any]:
         """A value that the step under compilation goes by, under the name by which people are told of it.
@@ -177,7 +188,9 @@ class Context:
 
     def fields(self, fields: Mapping[str, Any], step: Step) -> Callable[[Work], dict[str, Any]]:
         """A tree of leaves as a function that gives their values."""
-        return _applied(self._mapping(InlineMapping(set=dict(fields)), step), fields)
+        whole = _applied(self._mapping(InlineMapping(set=dict(fields)), step), fields)
+        fixed = self._fixed(fields)
+        return whole if fixed is None else lambda work: {**fixed}
 
     def lookup(self, file: str, step: Step) -> Mapping[str, Any]:
         """A code list by its file: what stands under each key."""
@@ -194,6 +207,17 @@ class Context:
         word = word or (next(iter(operations)) if len(operations) == 1 else "")
         common = self._found(operations, word, f"operation of {name}", step).common
         return name, word, self.contract(common.contract, step) if common.contract else None
+
+    def _fixed(self, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The values of fields that are all plain constants, and so the same for every document."""
+        tree = parse(fields)
+        found = tree.fields if isinstance(tree, Fields) else ()
+        values = {
+            name: leaf.value
+            for name, leaf in found
+            if isinstance(leaf, Constant) and not isinstance(leaf.value, dict | list)
+        }
+        return values if found and len(values) == len(found) else None
 
     def _mapping(self, ref: str | InlineMapping, step: Step) -> CompiledMapping:
         if isinstance(ref, str):

@@ -193,6 +193,9 @@ class _Noting(Context):
     def _named(self, name: str, mapping: CompiledMapping) -> CompiledMapping:
         return compile_mapping(self._definition.mappings[name], self._definition, self._log.mapping)
 
+    def _fixed(self, fields: Mapping[str, Any]) -> None:
+        """Constants are rules, too, and noted."""
+
     def _in_place(self, *arguments: Any, **more: Any) -> CompiledMapping:
         return self._log.mapping(*arguments, **more)
 

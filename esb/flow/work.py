@@ -166,7 +166,8 @@ class Work:
 
     def trace(self, outcome: str, children: tuple[str, ...] = ()) -> None:
         """Note what the step under way did."""
-        self.steps.append(StepTrace(self.at.name, self.at.kind, outcome, children, self.part))
+        at = self.at
+        self.steps.append(StepTrace(at.name, at.kind, outcome, children, self.part))
 
 
 NOTHING = Document(None, "", 0)

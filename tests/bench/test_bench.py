@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import crew, csv
+from bench import crew, csv, steps
 from bench.__main__ import BENCHMARKS
 from bench.figures import Aim, between, judge, median, ratio, spread
 from bench.meter import Meter
@@ -145,6 +145,15 @@ def test_bus_and_peers_make_the_same_of_an_order():
     expected = msgspec.json.decode(pick())
     assert msgspec.json.decode(sent) == expected
     assert _work().convert(msgspec.json.decode(order())) == expected
+
+
+def test_nine_steps_are_nine_more():
+    """The flow beside the hop comes by as many steps as are counted, and sends the same."""
+    flows = build_parts(load(BUS, discover())).flows
+    message = waiting_order(order()).message
+    one, other = flows["hop"].run(message), flows["nine"].run(message)
+    assert len(other.steps) - len(one.steps) == steps.STEPS
+    assert [send.message.body for send in other.sends] == [send.message.body for send in one.sends]
 
 
 def test_a_large_file_takes_no_more_memory_than_a_small_one():
