@@ -298,7 +298,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(broker: EmbeddedBroker, tmp_path: Path) -> None:
     """A file that a later release made is left alone."""
     broker._database.sql.execute("PRAGMA user_version=99")
-    with pytest.raises(BrokerDown, match="format 99, this release reads 1"):
+    with pytest.raises(BrokerDown, match="format 99, this release reads"):
         EmbeddedBroker(tmp_path)
 
 
