@@ -33,7 +33,7 @@ from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.intake import Intake
-from esb.worker.life import persist, quieten_collector, shut_down
+from esb.worker.life import persist, quieten_collector, return_memory, shut_down
 from esb.worker.ordered import OrderedWorker
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
@@ -239,6 +239,7 @@ def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> Non
         return
     bus.open_adapters()
     quieten_collector()
+    return_memory()
     workers = bus.workers()
     heartbeat = workers[0]
     assert isinstance(heartbeat, Heartbeat)

@@ -14,6 +14,7 @@ from esb.store.seal import Seal
 
 Row = Sequence[Any]
 
+_LARGE = 1024**2  # bytes of one value, beyond which a connection is worth replacing
 _COPIED = 20  # rows from which on COPY is worth its three round trips
 
 
@@ -29,6 +30,7 @@ class Connection:
         self._connection = connection
         self.seal = seal
         self.embedded = connection.dialect.name == "sqlite"
+        self.laden = False  # there was a large value, which SQLite's statements and libpq's buffers keep room for
 
     def rows(self, sql: str, values: Row = ()) -> Sequence[Any]:
         """What a query gives, or a statement with RETURNING."""
@@ -46,6 +48,7 @@ class Connection:
         """The same statement for each row, in one go."""
         if rows:
             self._connection.exec_driver_sql(self._text(sql), rows if isinstance(rows, list) else list(rows))
+            self.laden = self.laden or _large(rows)
 
     def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from.
@@ -57,6 +60,7 @@ class Connection:
             self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows)
         else:
             self._copy(table, columns, rows)
+            self.laden = self.laden or _large(rows)
             self.run(sql.format(rows=f"SELECT {', '.join(columns)} FROM {table.name}_in"))
 
     def _copy(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -116,3 +120,7 @@ def _types(table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect) -> li
 @lru_cache(maxsize=256)
 def _psycopg(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
+
+
+def _large(rows: Sequence[Row]) -> bool:
+    return any(type(value) is bytes and len(value) > _LARGE for row in rows for value in row)

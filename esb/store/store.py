@@ -165,6 +165,7 @@ class Store:
         self.seal = seal or Seal()
         self.embedded = file is not None if embedded is None else embedded
         self.name = str(file or "memory") if self.embedded else _shown(engine)
+        self._replaceable = file is not None or not self.embedded  # a database in memory is its connection
         self._reader = engine.execution_options(**_reading(self.embedded))
         self._gate: Callable[[], Any] = (
             Gate(file, engines.TIMEOUT, lambda: engines.checkpoint(engine)) if file else nullcontext
@@ -173,8 +174,12 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Read and write; committed at the end of the block, rolled back when it raises."""
-        with self._ours(), self._gate(), self.engine.begin() as connection:
-            yield Transaction(Connection(connection, self.seal))
+        with self._ours(), self._gate(), self.engine.connect() as connection:
+            ours = Connection(connection, self.seal)
+            with connection.begin():
+                yield Transaction(ours)
+            if ours.laden and self._replaceable:
+                connection.invalidate()  # the next transaction has a fresh one
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import time
 from collections.abc import Callable, Iterable
 
 from esb.errors import BrokerDown, LoginRefused, StoreDown
 from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker, log
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def quieten_collector() -> None:
@@ -19,6 +22,17 @@ def quieten_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
+
+
+def return_memory() -> None:
+    """Let the C library give large blocks back to the system as soon as they are free. glibc only.
+
+    Left alone it learns from the largest message there ever was, and keeps some of that size on every thread.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 1024**2)
+        libc.mallopt(_M_TRIM_THRESHOLD, 4 * 1024**2)
 
 
 def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:

@@ -109,9 +109,10 @@ class Trial:
         """No more is fed; what people have to do is done, until nothing moves; then judge."""
         for feed in self.fire.feeds:
             feed.stop()
-        self.fire.wait_until(self._quiet, "everything comes to rest", 2 * PATIENCE)
+        self._end_schedule()
+        self._rest("everything comes to rest", 2 * PATIENCE)
         while self.send_on(self._to_send_on()):
-            self.fire.wait_until(self._quiet, "what was sent on comes to rest", PATIENCE)
+            self._rest("what was sent on comes to rest", PATIENCE)
         self._ended.set()
         return self._judged()
 
@@ -192,18 +193,37 @@ class Trial:
     def _flows_since(self, marks: dict[str, int]) -> Callable[[], bool]:
         return lambda: all(count > marks.get(path, 0) for path, count in self._marks().items())
 
-    def _quiet(self) -> bool:
-        """Nothing goes on by itself; a flow whose call is in doubt waits for a person."""
+    def _end_schedule(self) -> None:
+        """No more moments: on a busy machine one would always be under way, and nothing ever at rest."""
+        far = time.time() + 1000 * HOUR
+        with self.fire.store.transaction() as t:
+            t.connection.run("UPDATE schedules SET sent = ?, done = ? WHERE name = 'flow:ticks'", (far, far))
+
+    def _rest(self, what: str, limit: float) -> None:
+        try:
+            self.fire.wait_until(lambda: not self._unrest(), what, limit)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nstill: {', '.join(self._unrest())}") from error
+
+    def _unrest(self) -> list[str]:
+        """What goes on by itself; a flow whose call is in doubt waits for a person."""
         fire = self.fire
-        if not fire.tables.taken():
-            return False
         ledger = fire.ledger()
-        moving = ledger.retrying or ledger.in_flight or ledger.sagas.keys() & {"running", "compensating"}
         waiting = {row.message.correlation_id for row in self.parked_at("oracle")}
         with fire.store.reading() as t:
-            waiting_to_leave = t.outbox.count() + len(t.replays.open())
-        at_rest = not moving and not waiting_to_leave and ledger.in_progress <= len(waiting)
-        return at_rest and ledger.accepted >= fire.accepted and self._all_told()
+            leaving, replays = t.outbox.count(), len(t.replays.open())
+        found = {
+            "rows that are not taken": not fire.tables.taken(),
+            "retries": ledger.retrying,
+            "sends": ledger.in_flight,
+            "sagas": ledger.sagas.keys() & {"running", "compensating"},
+            "the outbox": leaving,
+            "replays": replays,
+            "flows": ledger.in_progress > len(waiting),
+            f"what was not accepted ({ledger.accepted} of {fire.accepted})": ledger.accepted < fire.accepted,
+            "effects behind events": not self._all_told(),
+        }
+        return [name for name, goes_on in found.items() if goes_on]
 
     def _all_told(self) -> bool:
         """What has no row at the door (events, and the sagas they start) is awaited at the other end."""

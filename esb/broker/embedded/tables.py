@@ -16,6 +16,9 @@ VERSION = 2  # of the schema, kept in the file's user_version
 
 READY, DELAYED, LEASED = 0, 1, 2
 
+_LARGE = 1024**2  # bytes of a message that are worth a statement more, to be let go
+_BODY = "INSERT INTO body SELECT ?1, ?2, ?3 WHERE ?1 IS NOT NULL"
+
 Row = tuple[int, int, float, bytes | None, bytes]  # queue, state, visible_at, properties, message
 Taken = tuple[int, int, bytes | None, bytes]  # id, attempts, properties, message
 
@@ -155,9 +158,9 @@ def insert(sql: sqlite3.Connection, rows: Sequence[Row]) -> None:
         "INSERT INTO msg (id, queue, state, visible_at) VALUES (?, ?, ?, ?)",
         [(id, queue, state, visible_at) for id, (queue, state, visible_at, _, _) in zip(ids, rows, strict=True)],
     )
-    sql.executemany(
-        "INSERT INTO body VALUES (?, ?, ?)", [(id, row[3], row[4]) for id, row in zip(ids, rows, strict=True)]
-    )
+    sql.executemany(_BODY, [(id, row[3], row[4]) for id, row in zip(ids, rows, strict=True)])
+    if any(len(row[4]) > _LARGE for row in rows):
+        sql.execute(_BODY, (None, None, None))  # a prepared statement keeps the last values it was given
 
 
 def readiness(sql: sqlite3.Connection, queue: int) -> tuple[int, float | None]:
