@@ -37,6 +37,7 @@ from esb.worker.life import persist, quieten_collector, return_memory, shut_down
 from esb.worker.ordered import OrderedWorker
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
+from esb.worker.pressure import Pressure
 from esb.worker.saga import SagaWorker, saga_names
 from esb.worker.share import Share
 from esb.worker.sweeper import Heartbeat, Sweeper
@@ -106,6 +107,7 @@ class Bus:
             owner=new_id(),
             clock=clock,
             point=point,
+            pressure=Pressure(definition, self.broker).trouble,
             older=lambda hash: self._older(hash, components),
         )
 
@@ -156,7 +158,14 @@ class Bus:
         """The endpoints that this process sends to, each with the concurrency that falls to it."""
         sending = (endpoint for endpoint in self.definition.endpoints.values() if endpoint.operations)
         shares = [(endpoint, self.share.of(endpoint.name, endpoint.concurrency)) for endpoint in sending]
-        return [msgspec.structs.replace(endpoint, concurrency=share) for endpoint, share in shares if share]
+        return [self._shared(endpoint, share) for endpoint, share in shares if share]
+
+    def _shared(self, endpoint: LoadedEndpoint, concurrency: int) -> LoadedEndpoint:
+        """With its part of what all processes of the machine have together."""
+        budget = endpoint.recovery.budget
+        least = self.share.of(f"{endpoint.name} retries", budget.least)
+        recovery = endpoint.recovery.model_copy(update={"budget": budget.model_copy(update={"least": least})})
+        return msgspec.structs.replace(endpoint, concurrency=concurrency, recovery=recovery)
 
     def serving(self) -> list[Served]:
         """Endpoints that take HTTP requests."""

@@ -65,6 +65,10 @@ def _publish(bus: Bus, outgoing: Outgoing, target: str) -> None:
 
     if not _activated(bus.store):
         bus.prepare()
+    full = bus.context.pressure(target)
+    if full:
+        complain(f"nothing was sent to {target}: {full} (backlog)")
+        sys.exit(FAILED)
     publisher = bus.broker.publisher("esb send")
     try:
         [outcome] = publisher.publish([outgoing])

@@ -59,6 +59,7 @@ class LoadedEndpoint(msgspec.Struct, frozen=True):
     file: str = ""
     line: int = 0
     test_messages: Literal["stub", "pass"] = "stub"
+    backlog: int | None = None  # instead of the bus's
 
 
 class LoadedFlow(msgspec.Struct, frozen=True):
@@ -73,6 +74,7 @@ class LoadedFlow(msgspec.Struct, frozen=True):
     schedule: Schedule | None = None  # it starts by itself
     on_error: tuple[Any, ...] = ()
     test_message: TestMessage | None = None
+    backlog: int | None = None  # instead of the bus's
     ordering: str = ""  # the expression of the key by which messages keep their order
 
     @property

@@ -57,6 +57,7 @@ class EndpointLoader(msgspec.Struct):
             test_messages=model.test_messages,
             file=document.place.file,
             line=document.place.line,
+            backlog=model.backlog,
         )
 
     def _adapter(self, document: Map, spot: Spot) -> type[Adapter] | None:

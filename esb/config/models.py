@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from esb.config.keeping import Encryption, Parked, Retention
 from esb.config.shorthand import Shorthand
 from esb.ports import Doubt, Effect, Settings
 from esb.schedule import Timetable, cron, every
@@ -118,6 +119,9 @@ class Endpoint(Settings):
     test_messages: Literal["stub", "pass"] = Field(
         "stub", description="stub: what comes of a test message ends before this system. pass: it is sent there, too."
     )
+    backlog: int | None = Field(
+        None, ge=0, description="So many may wait for it before no more come in that would. Default: the bus's."
+    )
     concurrency: int = Field(4, ge=1, le=256, description="Calls under way to this endpoint at once.")
     timeout: Duration = Field(30.0, description="For one attempt, all in all.")
     recovery: Recovery | None = Field(None, description="As in esb.yaml, and laid on it key by key.")
@@ -165,6 +169,9 @@ class Flow(Settings):
     title: str = Field("", description="For people.")
     source: str | Schedule = Field(
         alias="from", description="An endpoint's name, an event such as order.placed/v1, or {schedule: …, tz: …}."
+    )
+    backlog: int | None = Field(
+        None, ge=0, description="So many may wait for it before no more come in at its source. Default: the bus's."
     )
     ordering: Ordering | None = Field(
         None, description="Messages of one key keep their order on all their way; one that fails holds up the others."
@@ -295,28 +302,6 @@ class Admin(Settings):
     session: Duration = Field(12 * 3600.0, description="After this long everybody has to sign in again.")
 
 
-class Retention(Settings):
-    """How long the store remembers."""
-
-    messages: Duration = Field(7 * 86400.0, description="Journeys of messages that have ended.")
-    inbox: Duration = Field(30 * 86400.0, description="What was sent and taken before, so that repeats are known.")
-
-
-class Encryption(Settings):
-    """What the store keeps whole for retries, replies and timers, and nobody is shown.
-
-    It is encrypted where there is a key. Where contracts mask fields, an embedded database makes its own.
-    """
-
-    keys: tuple[SecretStr, ...] = Field(
-        (), description="Secrets. The first encrypts; the others still decrypt, until a replaced key is not needed."
-    )
-
-    def texts(self) -> list[str]:
-        """The keys, for the store."""
-        return [key.get_secret_value() for key in self.keys]
-
-
 class Worker(Settings):
     """How the bus role works."""
 
@@ -372,7 +357,14 @@ class BusConfig(Settings):
     )
     http: Http = Http()
     admin: Admin = Admin()
+    backlog: int = Field(
+        1_000_000,
+        ge=0,
+        description="So many messages wait in a queue, and no more come in where they would get to it: HTTP in answers "
+        "503, polls rest. 0: any number.",
+    )
     recovery: Recovery = Recovery()
     retention: Retention = Retention()
+    parked: Parked = Parked()
     encryption: Encryption = Encryption()
     worker: Worker = Worker()

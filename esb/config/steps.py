@@ -75,6 +75,7 @@ def parse_flow(document: Map, components: Components, report: Report) -> ParsedF
             line=document.place.line,
             on_error=tuple(step for step in parsed.on_error if step),
             test_message=model.test_message,
+            backlog=model.backlog,
             ordering=model.ordering.by if model.ordering else "",
         )
     return parsed

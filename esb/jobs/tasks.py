@@ -9,6 +9,7 @@ import celery
 import structlog
 
 from esb.errors import EsbError
+from esb.worker.failures import keep_in_bounds
 from esb.worker.probes import probe
 from esb.worker.replays import work_off
 from esb.worker.schedules import Kind, fire
@@ -88,6 +89,10 @@ def _retention(upkeep: Upkeep) -> str:
     return f"{sum(deleted.values())} rows deleted"
 
 
+def _failures(upkeep: Upkeep) -> str:
+    return keep_in_bounds(upkeep)
+
+
 def _probes(upkeep: Upkeep) -> str:
     bad = probe(upkeep)
     return f"{bad} of {len(upkeep.definition.endpoints)} do not answer" if bad else "all answer"
@@ -97,4 +102,10 @@ def _replays(upkeep: Upkeep) -> str:
     return f"{work_off(upkeep)} pieces sent on"
 
 
-_ACTS: Mapping[Kind, Act] = {"timers": _timers, "retention": _retention, "probes": _probes, "replays": _replays}
+_ACTS: Mapping[Kind, Act] = {
+    "timers": _timers,
+    "retention": _retention,
+    "failures": _failures,
+    "probes": _probes,
+    "replays": _replays,
+}

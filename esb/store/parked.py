@@ -244,8 +244,35 @@ class ParkedMessages:
 
     def _take(self, keys: Sequence[Key], status: State) -> Sequence[Parked]:
         """Those of ``keys`` that were still parked: of two people who act at once, one gets each message."""
-        taken = [key for key in sorted(set(keys)) if self._db.run(_ACT, (status, *key, "parked"))]
-        return [parked for key in taken if (parked := self.get(*key))]
+        sql = (
+            "UPDATE parked SET status = ? WHERE place = ? AND status = 'parked' AND message_id IN (SELECT message_id "
+            f"FROM parked WHERE place = ? AND {self._db.one_of('message_id')} "
+            f"ORDER BY message_id {self._db.for_update}) "
+            f"RETURNING {', '.join((*_FIELDS, 'message', 'properties'))}"
+        )
+        found: list[Parked] = []
+        for place, ids in _by_place(keys):
+            rows = [_parked(row) for row in self._db.rows(sql, (status, place, place, self._db.listed(ids)))]
+            found += sorted(rows, key=lambda parked: parked.key)
+        return found
+
+    def some(self, keys: Sequence[Key]) -> Sequence[Parked]:
+        """These, as far as they are there."""
+        found: list[Parked] = []
+        for place, ids in _by_place(keys):
+            found += self._select(sa.select(*_columns()).where(_at.place == place, _at.message_id.in_(ids)))
+        return found
+
+    def crowded(self, most: int) -> Sequence[tuple[str, int]]:
+        """Places where so many are parked, or more, and how many they are."""
+        return [
+            (place, int(count))
+            for place, count in self._db.rows(
+                "SELECT place, count(*) FROM parked WHERE status = 'parked' GROUP BY place HAVING count(*) >= ? "
+                "ORDER BY place",
+                (most,),
+            )
+        ]
 
     def _audited(self, found: Sequence[Parked], act: str, who: str, why: str) -> Sequence[Key]:
         Audit(self._db).append_all([(who, act, f"{p.message.id} {p.place}", why, p.kind) for p in found])
@@ -265,6 +292,14 @@ class ParkedMessages:
 
 
 _at = tables.parked.c
+
+
+def _by_place(keys: Sequence[Key]) -> list[tuple[str, list[str]]]:
+    """Ids by place, both sorted: whoever acts at the same time locks in the same order."""
+    places: dict[str, set[str]] = {}
+    for id, place in keys:
+        places.setdefault(place, set()).add(id)
+    return [(place, sorted(places[place])) for place in sorted(places)]
 
 
 def _meant(chosen: Chosen) -> list[Any]:

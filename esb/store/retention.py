@@ -7,6 +7,8 @@ from typing import Protocol
 
 from esb.store.connection import Connection
 
+FOR_EVER = 1e12  # seconds
+
 
 class Retention(Protocol):
     """How long the store remembers, in seconds."""
@@ -16,6 +18,9 @@ class Retention(Protocol):
 
     @property
     def inbox(self) -> float: ...
+
+    @property
+    def audit(self) -> float | None: ...
 
 
 class _Rule:
@@ -27,7 +32,8 @@ class _Rule:
 
 
 def rules() -> Iterator[_Rule]:
-    """What may go. What waits for a person, a retry or a publish stays, however old; so does the audit."""
+    """What may go. What waits for a person, a retry or a publish stays, however old."""
+    yield _Rule("audit", "id", "at < ?", lambda r: FOR_EVER if r.audit is None else r.audit)
     yield _Rule("hops", "message_id, place", "received_at < ? AND status > 21", lambda r: r.messages)
     yield _Rule(
         "parked", "message_id, place", "parked_at < ? AND status IN ('discarded', 'resolved')", lambda r: r.messages

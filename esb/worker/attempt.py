@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -23,6 +24,7 @@ from esb.worker.rows import ATTEMPT, FAILED, fit
 from esb.worker.thread import log
 
 _encode = msgspec.json.Encoder().encode
+TRACES, EACH = 10, 1000  # so many of one sort are logged with their trace, and then one of so many
 _LARGEST = 1e12  # epoch seconds far beyond any use
 
 
@@ -114,6 +116,7 @@ class Sender:
         self._format = format
         self._context = context
         self._stopping = stopping
+        self._unexpected: Counter[tuple[str, str]] = Counter()  # how often each, while trying to do what
         self._budget = RetryBudget(endpoint.recovery.budget, context.clock)
 
     def attempt(self, delivery: Delivery, breaker: Callable[[], BreakerState], ask: bool = False) -> Attempt:
@@ -208,8 +211,11 @@ class Sender:
         """The error as it is kept; what is none of the bus's is a bug: recovery parks its message."""
         if isinstance(error, EsbError):
             return without_frames(error)
-        trace = self._context.journal().text("".join(traceback.format_exception(error)), delivery.message)
-        log.error("unexpected error", endpoint=self._endpoint.name, while_trying_to=what, trace=trace)
+        times = self._unexpected[type(error).__name__, what] = self._unexpected[type(error).__name__, what] + 1
+        if times <= TRACES or times % EACH == 0:  # a bug that strikes every message must not fill the log
+            trace = self._context.journal().text("".join(traceback.format_exception(error)), delivery.message)
+            name = self._endpoint.name
+            log.error("unexpected error", endpoint=name, while_trying_to=what, times=times, trace=trace)
         return InternalError(f"unexpected {type(error).__name__} in adapter or format: {error}")
 
     def _again(self, attempt: Attempt, breaker: BreakerState) -> bool:

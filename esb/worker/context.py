@@ -43,6 +43,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     clock: Callable[[], float]
     point: Callable[[str], None] = pass_by
+    pressure: Callable[[str], str] = lambda endpoint: ""  # why nothing more may come in through an endpoint, or nothing
     older: Callable[[str], Definition | None] = lambda hash: None  # one that was in force before, by its hash
     pool: Callable[[int, str], Threads] = Pool
     jitter: float = 0.2

@@ -134,6 +134,9 @@ class Ingress(Worker):
             return [Paused(f"not accepted: endpoint {endpoint} is paused; try again later, with the same id")] * len(
                 waiting
             )
+        full = self._context.pressure(endpoint)
+        if full:
+            return [QueueFull(f"not accepted: {full}; try again later, with the same id")] * len(waiting)
         known = self._known(endpoint, waiting)
         firsts: dict[str, _Waiting] = {}
         for w in waiting:

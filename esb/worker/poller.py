@@ -51,6 +51,7 @@ class Poller(Worker):
         self._publisher: Publisher | None = None
         self._complaints: dict[str, str] = {}  # by claim ("" for the source): what was said of it last
         self._fence = 0
+        self._was_full = False
 
     def cycle(self) -> None:
         if self._may_poll() and self._poll():
@@ -71,8 +72,17 @@ class Poller(Worker):
         commit(self._context.store, write, self.stopping)
 
     def _may_poll(self) -> bool:
-        """Nobody has paused the endpoint, and nobody else polls it."""
-        return not self._pauses.hold(self._endpoint.name) and self._holds_lease()
+        """Nobody has paused the endpoint, not too much waits behind it, and nobody else polls it."""
+        if self._pauses.hold(self._endpoint.name) or self._is_full():
+            return False
+        return self._holds_lease()
+
+    def _is_full(self) -> bool:
+        full = self._context.pressure(self._endpoint.name)
+        if full and not self._was_full:
+            log.warning("polls rest", endpoint=self._endpoint.name, because=full)
+        self._was_full = bool(full)
+        return self._was_full
 
     def _holds_lease(self) -> bool:
         with self._context.store.transaction() as t:

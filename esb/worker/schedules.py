@@ -23,8 +23,9 @@ from esb.worker.upkeep import Upkeep
 
 LATE = 60.0  # seconds after which a moment was missed, and is made up for only where the schedule says so
 PRUNE_EVERY = 600.0  # seconds
+LOOK_EVERY = 60.0  # seconds between looks whether a place fails without end
 
-Kind = Literal["flow", "test", "retention", "probes", "timers", "replays"]
+Kind = Literal["flow", "test", "retention", "failures", "probes", "timers", "replays"]
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -51,6 +52,7 @@ def jobs(definition: Definition) -> dict[str, Job]:
     found += [_test_job(flow) for flow in definition.flows.values() if flow.test_message]
     found.append(Job("timers", "timers", patience=30.0))
     found.append(Job("replays", "replays", patience=60.0))
+    found.append(Job("failures", "failures", every(LOOK_EVERY, duration_text(LOOK_EVERY))))
     found.append(Job("retention", "retention", every(PRUNE_EVERY, duration_text(PRUNE_EVERY))))
     if definition.config.probe != "off":
         period = max(definition.config.probe, 1.0)

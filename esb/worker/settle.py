@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from esb.broker.port import Delivery, Outgoing
+from esb.broker.port import REPLY_TO, Delivery, Outgoing
 from esb.errors import EsbError
 from esb.ports import Reply
 from esb.store import Dispatch, InboxEntry, Parked, Status, Transaction
@@ -62,8 +62,8 @@ def discard(t: Transaction, keys: Sequence[Key], who: str, why: str) -> int:
 
     Args and the audit as for :func:`done`. How many there were: of two people who act at once, one gets each message.
     """
-    rows = [row for key in keys if key[1].startswith("out:") and (row := t.parked.get(*key))]
-    asking = {row.key: (row, delivery) for row in rows if wanted(delivery := _command(t, row))}
+    rows = t.parked.some([key for key in keys if key[1].startswith("out:")])
+    asking = {row.key: (row, _command(t, row)) for row in rows if row.properties.get(REPLY_TO)}
     given_up = t.parked.discard(keys, who=who, why=why)
     for row, delivery in (asking[key] for key in given_up if key in asking):
         # Giving up is not knowing: a saga that asked has to undo the step.

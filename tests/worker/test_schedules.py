@@ -168,7 +168,7 @@ def test_a_flow_that_is_gone_is_no_failure(reporting: Rig) -> None:
 def test_a_person_sees_when_what_runs(reporting: Rig) -> None:
     """Last and next run, and whether it is due, under way or asked for."""
     definition, now = reporting.last.definition, MOMENT + 60
-    assert {"flow:report", "probes", "replays", "retention", "timers"} == set(jobs(definition))
+    assert {"failures", "flow:report", "probes", "replays", "retention", "timers"} == set(jobs(definition))
 
     def states() -> dict[str, str]:
         with reporting.last.store.reading() as t:

@@ -41,3 +41,9 @@ def test_a_process_serves_the_endpoints_that_fall_to_it(rig: Rig) -> None:
         bus.close()
     assert sorted(one.get("lonely", 0) for one in served) == [0, 1]
     assert sorted(one["target"] for one in served) == [1, 2]
+
+
+def test_processes_share_the_retries_of_a_quiet_endpoint(rig: Rig) -> None:
+    """Ten in the window, whatever number of them runs on the machine."""
+    served = [rig.bus(share=Share(number, 3)).served() for number in range(3)]
+    assert sum(endpoint.recovery.budget.least for endpoints in served for endpoint in endpoints) == 10

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from esb.broker.port import resume_queue
-from esb.config.models import Retention
+from esb.config.keeping import Retention
 from esb.message import Message
 from esb.store import Status
 from esb.worker import endpoint, flow

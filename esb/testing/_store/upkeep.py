@@ -17,6 +17,7 @@ class Keep(msgspec.Struct, frozen=True):
 
     messages: float = 7 * DAY
     inbox: float = 30 * DAY
+    audit: float | None = None
 
 
 class TransactionScenarios:
