@@ -26,7 +26,7 @@ THEMES = ("auto", "light", "dark")
 THEME = "esb_theme"
 NONE = "\u2013"  # an en dash, where there is no number
 _ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
-_CELL = re.compile(r"<td\b([^>]*)>(.*?)</td>", re.DOTALL)
+_CELL = re.compile(r"<(t[dh])\b([^>]*)>(.*?)</\1>", re.DOTALL)
 _TONES = {
     "ok": ("completed", "done", "accepted", "closed", "up", "ready", "alive", "active", "resolved", "compensated"),
     "bad": ("parked", "failed", "open", "down", "error", "in doubt", "asks a person"),
@@ -137,9 +137,9 @@ def labelled(rows: Markup, heads: Sequence[str | tuple[str, str]]) -> Markup:
 
 
 def _labelled(cell: re.Match[str], label: str) -> str:
-    attributes, content = cell.groups()
+    tag, attributes, content = cell.groups()
     blank = " data-blank" if content.strip() in ("", NONE, f'<span class="none">{NONE}</span>') else ""
-    return f'<td{attributes} data-label="{escape(label)}"{blank}>{content}</td>'
+    return f'<{tag}{attributes} data-label="{escape(label)}"{blank}>{content}</{tag}>'
 
 
 def browser(agent: str) -> str:

@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 
+from esb.admin.presentation import NONE, labelled
 from esb.admin.shape import fields_of
 from esb.message import create
 from esb.store import Hop, Parked, Status
@@ -211,6 +213,20 @@ def test_a_contract_is_a_tree_of_fields():
     assert found[1, "sku"].rules == "1 or more characters"
     assert found[1, "sku"].masked
     assert (found[0, "buyer"].ref, found[0, "buyer"].text) == ("person/v1", "who pays")
+
+
+def test_cells_of_tables_know_their_heads():
+    """For windows too narrow for columns, heads of rows among them; what is empty takes no room there."""
+    cells = f'<th scope="row">ada</th><td class="x">\n </td><td><span class="none">{NONE}</span></td><td>3</td>'
+    rows = Markup(f"<tr>{cells}</tr>")
+    found = labelled(rows * 2, ["Name", ("A & B", "number"), "C"])
+    assert found.count('<th scope="row" data-label="Name">ada</th>') == 2
+    assert (
+        found.count('<td class="x" data-label="A &amp; B" data-blank>')
+        == found.count('data-label="C" data-blank>')
+        == 2
+    )
+    assert found.count('<td data-label="">3</td>') == 2
 
 
 def test_where_there_are_no_tables_the_page_says_what_they_are(browser):

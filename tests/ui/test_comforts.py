@@ -22,6 +22,18 @@ def test_the_keyboard_leads_everywhere(page, site):
     expect(page.locator("tr[aria-selected=true]")).to_have_count(1)
 
 
+def test_a_flow_is_paused_without_the_script(tab, site, signed_in):
+    """And goes on again; who did it and why is shown meanwhile."""
+    page = tab(storage_state=signed_in, java_script_enabled=False)
+    for word, said in (("Pause", "archive is paused"), ("Resume", "archive goes on")):
+        page.goto(f"{site.url}/flows/archive")
+        page.locator(".actions summary", has_text=word).click()
+        page.locator(".actions details[open]").get_by_label("Reason").fill("stocktaking")
+        page.locator(".actions details[open]").get_by_role("button", name=word).click()
+        expect(page.locator("#notices")).to_contain_text(said)
+        expect(page.get_by_text("stocktaking")).to_have_count(1 if word == "Pause" else 0)
+
+
 def test_keys_are_letters_where_one_writes(page, site):
     """A g in a field is a g."""
     page.goto(f"{site.url}/audit")
