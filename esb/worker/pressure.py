@@ -18,6 +18,7 @@ from esb.flow.outline import whole
 from esb.worker.queues import queue_of, queues_to
 
 LOOK = 1.0  # seconds between looks at the queues
+AGAIN = 10.0  # the same while the broker is away
 
 
 class Pressure:
@@ -44,10 +45,10 @@ class Pressure:
         queues = {queue for limits in self._limits.values() for queue, most in limits.items() if most}
         try:
             depths = self._broker.depths(sorted(queues))
-        except BrokerDown:
-            return  # whoever publishes is told
-        finally:
-            self._look_at = time.monotonic() + LOOK
+        except BrokerDown:  # whoever publishes is told, and should not have to wait for two connections
+            self._look_at = time.monotonic() + AGAIN
+            return
+        self._look_at = time.monotonic() + LOOK
         waiting = {queue: depth.ready for queue, depth in depths.items()}
         self._full = {
             endpoint: f"{waiting[queue]} messages wait in {queue}"

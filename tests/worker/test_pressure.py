@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from esb.broker.port import endpoint_queue, flow_queue, inbound_queue
-from esb.errors import QueueFull
+from esb.errors import BrokerDown, QueueFull
 from esb.ports import Arrival
 from esb.worker import pressure
 from esb.worker.pressure import limits_behind
@@ -86,3 +86,16 @@ def test_esb_send_says_that_too_much_waits(rig: Rig, monkeypatch: pytest.MonkeyP
     assert said.exit_code == 1
     assert "3 messages wait in" in said.stderr
     assert rig.depth(inbound_queue("source")) == 0
+
+
+def test_while_the_broker_is_away_it_is_not_asked_again_and_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes in meanwhile is told by the publish, without waiting for a second connection."""
+    bus, asked = rig.bus(), []
+
+    def away(queues: object) -> None:
+        asked.append(queues)
+        raise BrokerDown("away, says the test")
+
+    monkeypatch.setattr(bus.broker, "depths", away)
+    assert [bus.context.pressure("source") for _ in range(5)] == [""] * 5
+    assert len(asked) == 1
