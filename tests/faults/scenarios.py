@@ -102,7 +102,7 @@ def burning(scenario: Scenario, seed: int) -> Iterator[Fire]:
             place = places.servers(root, stack.enter_context(RabbitMqServer()), stack.enter_context(PostgresServer()))
         else:
             place = places.embedded(root)
-        fire = Fire(root, place, seed, concurrency=16, lease="15s", delays=DELAYS)
+        fire = Fire(root, place, seed, under_way=500, concurrency=16, lease="15s", delays=DELAYS)
         stack.callback(fire.close)
         yield fire
 
