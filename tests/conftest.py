@@ -61,8 +61,9 @@ def _place(unit: str) -> int:
     return next((place for place, name in enumerate(LONGEST) if unit.startswith(name)), len(LONGEST))
 
 
-def pytest_collection_finish() -> None:
-    """The garbage collector does not look at what importing and collecting left: it would take half the time."""
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> None:
+    """The garbage collector does not look at what importing and earlier files left: it would take half the time."""
     gc.collect()
     gc.freeze()
 

@@ -163,6 +163,8 @@ class Rig:
         self, root: Path, broker: str = "embedded", database: str = "embedded", store: Path | None = None
     ) -> None:
         """Args: the directory; URLs of servers; an embedded store that has its tables, to copy."""
+        gc.collect()
+        gc.freeze()  # or each collection of this test would look at all that earlier ones imported
         self.root = root
         self.outsides: dict[str, Outside] = {}
         self._open: list[Bus] = []
