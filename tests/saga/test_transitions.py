@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from world import TRIGGER, definition, step
 
 from esb.errors import ExpressionError
@@ -126,3 +127,10 @@ def test_a_trigger_without_a_key_starts_nothing(body: bytes) -> None:
     trigger = create(body, type="order.placed", source="shop")
     with pytest.raises(ExpressionError, match="gives no text and no number"):
         PIVOTAL.key(trigger)
+
+
+def test_a_test_message_has_a_saga_of_its_own() -> None:
+    """Its key is that of no order, nor of the next test message."""
+    trigger = create(b'{"orderId": "O-1"}', type="order.placed", version=1, source="shop", id="m1")
+    tests = [replace(trigger, correlation_id=f"test:orders:{n}") for n in (1, 2)]
+    assert len({PIVOTAL.key(message) for message in (trigger, *tests)}) == 3
