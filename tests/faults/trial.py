@@ -30,7 +30,6 @@ WATCHED = (
     "/reserve",
 )  # each moves while the bus works
 HOUR = 3600.0
-LOOKS = 20  # at most, at a ledger to which something is added each second
 
 
 class Struck(msgspec.Struct, kw_only=True):
@@ -114,7 +113,7 @@ class Trial:
         while self.send_on(self._to_send_on()):
             self._rest("what was sent on comes to rest", PATIENCE)
         self._ended.set()
-        return self._judged()
+        return judge(self.fire.debts(), self.fire.parked(), self.fire.ledger(), self.fire.accepted)
 
     # --- what can be done -----------------------------------------------------------------------------------------
 
@@ -175,17 +174,6 @@ class Trial:
         deaths = [line for line in lines if line.get("event") == "role died" and line["ended"] != "SIGKILL"]
         gone = [] if len(self.all_pids()) >= 5 else [f"of all processes only {len(self.all_pids())} run"]
         return [*errors, *(f"role {line['role']} ended with {line['ended']}" for line in deaths), *gone]
-
-    def _judged(self) -> Verdict:
-        """The schedule goes on: where a tick comes between what is compared, all of it is read again."""
-        fire = self.fire
-        for _ in range(LOOKS):
-            ticks = fire.effects["/tick"].total()
-            verdict = judge(fire.debts(), fire.parked(), fire.ledger(), fire.accepted)
-            fire.wait_until(self._quiet, "everything comes to rest", PATIENCE)
-            if verdict.clean or fire.effects["/tick"].total() == ticks:
-                break
-        return verdict
 
     def _marks(self) -> dict[str, int]:
         return {path: len(self.fire.effects[path]) for path in WATCHED}
