@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from typing import Any
 
 import msgspec
 
+from esb.bus import Bus, discover
+from esb.config import load
 from esb.errors import StoreDown, StoreError
 from esb.store import Parked
+from esb.worker.saga_acts import act
 from tests.faults.harness import UNKEYED, Fire
 from tests.faults.processes import BusProcess, send
 from tests.faults.verdict import Verdict, judge
@@ -110,7 +114,7 @@ class Trial:
             feed.stop()
         self._end_schedule()
         self._rest("everything comes to rest", 2 * PATIENCE)
-        while self.send_on(self._to_send_on()):
+        while self.send_on(self._to_send_on()) or self.retry_sagas():
             self._rest("what was sent on comes to rest", PATIENCE)
         self._ended.set()
         return judge(self.fire.debts(), self.fire.parked(), self.fire.ledger(), self.fire.accepted)
@@ -155,6 +159,18 @@ class Trial:
                 t.replays.start([row.key for row in rows], "operator", "the fault is over")
             self.sent_on.update(row.kind for row in rows)
         return len(rows)
+
+    def retry_sagas(self) -> int:
+        """As a person would: sagas whose recovery a long fault has used up go on; how many those were."""
+        with self.fire.store.reading() as t:
+            stuck = t.sagas.search(status=("stuck",))
+        if stuck:
+            definition = load(self.fire.root, discover(), environ=os.environ | self.fire.tables.environment)
+            with closing(Bus(definition, discover())) as bus:
+                for row in stuck:
+                    act(bus.context, row.id, "retry", "operator", "the fault is over")
+        self.sent_on.update({"stuck saga": len(stuck)})
+        return len(stuck)
 
     def parked_at(self, endpoint: str) -> list[Parked]:
         """What waits for a person there."""
@@ -217,7 +233,7 @@ class Trial:
         """What has no row at the door (events, and the sagas they start) is awaited at the other end."""
         fire, parked = self.fire, self._to_send_on()
         events = len(fire.effects["/event"]) >= fire.feed.fed and fire.sagas_over() >= fire.rows.fed
-        return events or bool(parked)
+        return events or bool(parked) or bool(fire.ledger().sagas.get("stuck"))
 
     def _to_send_on(self) -> list[Parked]:
         """Parked for a reason that is over."""
