@@ -76,11 +76,11 @@ class Marks:
 
     def may_run(self, key: Key) -> bool:
         """Wait for the turn of ``(message id, place)``; False when the worker is to stop, and it is not to be run."""
-        if key in self._mine:
-            return self.join_in_turn()
-        with self._store.reading() as t:
-            last = t.suspects.count(key) == DEADLY - 1
-        return self._claim() if last else self.join_in_turn()
+        mark = self._mine.get(key)
+        if mark is None:
+            with self._store.reading() as t:
+                mark = t.suspects.count(key) + 1
+        return self._claim() if mark == DEADLY else self.join_in_turn()
 
     def deadly(self, key: Key) -> bool:
         """Put one more mark on ``(message id, place)`` and commit it. True: it had three already, do not run it.
@@ -98,11 +98,10 @@ class Marks:
         t.suspects.clear(keys)
 
     def settled(self, keys: Sequence[Key]) -> None:
-        """The commit with :meth:`clear` stands."""
+        """The commit with :meth:`clear` stands. Also what did not get through, and comes again, is alone no longer."""
         for key in keys:
             self._mine.pop(key, None)
-        if keys:
-            self._solitude.release(self)
+        self._solitude.release(self)
 
     def forgive(self) -> None:
         """What is marked and not through has killed nobody, since we live: take the marks back. May raise."""
