@@ -114,10 +114,10 @@ def memory_alarm(trial: Trial) -> Iterator[None]:
 def full_queues(trial: Trial) -> Iterator[None]:
     """Queues of endpoints and flows take next to nothing, and say so."""
     rabbitmq, vhost = trial.fire.place.rabbitmq, trial.fire.place.broker.rpartition("/")[2].partition("?")[0]
-    limit = '{"max-length": 5, "overflow": "reject-publish"}'
-    rabbitmq.ctl("set_policy", "-p", vhost, "full", r"^esb\.(endpoint|flow|saga)\.", limit)
+    queues = r"^esb\.(endpoint|flow|saga)\."
+    rabbitmq.set_policy(vhost, queues, **{"max-length": 5, "overflow": "reject-publish"})
     yield
-    rabbitmq.ctl("clear_policy", "-p", vhost, "full")
+    rabbitmq.clear_policy(vhost)
 
 
 @contextmanager

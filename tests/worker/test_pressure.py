@@ -75,6 +75,7 @@ def test_all_that_comes_of_a_source_counts(rig: Rig) -> None:
 
 def test_esb_send_says_that_too_much_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1, and nothing is sent."""
+    from esb.cli import main
     from esb.cli import send as module
     from tests.worker.rig import COMPONENTS
 
@@ -82,7 +83,7 @@ def test_esb_send_says_that_too_much_waits(rig: Rig, monkeypatch: pytest.MonkeyP
     send(bus, *(order(n) for n in range(3)))
     monkeypatch.setattr(module, "load", lambda root, env: (bus.definition, COMPONENTS))
     (rig.root / "one.json").write_text('{"number": 1, "key": "k"}')
-    said = CliRunner().invoke(module.command, ["-C", str(rig.root), "source", str(rig.root / "one.json")])
+    said = CliRunner().invoke(main, ["send", "-C", str(rig.root), "source", str(rig.root / "one.json")])
     assert said.exit_code == 1
     assert "3 messages wait in" in said.stderr
     assert rig.depth(inbound_queue("source")) == 0

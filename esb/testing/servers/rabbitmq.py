@@ -5,6 +5,7 @@ Run by hand (``python -m esb.testing.servers.rabbitmq``) it prints the URL of a 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -29,10 +30,14 @@ vm_memory_high_watermark.absolute = {memory}
 log.file.level = warning
 """
 _ADD_VHOST = """\
-rabbit_vhost:add(<<"{name}">>, <<"test">>),
-rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>),
-io:format("~s is made~n", [<<"{name}">>]).
-"""
+ok = rabbit_vhost:add(<<"{name}">>, <<"test">>),
+rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>)"""
+_SET_POLICY = (
+    'ok = rabbit_policy:parse_set(<<"{vhost}">>, <<"test">>, <<{pattern}>>, <<{definition}>>, 0, <<"all">>, <<"test">>)'
+)
+_CLEAR_POLICY = 'rabbit_policy:delete(<<"{vhost}">>, <<"test">>, <<"test">>)'
+_SET_MEMORY = "vm_memory_monitor:set_vm_memory_high_watermark({limit})"
+_DROP = 'ok = rabbit_networking:close_connections(rabbit_networking:connections(), "dropped by a test")'
 
 
 def programs() -> Path | None:
@@ -134,36 +139,47 @@ class RabbitMqServer:
         """The URL of a virtual host that nobody used before: one test's own."""
         self._vhosts += 1
         name = f"t{self._vhosts}"
-        # By the node's own shell: a call of rabbitmqctl takes longer than twenty virtual hosts.
-        assert self._node is not None and self._node.stdin is not None
-        self._node.stdin.write(_ADD_VHOST.format(user=self.user, name=name).encode())
-        self._node.stdin.flush()
-        wait_until(lambda: f"{name} is made" in self._log_tail(), 60, f"RabbitMQ to make the virtual host {name}")
+        self._run(_ADD_VHOST.format(user=self.user, name=name))
         return self._url(name)
 
-    def ctl(self, *arguments: str) -> str:
-        """Run ``rabbitmqctl`` (it takes a second or two) and return what it prints. Raises ``RuntimeError``."""
-        done = subprocess.run(
-            [self._programs / "rabbitmqctl", "--quiet", *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"rabbitmqctl {' '.join(arguments)} failed: {done.stderr.strip()}")
-        return done.stdout
+    def set_policy(self, vhost: str, pattern: str, **definition: object) -> None:
+        """The only policy of a virtual host (its name, not its URL): what holds for queues whose names match."""
+        quoted = json.dumps(json.dumps(definition))  # what both write alike: an Erlang string without odd characters
+        self._run(_SET_POLICY.format(vhost=vhost, pattern=json.dumps(pattern), definition=quoted))
+
+    def clear_policy(self, vhost: str) -> None:
+        """The end of :meth:`set_policy`."""
+        self._run(_CLEAR_POLICY.format(vhost=vhost))
 
     def memory_alarm(self, on: bool) -> None:
         """Raise or clear the memory alarm: publishing connections are blocked, consuming ones go on."""
-        self.ctl("set_vm_memory_high_watermark", *(("0",) if on else ("absolute", self.memory)))
+        self._run(_SET_MEMORY.format(limit="0" if on else f'{{absolute, "{self.memory}"}}'))
 
     def drop_connections(self) -> None:
         """Close every client connection from the server's side."""
-        self.ctl("close_all_connections", "dropped by a test")
+        self._run(_DROP)
 
     # --- inside -----------------------------------------------------------------------------------------------
+
+    def _run(self, expressions: str) -> None:
+        """Evaluate Erlang in the node's own shell: ``rabbitmqctl`` takes a second or two of a processor for each.
+
+        Raises ``RuntimeError`` with what it said when it failed.
+        """
+        assert self._node is not None and self._node.stdin is not None
+        log, mark = self.directory / "output.log", secrets.token_hex(8)
+        before = log.stat().st_size
+        self._node.stdin.write(f'io:format("~n~s ~0p~n", ["{mark}", catch begin {expressions} end]).\n'.encode())
+        self._node.stdin.flush()
+
+        def said() -> str:
+            with log.open("rb") as file:
+                file.seek(before)
+                return file.read().decode(errors="replace").partition(f"\n{mark} ")[2]
+
+        wait_until(lambda: "\n" in said(), 60, f"RabbitMQ to evaluate {expressions}")
+        if said().startswith("{'EXIT'"):
+            raise RuntimeError(f"{expressions} failed: {said().splitlines()[0]}")
 
     def _url(self, vhost: str) -> str:
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/{vhost}"
