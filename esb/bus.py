@@ -28,12 +28,14 @@ from esb.message import new_id
 from esb.ports import Adapter, Format
 from esb.store import Parked, Store, Transaction, open_store
 from esb.store.links import link_path, make_first_link
+from esb.wake import Stop
 from esb.worker.context import Context
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.intake import Intake
 from esb.worker.life import persist, quieten_collector, return_memory, shut_down
+from esb.worker.noticeboard import Noticeboard
 from esb.worker.ordered import OrderedWorker
 from esb.worker.points import pass_by
 from esb.worker.poller import Poller
@@ -106,6 +108,7 @@ class Bus:
             store=self.store,
             owner=new_id(),
             clock=clock,
+            board=Noticeboard(self.store, clock),
             point=point,
             pressure=Pressure(definition, self.broker).trouble,
             older=lambda hash: self._older(hash, components),
@@ -239,7 +242,7 @@ class Bus:
         return thing
 
 
-def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
+def run(bus: Bus, stopped: Stop, ready: Callable[[], None]) -> None:
     """The bus role: wait for broker and store, start all workers, wait until told to stop, drain.
 
     Raises what no waiting mends: a login that is refused, tables that are missing.
@@ -258,13 +261,12 @@ def run(bus: Bus, stopped: Callable[[], bool], ready: Callable[[], None]) -> Non
     for worker in workers:
         worker.start()
     ready()
-    while not stopped():
-        time.sleep(0.1)
+    stopped.wait()
     shut_down(workers[1:], bus.definition.config.worker.drain)
     shut_down([heartbeat], bus.definition.config.worker.drain)
 
 
-def run_web(bus: Bus, stopped: Callable[[], bool], ready: Callable[[dict[str, str]], None]) -> None:
+def run_web(bus: Bus, stopped: Stop, ready: Callable[[dict[str, str]], None]) -> None:
     """The web role: wait for broker and store, serve until told to stop, answer what was let in.
 
     ``ready`` is called with the addresses: ``http`` and ``admin``, as far as they are served. Raises as :func:`run`,
@@ -288,7 +290,7 @@ def run_web(bus: Bus, stopped: Callable[[], bool], ready: Callable[[dict[str, st
 def run_jobs(
     definition: Definition,
     components: Components,
-    stopped: Callable[[], bool],
+    stopped: Stop,
     ready: Callable[[], None],
     point: Callable[[str], None] = pass_by,
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from esb.bus import Bus, run
 from esb.errors import BrokerDown, EsbError, LoginRefused, StoreDown, StoreError, Unreachable
 from esb.testing.proxy import Proxy
 from esb.testing.servers import free_port
+from esb.wake import Stop
 from esb.worker.life import persist
 from esb.worker.topology import topology
 from tests.forks import Fork
@@ -29,10 +29,6 @@ def rig(tmp_path: Path, migrated_file: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path, store=migrated_file)
     yield rig
     rig.close()
-
-
-def never() -> bool:
-    return False
 
 
 def nothing() -> None:
@@ -54,25 +50,28 @@ def failing(*errors: Exception) -> Any:
 
 def test_a_start_waits_for_broker_and_store() -> None:
     """Whichever comes first, and however often they go away again."""
-    assert persist(failing(BrokerDown("not yet"), StoreDown("not yet")), never)
+    assert persist(failing(BrokerDown("not yet"), StoreDown("not yet")), Stop())
 
 
 def test_a_start_that_waits_can_be_stopped() -> None:
     """It does not insist."""
-    asked = [0]
+    stop, tries = Stop(), []
 
-    def stopped() -> bool:
-        asked[0] += 1
-        return asked[0] > 3
+    def act() -> None:
+        tries.append(1)
+        if len(tries) == 3:
+            stop.set()
+        raise BrokerDown("never")
 
-    assert not persist(failing(*[BrokerDown("never")] * 100), stopped)
+    assert not persist(act, stop)
+    assert len(tries) == 3
 
 
 @pytest.mark.parametrize("error", [LoginRefused("who are you"), StoreError("no tables")])
 def test_a_start_does_not_wait_for_what_will_not_come(error: EsbError) -> None:
     """A login that is refused, tables that are missing: somebody has to do something."""
     with pytest.raises(type(error)):
-        persist(failing(error), never)
+        persist(failing(error), Stop())
 
 
 def test_bindings_of_the_last_definition_are_removed_even_after_a_death(
@@ -126,9 +125,9 @@ def test_a_run_carries_messages_from_source_to_target_and_ends_when_told(rig: Ri
     """All workers together; afterwards no thread of theirs is left, and nobody takes this process for alive."""
     bus = rig.bus(prepare=False)
     gc.collect()  # expressions that loading dropped belong to this thread; `run` collects in its own
-    stop = threading.Event()
+    stop = Stop()
     before = set(threading.enumerate())
-    main = threading.Thread(target=run, args=(bus, stop.is_set, nothing))
+    main = threading.Thread(target=run, args=(bus, stop, nothing))
     main.start()
     rig.outside("source").offer(b'{"number": 1, "key": "a"}\n{"number": 2, "key": "b"}\n')
     until(lambda: sorted(rig.outside("target").numbers()) == [1, 2], "both arrived", 20)
@@ -212,7 +211,7 @@ def test_a_wrong_password_of_rabbitmq_ends_the_start(rabbitmq: Any, rig: Rig) ->
     rig.write("esb.yaml", f'bus: rig\nbroker: "{_with_password(rabbitmq.vhost(), "s3cret-canary")}"\n')
     bus = rig.bus(prepare=False)
     with pytest.raises(LoginRefused, match="check user, password and rights") as caught:
-        run(bus, never, nothing)
+        run(bus, Stop(), nothing)
     assert "s3cret-canary" not in str(caught.value)
 
 
@@ -234,8 +233,11 @@ def test_a_database_without_tables_ends_the_start(postgresql: Any, rig: Rig) -> 
 
 def _soon() -> Any:
     """Told to stop after some seconds, so that a start that waits by mistake ends its test."""
-    deadline = time.monotonic() + 10
-    return lambda: time.monotonic() > deadline
+    stop = Stop()
+    timer = threading.Timer(10, stop.set)
+    timer.daemon = True
+    timer.start()
+    return stop
 
 
 def _with_password(url: str, password: str) -> str:

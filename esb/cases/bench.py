@@ -29,6 +29,7 @@ from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.intake import Intake
+from esb.worker.noticeboard import Noticeboard
 from esb.worker.purge import PIECE, Channel, Reason, set_aside
 from esb.worker.saga import SagaWorker
 from esb.worker.sweeper import Sweeper
@@ -197,6 +198,7 @@ class Bench:
         yield tuple(inbound_queue(name) for name, e in self.definition.endpoints.items() if e.receive)
 
     def _serving(self, queue: str) -> Worker:
+        self._context.board.stale()  # what a case has set holds from that moment
         endpoint = next((e for name, e in self.definition.endpoints.items() if queue == endpoint_queue(name)), None)
         if endpoint is not None:
             return EndpointWorker(self._context, endpoint)
@@ -234,6 +236,7 @@ class Bench:
             store=self.store,
             owner="cases",
             clock=self.traffic.clock,
+            board=Noticeboard(self.store, self.traffic.clock),
             pool=AtOnce,
             jitter=0.0,
         )

@@ -1,4 +1,4 @@
-"""Logging of the long-running roles: readable on a terminal, JSON lines elsewhere; always on stderr."""
+"""Logging: readable on a terminal, JSON lines elsewhere; always on standard error, since data goes to the other."""
 
 from __future__ import annotations
 
@@ -16,13 +16,27 @@ if TYPE_CHECKING:
 
 
 def configure(role: str, level: str = "info", secrets: Sequence[SecretStr] = ()) -> None:
-    """Set structlog up in a process; what libraries log below a warning is dropped.
+    """Set up the log of a role's process; what libraries log below a warning is dropped.
 
     Args:
         role: stands in every line.
         level: ``debug``, ``info``, ``warning`` or ``error``.
         secrets: what stands in no line, whoever wrote it.
     """
+    _configure(level, secrets)
+    structlog.contextvars.bind_contextvars(role=role)
+    logging.basicConfig(handlers=[Forward()], level=logging.WARNING)
+    # A connection that broke is told by whoever needed it; the pool would add a page of where it lay.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
+
+def configure_command(secrets: Sequence[SecretStr]) -> None:
+    """The same for a command that ends by itself and says its results: only what goes wrong on the way."""
+    if not structlog.is_configured():
+        _configure("warning", secrets)
+
+
+def _configure(level: str, secrets: Sequence[SecretStr]) -> None:
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(pad_event_to=0) if terminal else structlog.processors.JSONRenderer()
@@ -39,10 +53,6 @@ def configure(role: str, level: str = "info", secrets: Sequence[SecretStr] = ())
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: Lines(sys.stderr),
     )
-    structlog.contextvars.bind_contextvars(role=role)
-    logging.basicConfig(handlers=[Forward()], level=logging.WARNING)
-    # A connection that broke is told by whoever needed it; the pool would add a page of where it lay.
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 class Lines:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from esb.cli.common import complain, counted, directory, load, told
+from esb.wake import Stop
 
 if TYPE_CHECKING:
     from esb.cli.supervisor import Role, Supervisor
@@ -201,12 +202,9 @@ def run_web(definition: Definition, components: Components) -> None:
         bus.close()
 
 
-def told_to_stop() -> Callable[[], bool]:
-    """Has SIGTERM or SIGINT come?"""
-    came: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda n, _: came.append(n))
-    return lambda: bool(came)
+def told_to_stop() -> Stop:
+    """By SIGTERM or Ctrl-C."""
+    return Stop(signal.SIGTERM, signal.SIGINT)
 
 
 RUN: dict[str, Work] = {"bus": run_bus, "web": run_web, "jobs": run_jobs}

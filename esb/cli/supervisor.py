@@ -22,6 +22,7 @@ from typing import IO, Any
 import structlog
 
 from esb.errors import EsbError
+from esb.wake import Wake
 
 log = structlog.get_logger("esb.supervisor")
 
@@ -29,6 +30,7 @@ READY = "ESB_READY_FD"  # environment variable: where a role says that it is rea
 STEADY = 60.0  # seconds after which a role counts as stable again
 LONGEST_PAUSE = 10.0  # seconds between restarts of a role that keeps dying; recovery takes no longer than it must
 GRACE = 5.0  # seconds beyond the drain time before a role is killed
+LOOK = 0.5  # seconds between looks at how much memory a role has, and at files that may have changed
 IMPATIENT = 2  # times one has to ask before roles are killed
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -67,6 +69,16 @@ class Role:
     @property
     def ready(self) -> bool:
         return bool(self.said)
+
+    @property
+    def news(self) -> Sequence[int]:
+        """Descriptors by which it says something."""
+        return (self._pipe,) if self._pipe >= 0 else ()
+
+    @property
+    def next_look(self) -> float:
+        """When it wants to be looked after again, by the monotonic clock: to be started, or for its size."""
+        return self._next_start if self._process is None else time.monotonic() + LOOK
 
     def listen(self) -> None:
         """Read what the role reported, without waiting."""
@@ -172,29 +184,38 @@ class Supervisor:
         self._memory = memory
         self._asked = 0
         self._announced = False
+        self._news = Wake()
 
     def run(self, on_ready: Callable[[], None], every: Callable[[], None] = lambda: None) -> None:
-        """Blocks. ``on_ready`` is called when all roles are (again after a restart), ``every`` some times a second."""
+        """Blocks. ``on_ready`` is called when all roles are (again after a restart), ``every`` at each look."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGCHLD, lambda *_: self._news.set())
         while not self._asked:
             self._tend()
             if not self._announced and all(role.ready for role in self.roles):
                 self._announced = True
                 on_ready()
             every()
-            time.sleep(0.2 if self._announced else 0.05)
+            self._wait()
         self._shut_down()
 
     def stop(self) -> None:
         """Let the roles finish what is under way; asked a second time, do not wait for them."""
         self._asked += 1
+        self._news.set()
 
     def restart(self, roles: Sequence[Role]) -> None:
         """Let all roles drain; then go on with these, which read what is on disk now."""
         self._shut_down()
         self.roles = list(roles)
         self._announced = False
+
+    def _wait(self) -> None:
+        """Until a role says something, dies or wants to be looked after."""
+        until = min(role.next_look for role in self.roles)
+        self._news.wait(until - time.monotonic(), [news for role in self.roles for news in role.news])
+        self._news.clear()
 
     def _tend(self) -> None:
         for role in self.roles:
@@ -293,7 +314,7 @@ def _as_child(name: str, work: Callable[[], object], keep: int, parent: int, lib
         _end_with(parent, libc)
         if hasattr(libc, "prctl"):
             libc.prctl(_PR_SET_NAME, f"esb {name}".encode(), 0, 0, 0)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         # The lock of the directory among them: it must go when the supervisor goes.
         for file in map(int, os.listdir("/dev/fd")):

@@ -11,20 +11,21 @@ from esb.jobs.app import make_app
 from esb.jobs.beat import Beat
 from esb.jobs.tasks import register
 from esb.jobs.worker import TaskWorker
+from esb.wake import Stop
 from esb.worker.sweeper import Heartbeat, Sweeper
 from esb.worker.upkeep import Upkeep
 
+LOOK = 1.0  # seconds between looks whether the worker still lives
 
-def run(
-    upkeep: Upkeep, sweeper: Sweeper, data_dir: Path, stopped: Callable[[], bool], ready: Callable[[], None]
-) -> None:
+
+def run(upkeep: Upkeep, sweeper: Sweeper, data_dir: Path, stopped: Stop, ready: Callable[[], None]) -> None:
     """Blocks until told to stop. The store has its tables, the broker its queues.
 
     Args:
         upkeep: what the tasks work with.
         sweeper: relays what they commit.
         data_dir: where the embedded broker keeps its file.
-        stopped: asked again and again.
+        stopped: waited for.
         ready: called once tasks are taken.
 
     Raises ``EsbError`` when the worker ends by itself: whoever looks after this process starts it again.
@@ -36,8 +37,8 @@ def run(
     threads = (Heartbeat(upkeep, "jobs"), sweeper, tasks, beat)
     for thread in threads:
         thread.start()
-    while not stopped() and tasks.is_alive():
-        time.sleep(0.1)
+    while not stopped.wait(LOOK) and tasks.is_alive():
+        pass
     failed = not stopped()
     deadline = time.monotonic() + config.worker.drain
     for thread in threads:

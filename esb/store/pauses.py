@@ -31,6 +31,10 @@ class Pauses:
         rows = self._db.rows("SELECT endpoint, at, who, reason FROM pauses")
         return {row[0]: Pause(*row) for row in rows}
 
+    def names(self) -> list[str]:
+        """Endpoints that are paused."""
+        return [row[0] for row in self._db.rows("SELECT endpoint FROM pauses")]
+
     def pause(self, endpoint: str, who: str, why: str = "") -> bool:
         """Nothing is sent to it and nothing taken from it until it is resumed; False when it was paused. Audited."""
         new = self._db.run(

@@ -1,20 +1,21 @@
 """The circuit breaker of an endpoint, shared by all workers through the store (Nygard, *Release It!*).
 
 Closed counts failures in a row. Open lets nothing through until ``reset`` seconds have passed; then one worker, and
-only one, wins the right to probe. The row is changed by compare-and-set and read at most once a second; without the
-store each process goes by what it saw itself.
+only one, wins the right to probe. The row is changed by compare-and-set and read with the notices of the process;
+without the store each worker goes by what it saw itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from esb.errors import StoreDown
 from esb.store import BreakerRow as Row
-from esb.store import Store
+from esb.worker.context import Context
 
 
 class Policy(Protocol):
@@ -27,7 +28,6 @@ class Policy(Protocol):
 
 
 State = Literal["closed", "open", "probing"]
-READ_EVERY = 1.0  # seconds
 PROBE_LIMIT = 60.0  # seconds after which another worker may take over a probe whose owner fell silent
 
 
@@ -59,15 +59,14 @@ def probing(row: Row, owner: str, now: float) -> Row:
 class Breaker:
     """One endpoint's breaker as this worker sees it. Used by one thread."""
 
-    def __init__(
-        self, endpoint: str, policy: Policy, store: Store, owner: str, clock: Callable[[], float]
-    ) -> None:  # fmt: skip
+    def __init__(self, endpoint: str, policy: Policy, context: Context) -> None:
         self._policy = policy
-        self._store = store
-        self._owner = owner
-        self._clock = clock
+        self._store = context.store
+        self._board = context.board
+        self._owner = context.owner
+        self._clock = context.clock
         self._row = Row(endpoint=endpoint)
-        self._read_at = 0.0
+        self._known_at = 0.0  # by the monotonic clock: older notices say nothing new
 
     def state(self) -> State:
         """``closed``, ``open``, or ``probing`` (by whomever)."""
@@ -101,29 +100,35 @@ class Breaker:
         if self._row.failures or self._row.state != "closed":
             self._change(after_success)
 
-    def _refresh(self, at_once: bool = False) -> None:
-        now = self._clock()
-        if not at_once and now - self._read_at < READ_EVERY:
-            return
+    def _refresh(self) -> None:
+        notice = self._board.now()
+        if notice.asked_at > self._known_at:
+            self._adopt(notice.breakers, notice.asked_at)
+
+    def _read(self) -> None:
+        asked_at = time.monotonic()
         try:
             with self._store.reading() as t:
-                self._row = t.breakers.read_all().get(self._row.endpoint, Row(endpoint=self._row.endpoint))
+                self._adopt(t.breakers.read_all(), asked_at)
         except StoreDown:
             pass  # what this process saw itself is the best there is
-        self._read_at = now
+
+    def _adopt(self, rows: Mapping[str, Row], asked_at: float) -> None:
+        self._row = rows.get(self._row.endpoint, Row(endpoint=self._row.endpoint))
+        self._known_at = asked_at
 
     def _change(self, step: Callable[[Row], Row | None]) -> bool:
         """Compare-and-set, again from the fresh row when somebody else was quicker."""
         while (wanted := step(self._row)) is not None:
             try:
                 with self._store.transaction() as t:
-                    if t.breakers.change(wanted.endpoint, self._row.version, wanted):
-                        self._row = wanted
-                        return True
+                    changed = t.breakers.change(wanted.endpoint, self._row.version, wanted)
             except StoreDown:
-                self._row = wanted
+                changed = True
+            if changed:
+                self._row, self._known_at = wanted, time.monotonic()
                 return True
-            self._refresh(at_once=True)
+            self._read()
         return False
 
 

@@ -13,6 +13,7 @@ from esb.flow import Flow
 from esb.masking import Masks
 from esb.ports import Adapter, Format
 from esb.store import Store
+from esb.worker.noticeboard import Noticeboard
 from esb.worker.points import pass_by
 from esb.worker.pool import Pool, Threads
 from esb.worker.queues import queue_of
@@ -42,6 +43,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     owner: str
     clock: Callable[[], float]
+    board: Noticeboard
     point: Callable[[str], None] = pass_by
     pressure: Callable[[str], str] = lambda endpoint: ""  # why nothing more may come in through an endpoint, or nothing
     older: Callable[[str], Definition | None] = lambda hash: None  # one that was in force before, by its hash

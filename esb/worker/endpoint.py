@@ -23,7 +23,6 @@ from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Entry, Inbox, Key, key_of
 from esb.worker.lines import Lines, Turns
-from esb.worker.pauses import Pauses
 from esb.worker.queues import queues_left
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
@@ -44,9 +43,8 @@ class EndpointWorker(Worker):
         self._endpoint = endpoint
         self._place = f"out:{endpoint.name}"
         self._journal = context.journal()
-        self._breaker = Breaker(endpoint.name, endpoint.recovery.breaker, context.store, context.owner, context.clock)
+        self._breaker = Breaker(endpoint.name, endpoint.recovery.breaker, context)
         lease = context.definition.config.worker.lease
-        self._pauses = Pauses(context.store, context.clock)
         self._inbox = Inbox(context.store, endpoint, context.owner, lease, context.clock)
         adapter, format = context.adapters[endpoint.name], context.formats[endpoint.name]
         self._replies = Replies(endpoint, format, context.contracts)
@@ -152,7 +150,7 @@ class EndpointWorker(Worker):
 
     def _allowance(self) -> int:
         """How many calls may be under way: all that are configured, one on probation, or none."""
-        if self._pauses.hold(self._endpoint.name):
+        if self._endpoint.name in self._context.board.now().paused:
             self._pause()
             return 0
         closed = self._breaker.state() == "closed"

@@ -29,7 +29,6 @@ from esb.worker.legs import Legs
 from esb.worker.queues import queue_of
 from esb.worker.rows import kind_of, packed, text_of
 from esb.worker.run import Run
-from esb.worker.switchboard import Switchboard
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
@@ -64,7 +63,7 @@ class FlowWorker(Worker):
         self._settings = context.definition.config.worker
         self._journal = context.journal()
         self._marks = suspects.Marks(context, self.stopping)
-        self._board = Switchboard(context.store, context.clock)
+        self._board = context.board
         self._paused: Collection[str] = ()
         self._begun: deque[Begun] = deque()  # in their order
         self._consumer = self._connect()
@@ -102,13 +101,13 @@ class FlowWorker(Worker):
         """Also where answers arrive: of flows that call, and of those that did when the queue was made."""
         found = self._context.broker.depths((*self._left, *self._resumed))
         queues = (*self._flows, *(queue for queue in (*self._left, *self._resumed) if queue in found))
-        self._paused = self._board.now().paused
+        self._paused = self._board.now().switches.paused
         serving = [queue for queue in queues if self._at(queue).name not in self._paused]
         return self._context.broker.consumer(serving, self._settings.prefetch, self.name)
 
     def _heed_pauses(self) -> None:
         """When a person pauses or resumes a flow, what was fetched goes back, and other queues are served."""
-        if self._board.now().paused == self._paused:
+        if self._board.now().switches.paused == self._paused:
             return
         self._conclude_all()
         self.recover()
@@ -181,7 +180,7 @@ class FlowWorker(Worker):
 
     def _results(self, deliveries: Sequence[Delivery], runs: list[Run]) -> Iterator[Outgoing]:
         """Runs one message after the other, while the broker works on the results of those before."""
-        switches = self._board.now()
+        switches = self._board.now().switches
         for delivery in deliveries:
             run = self._run(delivery, switches)
             runs.append(run)

@@ -20,7 +20,6 @@ from esb.ports import Arrival
 from esb.store import Transaction
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
-from esb.worker.pauses import Pauses
 from esb.worker.thread import Worker, commit, log
 
 WAIT = 0.5  # seconds to wait for the first arrival of a batch
@@ -61,7 +60,6 @@ class Ingress(Worker):
         self._doors = {name: Door(context, intake.endpoint, self._commit) for name, intake in intakes.items()}
         self._queue: SimpleQueue[_Waiting] = SimpleQueue()
         self._publisher: Publisher | None = None
-        self._pauses = Pauses(context.store, context.clock)
 
     def enter(self, endpoint: str, arrival: Arrival) -> Future[Answer]:
         """Decode and check at once, on the caller's thread; the future is done when the message is safe.
@@ -130,7 +128,7 @@ class Ingress(Worker):
 
     def _answers(self, endpoint: str, waiting: Sequence[_Waiting]) -> list[Answer | Exception]:
         """Enter what is new, once where the same comes twice in one batch; an answer for each, in order."""
-        if self._pauses.hold(endpoint):
+        if endpoint in self._context.board.now().paused:
             return [Paused(f"not accepted: endpoint {endpoint} is paused; try again later, with the same id")] * len(
                 waiting
             )

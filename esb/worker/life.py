@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from esb.errors import BrokerDown, LoginRefused, StoreDown
+from esb.wake import Stop
 from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker, log
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -35,7 +36,7 @@ def return_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 4 * 1024**2)
 
 
-def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:
+def persist(act: Callable[[], object], stopped: Stop) -> bool:
     """Do what needs broker or store, again and again while one of them is down; False when told to stop meanwhile."""
     pause = SHORTEST_PAUSE
     while not stopped():
@@ -45,17 +46,11 @@ def persist(act: Callable[[], object], stopped: Callable[[], bool]) -> bool:
             if isinstance(error, LoginRefused):
                 raise
             log.warning("waiting for broker and store", kind=error.kind, error=str(error), again_in=pause)
-            _rest(pause, stopped)
+            stopped.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
         else:
             return True
     return False
-
-
-def _rest(seconds: float, stopped: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not stopped() and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def shut_down(workers: Iterable[Worker], limit: float) -> None:

@@ -113,7 +113,7 @@ class OrderedWorker(FlowWorker):
     # --- what differs from other flows --------------------------------------------------------------------------
 
     def _results(self, deliveries: Sequence[Delivery], runs: list[Run]) -> Iterator[Outgoing]:
-        switches = self._board.now()
+        switches = self._board.now().switches
         for delivery in deliveries:
             run = self._run(delivery, switches)
             runs.append(run)

@@ -6,6 +6,8 @@ the next holder finds it; records already confirmed are skipped, and a repeat of
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Literal
@@ -20,7 +22,6 @@ from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
-from esb.worker.pauses import Pauses
 from esb.worker.thread import Worker, commit, log
 
 CLAIMS = 50  # taken at once
@@ -47,14 +48,14 @@ class Poller(Worker):
         rules = endpoint.records
         self._batch = max(1, BATCH // (rules.batch or 1)) if rules else BATCH  # so many records lie in memory
         self._ttl = context.definition.config.worker.lease
-        self._pauses = Pauses(context.store, context.clock)
         self._publisher: Publisher | None = None
         self._complaints: dict[str, str] = {}  # by claim ("" for the source): what was said of it last
         self._fence = 0
+        self._renewed_at = -math.inf
         self._was_full = False
 
     def cycle(self) -> None:
-        if self._may_poll() and self._poll():
+        if self._may_poll(self._ttl / 3) and self._poll():
             return  # there may be more
         self.stopping.wait(self._every)
 
@@ -71,11 +72,14 @@ class Poller(Worker):
     def _commit(self, write: Callable[[Transaction], object]) -> None:
         commit(self._context.store, write, self.stopping)
 
-    def _may_poll(self) -> bool:
-        """Nobody has paused the endpoint, not too much waits behind it, and nobody else polls it."""
-        if self._pauses.hold(self._endpoint.name) or self._is_full():
+    def _may_poll(self, since: float = 0.0) -> bool:
+        """Nobody has paused the endpoint, not too much waits behind it, and nobody else polls it.
+
+        ``since``: the lease that was renewed at most so many seconds ago is good enough.
+        """
+        if self._endpoint.name in self._context.board.now().paused or self._is_full():
             return False
-        return self._holds_lease()
+        return time.monotonic() < self._renewed_at + since or self._holds_lease()
 
     def _is_full(self) -> bool:
         full = self._context.pressure(self._endpoint.name)
@@ -85,9 +89,11 @@ class Poller(Worker):
         return self._was_full
 
     def _holds_lease(self) -> bool:
+        now = time.monotonic()
         with self._context.store.transaction() as t:
             fence = t.leases.acquire(self.name, self._context.owner, self._ttl)
         self._fence = fence or 0
+        self._renewed_at = now if fence is not None else -math.inf
         return fence is not None
 
     def _poll(self) -> int:

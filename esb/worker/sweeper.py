@@ -74,6 +74,9 @@ class Sweeper(Worker):
         self.recover()
 
     def _relay(self) -> bool:
+        with self._home.store.reading() as t:
+            if not t.outbox.due():
+                return False
         with self._home.store.transaction() as t:
             rows = t.outbox.take(BATCH, self._home.owner, STUCK)
         sent, unsubscribed = self._outbox.publish(rows)

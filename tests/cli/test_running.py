@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
@@ -379,3 +380,15 @@ def test_database_without_tables_is_refused(shop: Path, esb: Run, postgresql: An
     assert (result.exit_code, "run `esb db upgrade`" in result.stderr) == (1, True)
     assert esb("db", "upgrade", "-C", shop).exit_code == 0
     assert esb("db", "status", "-C", shop).exit_code == 0
+
+
+def test_what_a_command_logs_is_no_data(shop: Path) -> None:
+    """Whoever reads `--json` gets nothing else, whatever goes wrong on the way."""
+    lines = (
+        "from esb.cli.common import load",
+        "from esb.worker.thread import log",
+        f"load({str(shop)!r})",
+        "log.warning('oh')",
+    )
+    said = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert (said.stdout, json.loads(said.stderr)["event"]) == ("", "oh")

@@ -17,6 +17,7 @@ from esb.errors import EsbError
 from esb.gateway.app import build
 from esb.gateway.listen import bind
 from esb.gateway.serve import Site, make_server, serve
+from esb.wake import Stop
 from tests.gateway.conftest import Said, endpoint
 
 PROGRAM = """
@@ -24,10 +25,9 @@ import signal
 from types import SimpleNamespace
 from esb.gateway.app import build
 from esb.gateway.serve import Site, serve
-came = []
-signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+from esb.wake import Stop
 site = Site(build([], None, max_body=1), SimpleNamespace(host="127.0.0.1", port=0))
-serve([site, site], lambda urls: print(*urls, flush=True), lambda: bool(came))
+serve([site, site], lambda urls: print(*urls, flush=True), Stop(signal.SIGTERM))
 print("cleaned up", flush=True)
 """
 
@@ -37,7 +37,7 @@ def test_a_taken_port_is_one_clear_sentence():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(EsbError, match=rf"port {port}: another program has it; set http\.port"):
-            serve([Site(None, SimpleNamespace(host="127.0.0.1", port=port))], print, lambda: True)
+            serve([Site(None, SimpleNamespace(host="127.0.0.1", port=port))], print, Stop())
 
 
 def test_a_foreign_address_is_one_clear_sentence():

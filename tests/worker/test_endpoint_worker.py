@@ -566,7 +566,7 @@ def test_a_pause_lets_what_is_under_way_end(rig: Rig) -> None:
     drive(worker, settled(rig, 1), "sent")
     with bus.store.transaction() as t:
         t.pauses.pause("target", "ops")
-    drive(worker, lambda: worker._pauses.hold("target"), "it hears of it")
+    drive(worker, lambda: "target" in bus.context.board.now().paused, "it hears of it")
     send(bus, order(2))
     for _ in range(3):
         worker.cycle()
@@ -610,7 +610,7 @@ def test_only_one_of_two_processes_probes(rig: Rig) -> None:
     drive(workers[0], lambda: workers[0]._breaker.peek() != "closed", "it opens")
     workers[0]._breaker.failed()  # whatever it has come to meanwhile: open again
     for worker in workers:
-        worker._breaker._refresh(at_once=True)
+        worker._breaker._read()
     until(lambda: may_probe(workers[0]._breaker._row, 0.001, time.time()), "its time has come")
     won = [worker._breaker.wins_probe() for worker in workers]
     assert sorted(won) == [False, True]

@@ -62,6 +62,7 @@ def test_what_comes_in_through_a_paused_endpoint_is_told_to_come_again(rig: Rig)
     assert (rig.depth(QUEUE), rig.ledger().accepted) == (0, 0)
     with bus.store.transaction() as t:
         t.pauses.resume("source", "ops")
+    bus.context.board.stale()
     assert states(entered(bus, arrival(1, "a"))) == ["accepted"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from esb.adapters.memory import MemoryClaim
 from esb.broker.port import Queue, Topology, flow_queue
 from esb.errors import Unreachable
-from esb.worker import pauses
+from esb.worker import noticeboard
 from esb.worker import poller as module
 from tests.worker.rig import Point, Rig, dies, drive, poller, store_down, until
 
@@ -53,7 +53,7 @@ def test_a_paused_source_is_left_alone(rig: Rig) -> None:
 def test_a_pause_in_the_middle_goes_on_where_it_stopped(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large file is left between two batches, stays claimed, and no record of it comes twice."""
     small_batches(monkeypatch)
-    monkeypatch.setattr(pauses, "READ_EVERY", 0.0)
+    monkeypatch.setattr(noticeboard, "READ_EVERY", 0.0)
     source, bus = rig.outside("source"), rig.bus()
     source.offer(lines(1, 2, 3, 4, 5))
     worker = poller(bus)

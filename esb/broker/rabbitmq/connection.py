@@ -5,7 +5,6 @@ kombu and py-amqp connect, log in and speak every rare method; what comes in is 
 
 from __future__ import annotations
 
-import os
 import select
 import struct
 import threading
@@ -23,6 +22,7 @@ from esb.broker.rabbitmq.frames import Frame, Reader
 from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.transport import Connection, Transport
 from esb.errors import BrokerDown, EsbError, LoginRefused
+from esb.wake import Wake
 
 # py-amqp raises AttributeError and TypeError from the pieces of a connection that fell apart under its hands.
 DRIVER_ERRORS = (AMQPError, OSError, struct.error, AttributeError, TypeError, KeyError)
@@ -32,28 +32,6 @@ _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _CLOSING = 2.0  # seconds that a polite goodbye may take
 _WRITE = 128 * 1024  # bytes written before looking at what came in
-
-
-class Wake:
-    """Ends another thread's wait. Sticky: a wake before the wait ends the next one."""
-
-    def __init__(self) -> None:
-        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, os.close, self._descriptor)
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def set(self) -> None:
-        """Safe from any thread."""
-        os.eventfd_write(self._descriptor, 1)
-
-    def clear(self) -> bool:
-        """Whether it was set since the last time."""
-        try:
-            return bool(os.eventfd_read(self._descriptor))
-        except BlockingIOError:
-            return False
 
 
 class Link:

@@ -11,12 +11,13 @@ from amqp.exceptions import ConsumerCancelled, NotFound
 
 from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.broker.rabbitmq import topology, wire
-from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link, Wake
+from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link
 from esb.broker.rabbitmq.decoder import Decoder
 from esb.broker.rabbitmq.frames import Deliveries, Raw
 from esb.broker.rabbitmq.publisher import Pending, RabbitMqPublisher
 from esb.broker.rabbitmq.settings import Settings
 from esb.errors import LeaseLost
+from esb.wake import Wake
 
 _LEAST_SHARE = 50  # prefetch of one queue among many
 _GENERATION = 48  # bits of a token below the channel's generation

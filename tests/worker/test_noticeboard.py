@@ -1,4 +1,4 @@
-"""What people set reaches the flows of a running worker."""
+"""What people set reaches the workers of a process that runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from esb.errors import StoreDown
 from esb.store import Status
-from esb.worker.switchboard import Switchboard
+from esb.worker.noticeboard import Noticeboard
 from tests.worker.rig import Rig, drive, feed, flow_worker, order, store_down
 
 FLOW = "flow:main"
@@ -36,23 +36,23 @@ class Clock:
 def test_the_store_is_asked_at_most_once_a_second(rig: Rig) -> None:
     """And while it is down, what it said last holds."""
     bus, clock = rig.bus(), Clock()
-    board = Switchboard(bus.store, clock)
-    assert board.now().tables == {}
+    board = Noticeboard(bus.store, clock)
+    assert board.now().switches.tables == {}
     with bus.store.transaction() as t:
         t.switches.set("table", "goods", {"A": "shoot"}, "eve")
         t.switches.set("throttle", "main", {"slow": "5/1s", "odd": "often"}, "eve")
         t.switches.set("detour", "main", {"check": "on", "other": "off"}, "eve")
         t.switches.set("flow", "main", {"": "paused"}, "eve")
-    assert board.now().tables == {}
+    assert board.now().switches.tables == {}
     clock.now += 1
-    now = board.now()
+    now = board.now().switches
     assert (now.tables, now.detours) == ({"goods": {"A": "shoot"}}, {"main/check": True, "main/other": False})
     assert ({step: str(rate) for step, rate in now.rates.items()}, now.paused) == ({"main/slow": "5/1s"}, {"main"})
     clock.now += 1
-    assert board.now() is now
+    assert board.now().switches is now
     clock.now += 1
     with store_down(bus):
-        assert board.now() is now
+        assert board.now().switches is now
 
 
 def test_a_table_and_a_detour_hold_for_what_comes_next(rig: Rig) -> None:
@@ -65,7 +65,7 @@ def test_a_table_and_a_detour_hold_for_what_comes_next(rig: Rig) -> None:
     with bus.store.transaction() as t:
         t.switches.set("table", "goods", {"no-2": "both"}, "eve")
         t.switches.set("detour", "main", {"check": "on"}, "eve")
-    worker._board._read_at = 0.0  # a second later
+    bus.context.board.stale()  # a second later
     feed(bus, order(2))
     drive(worker, lambda: rig.hop("order-2", FLOW), "the second order is through")
     assert [rig.hop(id, FLOW).sent for id in ("order-1", "order-2")] == [1, 3]
@@ -77,14 +77,14 @@ def test_a_paused_flow_takes_nothing_until_it_is_resumed(rig: Rig) -> None:
     worker = flow_worker(bus)
     with bus.store.transaction() as t:
         t.switches.set("flow", "main", {"": "paused"}, "eve")
-    worker._board._read_at = 0.0
+    bus.context.board.stale()
     worker.cycle()
     feed(bus, order(1))
     worker.cycle()
     assert rig.hop("order-1", FLOW) is None
     with bus.store.transaction() as t:
         t.switches.unset("flow", "main", [""], "eve")
-    worker._board._read_at = 0.0
+    bus.context.board.stale()
     drive(worker, lambda: rig.hop("order-1", FLOW), "the order is through")
     assert rig.hop("order-1", FLOW).status == Status.COMPLETED
 
@@ -93,7 +93,7 @@ def test_a_store_that_is_down_at_the_start_sets_nothing(rig: Rig) -> None:
     """The flow runs as its configuration says."""
     bus = rig.bus()
     with store_down(bus):
-        assert Switchboard(bus.store, Clock()).now().tables == {}
+        assert Noticeboard(bus.store, Clock()).now().switches.tables == {}
         with pytest.raises(StoreDown), bus.store.transaction():
             pass
 
