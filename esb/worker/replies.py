@@ -90,7 +90,9 @@ class Replies:
 
 
 def reply_to(delivery: Delivery, endpoint: str, contract: str, answer: Answer) -> Outgoing | None:
-    """The message that carries an answer back; the same command always gives the same id. None: nobody asked.
+    """The message that carries an answer back. None: nobody asked.
+
+    The same command, asked for as often, always gives the same id: what is asked again is answered anew.
 
     ``endpoint`` is the one that answers, ``contract`` what its answer is by, or nothing.
     """
@@ -98,7 +100,7 @@ def reply_to(delivery: Delivery, endpoint: str, contract: str, answer: Answer) -
     if not to:
         return None
     command, operation = delivery.message, operation_of(delivery)
-    id = derive_id(command.id, command.epoch, f"out:{endpoint}", "reply", 0)
+    id = derive_id(command.id, command.epoch, f"out:{endpoint}", "reply", asked(delivery))
     type, _, version = contract.partition("/v")
     message = child_of(
         command, id, type or f"{endpoint}.{operation}.reply", int(version or 0), command.subject, answer.body

@@ -349,6 +349,21 @@ def test_a_retry_sends_the_same_call_again(rig: Rig) -> None:
     running.close()
 
 
+def test_what_follows_a_retry_is_in_the_ledger(rig: Rig) -> None:
+    """The second answer to the same call is a message of its own, and what the saga sends because of it counts."""
+    partner(rig).fails = {"ship": {1}, "refund": {1}}
+    running = Running(rig)
+    orders(running, 1)
+    running.until(running.all_over, "it is stuck")
+    partner(rig).fails.pop("refund")
+    act(running.bus.context, running.rows()["1"].id, "retry", who="eve", reason="the bank is back")
+    running.until(lambda: running.rows()["1"].status == "compensated", "it turns back")
+    running.until(lambda: rig.ledger().settled, "it settles")
+    ledger = rig.ledger()
+    assert (ledger.sent, ledger.done, ledger.compensated, ledger.rejected) == (5, 2, 2, 1)
+    running.close()
+
+
 def test_an_end_by_a_person_sends_nothing_more(rig: Rig) -> None:
     """What took place stays, and a second act is refused."""
     running = stuck(rig)
