@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
+import time
 import weakref
 from collections.abc import Iterable
+
+
+# The system may give a signal to any thread, but only the main one runs its handler, and does so when it wakes.
+LONGEST = 1.0  # seconds
 
 
 class Wake:
@@ -63,6 +69,7 @@ class Stop:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Until it is told or the time is over; whether it was told."""
-        if not self._told:
-            self._wake.wait(seconds)
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while not self._told and (rest := deadline - time.monotonic()) > 0:
+            self._wake.wait(min(rest, LONGEST))
         return self._told
