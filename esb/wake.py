@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Iterable
 
-
 # The system may give a signal to any thread, but only the main one runs its handler, and does so when it wakes.
 LONGEST = 1.0  # seconds
 
