@@ -7,8 +7,8 @@ one. Here each publish has its sequence number, as the broker counts them, and s
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from esb.broker.port import Outcome, Outgoing
@@ -20,7 +20,7 @@ from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.wire import Encoder
 from esb.errors import BrokerDown
 
-_PIECE = 32  # messages written at once
+_PIECE = 512 * 1024  # bytes written at once: a batch of usual messages, since each write wakes the broker
 
 
 class RabbitMqPublisher:
@@ -45,21 +45,20 @@ class RabbitMqPublisher:
     def begin(self, batch: Iterable[Outgoing]) -> Pending:
         """Publish a batch without waiting for what the broker says of it. Raises as :meth:`publish` does.
 
-        What is to be published goes out a piece at a time, so that the broker works on one piece while the next is
-        made (and, where the batch is a generator, computed).
+        What is to be published goes out a piece at a time, so that large messages do not lie here together (and, where
+        the batch is a generator, are not computed before those in front of them are on their way).
         """
         waiting = iter(batch)
-        piece = list(islice(waiting, _PIECE))
-        if not piece:
+        first = next(waiting, None)
+        if first is None:
             return Pending(self._published, self._wait)
         self._open()
         with self._link.failures("publish to"):
             self._wait_unblocked()
             pending = Pending(self._published, self._wait)
             self._pending.append(pending)
-            while piece:
-                self._send(piece, pending)
-                piece = list(islice(waiting, _PIECE))
+            for piece, frames in self._pieces(chain((first,), waiting)):
+                self._send(piece, frames, pending)
         return pending
 
     def close(self) -> None:
@@ -67,9 +66,24 @@ class RabbitMqPublisher:
 
     # --- inside -----------------------------------------------------------------------------------------------
 
-    def _send(self, piece: Sequence[Outgoing], pending: Pending) -> None:
+    def _pieces(self, batch: Iterable[Outgoing]) -> Iterator[tuple[list[Outgoing], list[bytes]]]:
+        """Messages that go out together, with their frames."""
         encode = self._encoder.publish
-        frames = [encode(*destination(each), each.message, each.properties) for each in piece]
+        piece: list[Outgoing] = []
+        frames: list[bytes] = []
+        size = 0
+        for each in batch:
+            frame = encode(*destination(each), each.message, each.properties)
+            piece.append(each)
+            frames.append(frame)
+            size += len(frame)
+            if size >= _PIECE:
+                yield piece, frames
+                piece, frames, size = [], [], 0
+        if piece:
+            yield piece, frames
+
+    def _send(self, piece: Sequence[Outgoing], frames: Sequence[bytes], pending: Pending) -> None:
         self._declare_delays(piece)
         pending.extend(piece)
         self._published += len(piece)
