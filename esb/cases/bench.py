@@ -100,9 +100,10 @@ class Bench:
     def purge(self, flow: str, why: str) -> None:
         """Somebody takes away what waits for a flow."""
         channel = Channel.of_flow(flow)
-        found = self.traffic.depths(self._together(channel.queue))
+        together = self._together(flow_queue(flow))
+        found = self.traffic.depths(together)
         # Of the flow's own worker, so that no other consumer waits at its queues afterwards.
-        consumer = self.traffic.consumer([queue for queue in self._together(channel.queue) if queue in found], PIECE)
+        consumer = self.traffic.consumer([queue for queue in together if queue in found], PIECE)
         deliveries = consumer.take(PIECE, 0.0)
         with self.store.transaction() as t:
             set_aside(t, deliveries, self._context.journal(), channel, Reason("test", why), self.traffic.clock.now)

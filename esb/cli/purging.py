@@ -7,14 +7,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from esb.cli.common import confirm, counted, load, unknown
-
-if TYPE_CHECKING:
-    from esb.worker.purge import Channel
 
 
 def purge_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,24 +34,22 @@ def purge_queue(root: str, env: str | None, kind: str, name: str, why: str, keep
     known = definition.flows if kind == "flow" else definition.endpoints
     if name not in known:
         unknown(kind, name, known)
-    if kind == "flow":
-        channel = Channel.of_flow(name, ordered=bool(definition.flows[name].ordering))
-    else:
-        channel = Channel.of_endpoint(name)
+    channel = Channel.of_flow(name) if kind == "flow" else Channel.of_endpoint(name)
     with ExitStack() as closing:
         broker, store = open_doors(definition, closing)
         store.require_current()
-        depth = broker.depths([channel.queue]).get(channel.queue)
-        if depth is None or not depth.ready:
+        depths = channel.depths(broker).values()
+        waiting, held = sum(d.ready for d in depths), sum(max(d.unsettled, 0) for d in depths)
+        if not waiting:
             click.echo(f"nothing waits for {kind} {name}", err=True)
             return
-        confirm(f"Take {counted(depth.ready, 'message')} out of the queue of {kind} {name}?", yes)
+        confirm(f"Take {counted(waiting, 'message')} out of the queue of {kind} {name}?", yes)
         upkeep, _ = make_upkeep(definition, components, broker, store)
         reason = Reason(getpass.getuser(), why, keep)
-        count = _with_progress(depth.ready, lambda told: purge(
+        count = _with_progress(waiting, lambda told: purge(
             broker, store, upkeep.journal(), channel, reason, time.time, told
         ))  # fmt: skip
-    _tell(channel, count, depth.unsettled, keep)
+    _tell(f"{kind} {name}", count, held + waiting - count, keep)
 
 
 def _with_progress(count: int, work: Callable[[Callable[[int], None]], int]) -> int:
@@ -62,8 +57,11 @@ def _with_progress(count: int, work: Callable[[Callable[[int], None]], int]) -> 
         return work(bar.update)
 
 
-def _tell(channel: Channel, count: int, held: int, keep: bool) -> None:
+def _tell(place: str, count: int, held: int, keep: bool) -> None:
     became = "parked: `esb failed list` shows them" if keep else "discarded, and readable until retention removes them"
-    click.echo(f"{counted(count, 'message')} taken out of {channel.queue} and {became}", err=True)
+    click.echo(f"{counted(count, 'message')} taken out of the queue of {place} and {became}", err=True)
     if held > 0:
-        click.echo(f"{held} more are in the hands of a running bus, which goes on with them: pause it first", err=True)
+        click.echo(
+            f"{held} more are in the hands of a running bus, which goes on with them: pause it first, or stop the bus where an order is kept",
+            err=True,
+        )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from esb.broker.port import Broker, Delivery, endpoint_queue, flow_queue
+from esb.broker.port import Broker, Delivery, Depth, endpoint_queue, flow_queue, line_queues
 from esb.errors import EsbError
 from esb.store import Hop, Parked, Status, Store, Transaction
 from esb.worker.attempt import operation_of
@@ -28,20 +28,25 @@ class Purged(EsbError):  # noqa: N818 - says what happened
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """A queue that can be purged, and the place its messages are at."""
+    """Queues that can be purged, as far as they are there, and the place their messages are at."""
 
-    queue: str
+    queues: tuple[str, ...]
     place: str
 
     @classmethod
-    def of_flow(cls, name: str, ordered: bool = False) -> Channel:
-        """What waits for a flow; of an ``ordered`` one it can be had while the flow is paused."""
-        return cls(flow_queue(name, ordered), f"flow:{name}")
+    def of_flow(cls, name: str) -> Channel:
+        """What waits for a flow. Where it keeps an order, it can be had while the flow is paused."""
+        return cls((flow_queue(name), flow_queue(name, ordered=True)), f"flow:{name}")
 
     @classmethod
     def of_endpoint(cls, name: str) -> Channel:
-        """What waits to be sent to an endpoint."""
-        return cls(endpoint_queue(name), f"out:{name}")
+        """What waits to be sent to an endpoint. Where flows keep an order, it can be had while no bus runs."""
+        return cls((endpoint_queue(name), *line_queues(name)), f"out:{name}")
+
+    def depths(self, broker: Broker) -> dict[str, Depth]:
+        """What waits in those of its queues that are there."""
+        found = broker.depths(self.queues)
+        return {queue: found[queue] for queue in self.queues if queue in found}
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -61,7 +66,7 @@ def purge(
     clock: Callable[[], float],
     told: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Take what waits in a queue now; how many messages it was. What comes meanwhile stays.
+    """Take what waits now; how many messages it was. What comes meanwhile stays.
 
     A running bus holds some of its messages already: it finishes with those unless it is paused first.
 
@@ -73,11 +78,11 @@ def purge(
         clock: epoch seconds.
         told: is told of each piece that is done.
     """
-    depth = broker.depths([channel.queue]).get(channel.queue)
-    left = waiting = depth.ready if depth else 0
+    depths = channel.depths(broker)
+    left = waiting = sum(depth.ready for depth in depths.values())
     if not waiting:
         return 0
-    consumer = broker.consumer([channel.queue], PIECE, "purge")
+    consumer = broker.consumer(list(depths), PIECE, "purge")
     try:
         while left and (deliveries := consumer.take(min(PIECE, left), PATIENCE)):
             with store.transaction() as t:
@@ -113,6 +118,6 @@ def _hop(delivery: Delivery, journal: Journal, channel: Channel, cause: Purged, 
 
 def _parked(delivery: Delivery, journal: Journal, channel: Channel, cause: Purged, now: float) -> Parked:
     return journal.parked(
-        delivery.message, channel.place, channel.queue, cause, now, operation=operation_of(delivery),
+        delivery.message, channel.place, delivery.queue, cause, now, operation=operation_of(delivery),
         properties=uncounted(delivery.properties),
     )  # fmt: skip

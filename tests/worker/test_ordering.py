@@ -13,6 +13,7 @@ from esb.errors import Busy, Refused
 from esb.ports import Reply, Request
 from esb.worker import hold, lines, ordered
 from esb.worker.ordered import OrderedWorker
+from esb.worker.purge import Channel, Reason, purge
 from tests.worker.rig import ORDER, Point, Rig, dies, drive, endpoint_worker, order, put, sweep
 
 QUEUE = flow_queue("main", ordered=True)
@@ -243,3 +244,18 @@ def test_what_lay_in_the_queue_before_ordering_was_said_is_taken(rig: Rig) -> No
         lambda: rig.hop("order-1", "flow:main") and rig.hop("order-2", "flow:main"),
         "both are through",
     )
+
+
+def test_a_purge_of_an_endpoint_takes_what_waits_in_order_too(rig: Rig) -> None:
+    """Its lines are queues of their own; kept and sent on, everything goes back to where it was."""
+    bus = rig.bus()
+    feed(bus, *((n, f"c{n}") for n in range(20)))
+    flow = OrderedWorker(bus.context)
+    drive(flow, lambda: sum(d.ready for d in bus.broker.depths(line_queues("target")).values()) == 20, "all wait")
+    flow.finish()
+    why = Reason("eve", "later", keep=True)
+    count = purge(bus.broker, bus.store, bus.context.journal(), Channel.of_endpoint("target"), why, bus.context.clock)
+    assert count == len(rig.parked()) == 20
+    assert {row.queue for row in rig.parked()} <= set(line_queues("target"))
+    rig.retry()
+    drive(endpoint_worker(bus, "target"), lambda: len(rig.outside("target").sent) == 20, "all are sent")
