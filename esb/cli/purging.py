@@ -61,7 +61,5 @@ def _tell(place: str, count: int, held: int, keep: bool) -> None:
     became = "parked: `esb failed list` shows them" if keep else "discarded, and readable until retention removes them"
     click.echo(f"{counted(count, 'message')} taken out of the queue of {place} and {became}", err=True)
     if held > 0:
-        click.echo(
-            f"{held} more are in the hands of a running bus, which goes on with them: pause it first, or stop the bus where an order is kept",
-            err=True,
-        )
+        hint = "pause it first, or stop the bus where an order is kept"
+        click.echo(f"{held} more are in the hands of a running bus, which goes on with them: {hint}", err=True)
