@@ -6,6 +6,7 @@ import gc
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -21,7 +22,7 @@ from esb.wake import Stop
 from esb.worker.life import persist
 from esb.worker.topology import topology
 from tests.forks import Fork
-from tests.worker.rig import Rig, feed, order, until
+from tests.worker.rig import Rig, drive, endpoint_worker, feed, flow_worker, order, until
 
 
 @pytest.fixture
@@ -204,6 +205,16 @@ def test_a_role_starts_before_its_broker_does(rabbitmq: Any, tmp_path: Path) -> 
             assert ends(process) == 0
     finally:
         process.kill()
+
+
+def test_a_hop_without_our_frames_is_a_hop(rabbitmq: Any, tmp_path: Path, migrated_file: Path) -> None:
+    """With one word in the broker's URL, py-amqp alone carries an order through its flow to its endpoint."""
+    with closing(Rig(tmp_path, f"{rabbitmq.vhost()}?frames=plain", store=migrated_file)) as rig:
+        bus = rig.bus()
+        feed(bus, order(1), order(2))
+        drive(flow_worker(bus), lambda: rig.ledger().sent == 2, "the flow has sent both")
+        drive(endpoint_worker(bus), lambda: rig.ledger().done == 2, "the endpoint has both")
+        assert sorted(rig.outside("target").numbers()) == [1, 2]
 
 
 def test_a_wrong_password_of_rabbitmq_ends_the_start(rabbitmq: Any, rig: Rig) -> None:

@@ -7,18 +7,25 @@ from typing import Any
 
 import kombu
 import pytest
+from traffic import with_options
 
 from esb.broker.port import Queue, Topology
 from esb.broker.rabbitmq import RabbitMqBroker, topology
 
 
 @pytest.fixture
-def url(rabbitmq: Any) -> str:
+def frames(request: pytest.FixtureRequest) -> str:
+    """How frames are read and written: in bulk, unless a test is said to hold for both ways."""
+    return str(getattr(request, "param", "bulk"))
+
+
+@pytest.fixture
+def url(rabbitmq: Any, frames: str) -> str:
     """A virtual host of the test's own."""
     place = str(rabbitmq.vhost())
     if not rabbitmq.private:
         _empty(place)
-    return place
+    return place if frames == "bulk" else with_options(place, f"frames={frames}")
 
 
 def _empty(url: str) -> None:

@@ -13,6 +13,8 @@ from traffic import (
     PATIENCE,
     REFUSED,
     RETURNED,
+    bare,
+    both_ways,
     commands,
     drain,
     order,
@@ -20,6 +22,7 @@ from traffic import (
     port_of,
     publish,
     through,
+    with_options,
 )
 
 from esb.broker.port import Outgoing, Queue, Topology
@@ -48,6 +51,7 @@ class TestRabbitMq(BrokerSuite):
         return private_rabbitmq
 
 
+@both_ways
 def test_confirms_find_their_messages_in_a_mixed_batch(broker: RabbitMqBroker) -> None:
     """Confirmed, returned and refused publishes in one batch, the same id among them twice, get their own outcomes."""
     broker.declare(Topology((Queue("small", limit=1),)))
@@ -68,11 +72,13 @@ def test_confirms_find_their_messages_in_a_mixed_batch(broker: RabbitMqBroker) -
     publisher.close()
 
 
+@both_ways
 def test_a_batch_larger_than_any_buffer_goes_through(broker: RabbitMqBroker) -> None:
     """Sixteen megabytes to nowhere come back while we still send, and nobody waits for the other."""
     assert publish(broker, commands(64, "nowhere", 256 * 1024)) == [RETURNED] * 64
 
 
+@both_ways
 def test_connections_cut_under_load_lose_nothing(broker: RabbitMqBroker, url: str) -> None:
     """Cut again and again, publisher and relay go on by themselves, and everything arrives."""
     with Proxy(port_of(url)) as proxy:
@@ -120,6 +126,7 @@ def test_batches_pending_on_a_lost_connection_stay_unknown(broker: RabbitMqBroke
         cut.close()
 
 
+@both_ways
 def test_what_a_lost_connection_held_cannot_be_settled(broker: RabbitMqBroker, url: str) -> None:
     """Settling says that the lease is lost, and the message comes again, to the same consumer."""
     publish(broker, commands(2))
@@ -140,6 +147,7 @@ def test_what_a_lost_connection_held_cannot_be_settled(broker: RabbitMqBroker, u
     assert broker.depths(["a"])["a"].ready == 0
 
 
+@both_ways
 def test_settling_twice_is_noticed_and_harms_nobody(broker: RabbitMqBroker) -> None:
     """The second time the lease is lost, the others are still settled, and the channel lives."""
     publish(broker, commands(3))
@@ -154,6 +162,7 @@ def test_settling_twice_is_noticed_and_harms_nobody(broker: RabbitMqBroker) -> N
     assert drain(broker, "a", 1) == [0]
 
 
+@both_ways
 def test_only_what_was_settled_is_gone(broker: RabbitMqBroker) -> None:
     """A gap in what is settled stays a gap: the frame that settles many never covers it."""
     publish(broker, commands(6))
@@ -166,6 +175,7 @@ def test_only_what_was_settled_is_gone(broker: RabbitMqBroker) -> None:
     assert sorted(drain(broker, "a", 3)) == [1, 3, 5]
 
 
+@both_ways
 def test_prefetch_holds_for_all_queues_together(broker: RabbitMqBroker) -> None:
     """However many queues a consumer takes from, no more than its prefetch is handed out."""
     publish(broker, commands(20, "a") + commands(20, "b"))
@@ -179,6 +189,7 @@ def test_prefetch_holds_for_all_queues_together(broker: RabbitMqBroker) -> None:
     consumer.close()
 
 
+@both_ways
 def test_an_idle_publisher_whose_connection_died_just_publishes(broker: RabbitMqBroker, url: str) -> None:
     """Nothing was under way, so a new connection takes the place of the old without an error."""
     with Proxy(port_of(url)) as proxy:
@@ -233,9 +244,10 @@ def test_a_server_killed_and_started_again_loses_nothing_that_was_confirmed(priv
         each.close()
 
 
+@both_ways
 def test_a_memory_alarm_stops_publishing_in_bounded_time_and_nothing_else(private_rabbitmq: Any, url: str) -> None:
     """While the server takes no messages, a publish fails with the reason, consuming goes on, and it ends by itself."""
-    broker = RabbitMqBroker(url + "?blocked_timeout=1")
+    broker = RabbitMqBroker(with_options(url, "blocked_timeout=1"))
     broker.declare(Topology((Queue("a"),)))
     publisher, consumer = broker.publisher(), broker.consumer(["a"], 10)
     publisher.publish(commands(5))
@@ -263,10 +275,11 @@ def _blocked(publisher: Any) -> bool:
     return False
 
 
+@both_ways
 def test_a_silent_peer_is_noticed_and_closing_never_waits_for_it(broker: RabbitMqBroker, url: str) -> None:
     """Nothing comes any more though the connection stands: taking and publishing fail after two heartbeats."""
     with Proxy(port_of(url)) as proxy:
-        other = through(proxy, url, "?heartbeat=1&confirm_timeout=1&read_timeout=1")
+        other = through(proxy, url, "heartbeat=1&confirm_timeout=1&read_timeout=1")
         publisher, consumer = other.publisher(), other.consumer(["a"], 10)
         publisher.publish(commands(1))
         consumer.settle(consumer.take(1, PATIENCE))
@@ -285,7 +298,7 @@ def test_a_silent_peer_is_noticed_and_closing_never_waits_for_it(broker: RabbitM
 
 def test_a_busy_owner_keeps_its_connection(broker: RabbitMqBroker, url: str) -> None:
     """Who works longer than the server waits for a heartbeat still holds its messages afterwards."""
-    other = RabbitMqBroker(url + "?heartbeat=1")
+    other = RabbitMqBroker(with_options(url, "heartbeat=1"))
     publish(broker, commands(1))
     consumer = other.consumer(["a"], 10)
     taken = consumer.take(1, PATIENCE)
@@ -299,7 +312,7 @@ def test_a_busy_owner_keeps_its_connection(broker: RabbitMqBroker, url: str) -> 
 
 def test_what_exists_is_left_as_it_is(url: str) -> None:
     """A classic queue of an earlier installation stays, is bound to its events and used."""
-    with kombu.Connection(url) as connection:
+    with kombu.Connection(bare(url)) as connection:
         kombu.Queue("a", durable=True)(connection.channel()).declare()
     broker = RabbitMqBroker(url)
     broker.declare(Topology((Queue("a", ("made",), limit=10),)))
@@ -308,6 +321,7 @@ def test_what_exists_is_left_as_it_is(url: str) -> None:
     broker.close()
 
 
+@both_ways
 def test_a_delayed_message_whose_queue_is_gone_lies_in_the_net(broker: RabbitMqBroker, url: str) -> None:
     """Many of them hold up nobody else's retries, and each says where it was to go."""
     publish(
@@ -323,13 +337,14 @@ def test_a_delayed_message_whose_queue_is_gone_lies_in_the_net(broker: RabbitMqB
     consumer.close()
 
 
+@both_ways
 def test_a_queue_deleted_under_its_consumer_is_said_and_made_again(broker: RabbitMqBroker, url: str) -> None:
     """Taking says what happened; then the queue is there again, and wants the same events."""
     broker.declare(Topology((Queue("a", ("made",)), Queue("b"))))
     publish(broker, [Outgoing(order(7), "b")])
     consumer = broker.consumer(["b", "a"], 10)
     consumer.settle(consumer.take(1, PATIENCE))
-    with kombu.Connection(url) as connection:
+    with kombu.Connection(bare(url)) as connection:
         connection.channel().queue_delete("a")
     with pytest.raises(BrokerDown, match="queue a was deleted"):
         consumer.take(1, PATIENCE)

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 from traffic import (
     CONFIRMED,
+    both_ways,
     commands,
     drain,
     port_of,
     publish,
+    with_options,
 )
 
 from esb.broker.rabbitmq import RabbitMqBroker
@@ -58,6 +60,7 @@ def test_nobody_there_is_broker_down() -> None:
     ("url", "reason"),
     [
         ("amqp://u:pw@h/v?heartbeet=5", "did you mean heartbeat"),
+        ("amqp://u:pw@h/v?frames=plane", "one of bulk, plain, not 'plane'"),
         ("amqp://u:pw@h/v?heartbeat=soon", "number of seconds"),
         ("amqp://u:pw@h/v?heartbeat=0", "between 1 and 3600"),
         ("amqp://u:pw@h:port/v", r"amqp://u:\*\*\*@h:port/v"),
@@ -101,12 +104,13 @@ def _tls(certificate: Path, newest: ssl.TLSVersion) -> ssl.SSLContext:
     return context
 
 
+@both_ways
 def test_tls_carries_messages_of_any_size(broker: RabbitMqBroker, url: str, certificate: Path) -> None:
     """Many records to a message, and many messages to a wait."""
     parts = urlsplit(url)
     with Proxy(port_of(url), _tls(certificate, ssl.TLSVersion.TLSv1_3)) as proxy:
         login = f"{parts.username}:{parts.password}@localhost:{proxy.port}{parts.path}"
-        secure = RabbitMqBroker(f"amqps://{login}?ca_certs={certificate}.crt")
+        secure = RabbitMqBroker(with_options(f"amqps://{login}?ca_certs={certificate}.crt", parts.query))
         assert publish(secure, commands(30, "a", 100_000)) == [CONFIRMED] * 30
         assert drain(secure, "a", 30) == list(range(30))
         secure.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import nullcontext
 from itertools import pairwise
 from struct import pack
 from types import SimpleNamespace
@@ -9,11 +11,16 @@ from typing import Any
 
 import amqp
 import msgspec
-from hypothesis import given, settings
+from amqp.method_framing import frame_writer
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from esb.broker.port import Outgoing
+from esb.broker.rabbitmq.confirms import destination
 from esb.broker.rabbitmq.decoder import Decoder
-from esb.broker.rabbitmq.frames import Confirms, Deliveries, Frame, Raw, Reader
+from esb.broker.rabbitmq.plain import PlainFrames
+from esb.broker.rabbitmq.readers import Confirms, Deliveries, Frame, Raw, Reader
+from esb.broker.rabbitmq.settings import parse
 from esb.broker.rabbitmq.transport import _Chunks
 from esb.broker.rabbitmq.wire import PROPERTY_PREFIX, Encoder
 from esb.message import RESERVED, Message, to_headers
@@ -169,3 +176,83 @@ def test_another_byte_in_a_known_header_is_read_like_in_an_unknown_one(message: 
     made_up = {"id": "", "time": 0.0, "correlation_id": ""}  # where they were lost
     assert msgspec.structs.replace(one[0], **made_up) == msgspec.structs.replace(other[0], **made_up)
     assert one[1] == other[1]
+
+
+class Told:
+    """A connection of py-amqp's without a server: keeps what is written, and is told what was received."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.written: list[bytes] = []
+        self.connection = amqp.Connection()
+        self.connection.transport = SimpleNamespace(
+            sock=self.ours,
+            having_timeout=lambda timeout: nullcontext(),
+            write=lambda data: self.written.append(bytes(data)),
+        )
+        self.connection.frame_writer = frame_writer(self.connection, self.connection.transport)
+        self.channel = amqp.Channel(self.connection, 1)
+        self.found: list[Any] = []
+        self.frames = PlainFrames(parse("amqp://localhost?frames=plain"), self.found.append)
+        self.frames.attach(self.connection, self.channel)
+        self.channel.callbacks["1"] = self.frames._on_delivery
+        self.heard = self.frames.handler(self.connection, self.connection.on_inbound_method)
+
+    def __enter__(self) -> Told:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+    def hear(self, stream: bytes) -> list[tuple[Message, dict[str, str]]]:
+        """The messages in a stream of whole frames."""
+        chunks = Chunks([stream])
+        chunks.receive()
+        while frame := chunks.next_frame():
+            self.heard(frame)
+        return [self.frames.decode(raw) for raw in self.found]
+
+
+LARGE = Message(id="1", type="t", source="s", time=0.0, correlation_id="1", body=b"x" * 300_000)
+STRANGE = msgspec.structs.replace(LARGE, body=b"", headers={"lone": "\ud800"}, content_type="ü" * 200)
+
+
+@settings(max_examples=60, deadline=None)
+@example(LARGE, {}, "a", False)
+@example(
+    msgspec.structs.replace(LARGE, body=b"", headers={"lone": "\ud800"}, content_type="ü" * 200), {}, "ü" * 200, True
+)
+@given(messages, st.dictionaries(st.sampled_from(["attempt", "retry"]), texts), texts, st.booleans())
+def test_py_amqp_writes_what_we_write(message: Message, properties: dict[str, str], key: str, event: bool) -> None:
+    """Byte for byte: what a foreign consumer sees does not depend on the way."""
+    each = Outgoing(message, key, event, properties=properties)
+    with Told() as told:
+        for write in told.frames.publish([each]):
+            write()
+        assert b"".join(told.written) == Encoder(1, 131072).publish(*destination(each), message, properties)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(messages, min_size=1, max_size=4))
+def test_py_amqp_reads_what_we_read(sent: list[Message]) -> None:
+    """The same messages of the same frames, in the same order, with the same tags."""
+    with Told() as told:
+        stream = b"".join(deliver(number, message) for number, message in enumerate(sent, 1))
+        assert told.hear(stream) == [(message, {}) for message in sent]
+        places = [(raw.tag, raw.consumer, raw.target, raw.redelivered) for raw in told.found]
+        assert places == [(number, b"1", b"q", 0) for number in range(1, len(sent) + 1)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(messages, st.integers(0, 1 << 20), st.integers(0, 255))
+def test_properties_that_py_amqp_cannot_read_cost_no_connection(message: Message, at: int, byte: int) -> None:
+    """Whatever a stranger wrote there, the body is delivered, and so is the next message."""
+    stream = bytearray(deliver(1, message))
+    start = 8 + int.from_bytes(stream[3:7], "big")  # of the header frame
+    size = int.from_bytes(stream[start + 3 : start + 7], "big")
+    stream[start + 7 + 12 + at % (size - 12)] = byte
+    with Told() as told:
+        found = told.hear(bytes(stream) + deliver(2, message))
+        assert [each.body for each, _ in found] == [message.body] * 2
+        assert found[1] == (message, {})

@@ -11,6 +11,8 @@ import pytest
 from traffic import (
     CONFIRMED,
     PATIENCE,
+    bare,
+    both_ways,
     commands,
     order,
     publish,
@@ -19,7 +21,7 @@ from traffic import (
 from esb.broker.port import Outgoing
 from esb.broker.rabbitmq import RabbitMqBroker, wire
 from esb.broker.rabbitmq.decoder import Decoder
-from esb.broker.rabbitmq.frames import Raw
+from esb.broker.rabbitmq.readers import Raw
 from esb.errors import MessageError
 from esb.message import create
 
@@ -40,14 +42,19 @@ FOREIGN: list[dict[str, Any]] = [
             "cloudEvents:time": "soon",
         }
     },
+    {"content_type": "a/b", "application_headers": {"a": "b"}, "delivery_mode": 2, "message_id": "m-2"},  # as we write
+    {"content_type": b"\xff"},  # py-amqp cannot read it
+    {"application_headers": {b"\xff": b"\xff", "n": 1}},
+    {"content_encoding": "latin-1", "content_type": "text/plain"},
 ]
 
 
+@both_ways
 @pytest.mark.parametrize("properties", FOREIGN)
 def test_a_foreign_message_is_a_message(broker: RabbitMqBroker, url: str, properties: dict[str, Any]) -> None:
     """Whatever its headers, its body arrives untouched, and what the broker noted in them goes no further."""
     body = b"\x80\x04not json\xff"
-    with kombu.Connection(url) as connection:
+    with kombu.Connection(bare(url)) as connection:
         connection.channel().basic_publish(amqp.Message(body, **properties), exchange="", routing_key="a")
     consumer = broker.consumer(["a"], 1)
     (delivery,) = consumer.take(1, PATIENCE)
@@ -58,11 +65,12 @@ def test_a_foreign_message_is_a_message(broker: RabbitMqBroker, url: str, proper
     consumer.close()
 
 
+@both_ways
 def test_a_kombu_client_reads_our_messages(broker: RabbitMqBroker, url: str) -> None:
     """Persistent, with message id, content type and CloudEvents headers, as any AMQP client sees them."""
     message = create(b"{}", type="order", source="pos", subject="4711", headers={"ö": "ü"})
     publish(broker, [Outgoing(message, "a")])
-    with kombu.Connection(url) as connection:
+    with kombu.Connection(bare(url)) as connection:
         found = connection.channel().basic_get("a", no_ack=True)
     assert found.body == b"{}"
     assert found.properties["message_id"] == message.id
@@ -71,6 +79,7 @@ def test_a_kombu_client_reads_our_messages(broker: RabbitMqBroker, url: str) -> 
     assert found.headers["ö"] == "ü"
 
 
+@both_ways
 def test_headers_that_do_not_fit_are_refused_before_anything_is_sent(broker: RabbitMqBroker) -> None:
     """AMQP holds all headers in one frame; the message is named, and the publisher goes on."""
     publisher = broker.publisher()

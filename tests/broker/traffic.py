@@ -6,6 +6,8 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from esb.broker.port import Outcome, Outgoing
 from esb.broker.rabbitmq import RabbitMqBroker
 from esb.errors import BrokerDown
@@ -14,6 +16,8 @@ from esb.testing.proxy import Proxy
 
 CONFIRMED, RETURNED, REFUSED = Outcome.CONFIRMED, Outcome.RETURNED, Outcome.REFUSED
 PATIENCE = 20.0
+
+both_ways = pytest.mark.parametrize("frames", ["bulk", "plain"], indirect=True)  # of reading and writing frames
 
 
 def order(number: int, size: int = 0) -> Message:
@@ -64,6 +68,16 @@ def port_of(url: str) -> tuple[str, int]:
 
 
 def through(proxy: Proxy, url: str, options: str = "") -> RabbitMqBroker:
-    """The same virtual host, reached through a proxy."""
+    """The same virtual host, reached through a proxy; ``options`` as in a URL."""
     host, port = port_of(url)
-    return RabbitMqBroker(url.replace(f"{host}:{port}", f"127.0.0.1:{proxy.port}") + options)
+    return RabbitMqBroker(with_options(url.replace(f"{host}:{port}", f"127.0.0.1:{proxy.port}"), options))
+
+
+def with_options(url: str, options: str) -> str:
+    """A broker's URL with more options."""
+    return f"{url}{'&' if '?' in url else '?'}{options}" if options else url
+
+
+def bare(url: str) -> str:
+    """Without our options, for other clients."""
+    return url.partition("?")[0]

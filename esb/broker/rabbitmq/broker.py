@@ -10,8 +10,9 @@ from esb.broker import port
 from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.connection import Keeper, Link
 from esb.broker.rabbitmq.consumer import RabbitMqConsumer, Restore
+from esb.broker.rabbitmq.frames import frames_for
 from esb.broker.rabbitmq.publisher import RabbitMqPublisher
-from esb.broker.rabbitmq.settings import Settings, parse
+from esb.broker.rabbitmq.settings import PLAIN, Settings, parse
 
 _OLDEST = (3, 10)  # quorum queues with TTL and at-least-once dead-lettering
 _SOUND = (3, 10, 20)  # before it dead-lettering could stop, and quorum queues lost consumers
@@ -33,7 +34,9 @@ class RabbitMqBroker:
         self._keeper = Keeper(self._settings.heartbeat / 4)
         self._delays: set[float] = set()
         self._queues: dict[str, port.Queue] = {}  # as they were declared last
-        self._link = self._keeper.keep(Link(self._settings, f"{name} control", lambda channel: None))
+        self._link = self._keeper.keep(
+            Link(self._settings, f"{name} control", lambda channel: None, frames_for(self._settings))
+        )
         self._guard = threading.Lock()
 
     def __repr__(self) -> str:
@@ -107,6 +110,8 @@ def _purge(channel: Any, queue: str) -> int:
 
 def _describe(settings: Settings, server: topology.Properties) -> str:
     sentence = f"{server.get('product', 'AMQP server')} {server.get('version', '?')} at {settings}"
+    if settings.frames == PLAIN:
+        sentence += " (frames=plain: slower)"
     found = topology.version(server)
     if found < _OLDEST:
         return f"{sentence}: too old, 3.10 is needed for delayed retries that lose nothing"

@@ -1,6 +1,6 @@
 """One connection to RabbitMQ with one channel, owned by one thread, opened again whenever it is needed.
 
-kombu and py-amqp connect, log in and speak every rare method; what comes in is read here in large chunks.
+kombu and py-amqp connect, log in and speak every rare method; ``frames`` says how the frequent ones are spoken.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from socket import TCP_USER_TIMEOUT
 from typing import Any
@@ -18,9 +18,9 @@ from typing import Any
 import kombu
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 
-from esb.broker.rabbitmq.frames import Frame, Reader
+from esb.broker.rabbitmq.frames import Frames
 from esb.broker.rabbitmq.settings import Settings
-from esb.broker.rabbitmq.transport import Connection, Transport
+from esb.broker.rabbitmq.wire import Write
 from esb.errors import BrokerDown, EsbError, LoginRefused
 from esb.wake import Wake
 
@@ -31,7 +31,6 @@ _REFUSALS = (AccessRefused, NotAllowed)  # of a login, of a virtual host
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _CLOSING = 2.0  # seconds that a polite goodbye may take
-_WRITE = 128 * 1024  # bytes written before looking at what came in
 
 
 class Link:
@@ -40,7 +39,7 @@ class Link:
     Args:
         name: shown in RabbitMQ's list of connections.
         setup: makes a fresh channel ready (QoS, consumers, confirm mode).
-        reader: takes the frames that are frequent here.
+        frames: how the frequent frames are spoken.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Link:
         settings: Settings,
         name: str,
         setup: Callable[[Any], None],
-        reader: Reader | None = None,
+        frames: Frames,
     ) -> None:
         self.settings = settings
         self.generation = 0  # counts the channels this link has had
@@ -56,8 +55,8 @@ class Link:
         self.channel: Any = None
         self._name = name
         self._setup = setup
-        self._reader = reader or Reader()
-        self._connection: Connection | None = None
+        self._frames = frames
+        self._connection: Any = None
         self._poll = select.poll()
         self._lock = threading.RLock()
         self._pause = 0.0
@@ -106,7 +105,7 @@ class Link:
         """Let the connection go without a word: nothing here can wait."""
         with self._lock:
             connection, self._connection, self.channel = self._connection, None, None
-            self._reader.reset()
+            self._frames.detach()
             self.blocked = ""
             self._poll = select.poll()
             if connection is not None:
@@ -152,7 +151,7 @@ class Link:
 
     def read(self) -> None:
         """Handle what has come, without waiting. Raises driver errors."""
-        self._dispatch()
+        self._handle()
         if self._socket in self._poll_now(0):  # the wake-up is polled too, and has nothing to receive
             self._receive()
         self._attended = time.monotonic()
@@ -165,7 +164,7 @@ class Link:
         self._notice_absence()
         if wake is not None:
             self._poll.register(wake.fileno(), select.POLLIN)
-        if self._dispatch():
+        if self._handle():
             timeout = 0
         ready = self._poll_now(min(timeout, self.settings.heartbeat / 2))
         if self._socket in ready:
@@ -175,15 +174,14 @@ class Link:
             raise TimeoutError(f"the server has been silent for {2 * self.settings.heartbeat} s")
         return wake is not None and wake.fileno() in ready and wake.clear()
 
-    def write(self, data: bytes) -> None:
-        """Send frames; between large pieces what came in is handled, so that no side waits for the other."""
-        view = memoryview(data)
-        for start in range(0, len(view), _WRITE):
-            with self._lock:
-                self._transport.write(view[start : start + _WRITE])
-                self._sent = time.monotonic()
-            if start + _WRITE < len(view):
+    def send(self, writes: Iterable[Write]) -> None:
+        """Say all this; in between what came in is handled, so that no side waits for the other."""
+        for number, write in enumerate(writes):
+            if number:
                 self.read()
+            with self._lock:
+                write()
+                self._sent = time.monotonic()
 
     def beat(self) -> None:
         """Send a heartbeat if none of our bytes went out for a while. Called from the keeper's thread.
@@ -208,29 +206,23 @@ class Link:
 
     # --- inside -----------------------------------------------------------------------------------------------
 
-    @property
-    def _transport(self) -> Any:
-        if self._connection is None:
-            raise ConnectionResetError("the connection was lost")
-        return self._connection.transport
-
     def _connect(self) -> None:
         settings = self.settings
         client = kombu.Connection(
             hostname=settings.host, port=settings.port, userid=settings.user, password=settings.password,
-            virtual_host=settings.vhost, ssl=settings.ssl_options(), transport=Transport, login_method="PLAIN",
-            connect_timeout=settings.connect_timeout, heartbeat=settings.heartbeat,
+            virtual_host=settings.vhost, login_method="PLAIN", ssl=settings.ssl_options(),
+            transport=self._frames.transport, connect_timeout=settings.connect_timeout, heartbeat=settings.heartbeat,
             transport_options=self._options(),
         )  # fmt: skip
         with self._lock:
             self._connection = client.transport.establish_connection()
             self.generation += 1
-            self._reader.reset()
             self.blocked = ""
             self._socket = self._connection.sock.fileno()
             self._poll.register(self._socket, select.POLLIN)
             self._heard = self._attended = self._sent = time.monotonic()
             self.channel = self._connection.channel()
+            self._frames.attach(self._connection, self.channel)
             self._setup(self.channel)
 
     def _options(self) -> dict[str, Any]:
@@ -243,7 +235,7 @@ class Link:
             "client_properties": {"connection_name": self._name, "product": "esb"},
             "on_blocked": self._on_blocked,
             "on_unblocked": self._on_unblocked,
-            "frame_handler": self._frame_handler,
+            "frame_handler": self._frames.handler,
         }
 
     def _on_blocked(self, reason: str) -> None:
@@ -252,30 +244,14 @@ class Link:
     def _on_unblocked(self) -> None:
         self.blocked = ""
 
-    def _frame_handler(self, connection: Connection, callback: Callable[..., None]) -> Callable[[Frame], bool]:
-        """py-amqp's hook for incoming frames: they come this way during its dialogues, or when they are in pieces."""
-        from amqp.method_framing import frame_handler
-
-        usual = frame_handler(connection, callback)
-        return lambda frame: self._reader.frame(frame) or bool(usual(frame))
-
     def _receive(self) -> None:
         with self._lock:
-            if self._transport.receive():
+            if self._frames.receive():
                 self._heard = time.monotonic()
-                self._dispatch()
 
-    def _dispatch(self) -> bool:
-        """Handle the frames in the buffer (a dialogue leaves those behind its answer there); whether there were any."""
-        transport, read, handled = self._transport, self._reader.read, False
-        while True:
-            handled |= transport.hand_to(read)
-            frame = transport.next_frame()
-            if frame is None:
-                return handled
-            assert self._connection is not None
-            self._connection.on_inbound_frame(frame)
-            handled = True
+    def _handle(self) -> bool:
+        with self._lock:
+            return self._frames.handle()
 
     def _poll_now(self, timeout: float) -> set[int]:
         return {descriptor for descriptor, _ in self._poll.poll(timeout * 1000)}

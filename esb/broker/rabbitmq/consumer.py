@@ -10,12 +10,12 @@ from typing import Any
 from amqp.exceptions import ConsumerCancelled, NotFound
 
 from esb.broker.port import Delivery, Outcome, Outgoing
-from esb.broker.rabbitmq import topology, wire
+from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link
-from esb.broker.rabbitmq.decoder import Decoder
-from esb.broker.rabbitmq.frames import Deliveries, Raw
+from esb.broker.rabbitmq.frames import Raw, frames_for
 from esb.broker.rabbitmq.publisher import Pending, RabbitMqPublisher
 from esb.broker.rabbitmq.settings import Settings
+from esb.broker.rabbitmq.wire import Write
 from esb.errors import LeaseLost
 from esb.wake import Wake
 
@@ -65,14 +65,13 @@ class RabbitMqConsumer:
         self._publisher = publisher
         self._restore = restore
         self._wake = Wake()
-        self._decoder = Decoder()
         self._tags: dict[bytes, str] = {}  # consumer tag: queue
         self._rounds = 0
         self._waiting: deque[Raw] = deque()  # prefetched, not handed out
         self._open: dict[int, None] = {}  # tags handed out and not settled, in order
         self._paused = False
-        reader = Deliveries(self._waiting.append)
-        self._link = keeper.keep(Link(settings, name or "esb consumer", self._setup, reader))
+        self._frames = frames_for(settings, delivered=self._waiting.append)
+        self._link = keeper.keep(Link(settings, name or "esb consumer", self._setup, self._frames))
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """See the port."""
@@ -102,7 +101,8 @@ class RabbitMqConsumer:
             return
         self._link.refresh()
         tags = self._claim(deliveries)
-        self._send(self._acks(tags))
+        if tags:
+            self._send(self._frames.ack(self._acks(tags)))
         if len(tags) < len(deliveries):
             raise LeaseLost(
                 f"{len(deliveries) - len(tags)} of {len(deliveries)} deliveries are not ours any more: "
@@ -114,7 +114,7 @@ class RabbitMqConsumer:
         self._link.refresh()
         tags = self._claim(deliveries)
         try:
-            self._send(wire.reject(self._channel_id, tag) for tag in tags)
+            self._send(self._frames.reject(tags) if tags else [])
         except LeaseLost:
             return
 
@@ -127,7 +127,7 @@ class RabbitMqConsumer:
             with self._link.exclusive():
                 for tag in self._tags:
                     self._link.channel.basic_cancel(tag.decode())
-            self._link.write(b"".join(wire.reject(self._channel_id, raw.tag) for raw in self._waiting))
+            self._link.send(self._frames.reject([raw.tag for raw in self._waiting]))
             self._waiting.clear()
 
     def resume(self) -> None:
@@ -137,7 +137,7 @@ class RabbitMqConsumer:
         self._paused = False
         if self._link.connected:
             with self._link.failures("resume taking from"), self._link.exclusive():
-                self._consume(self._link.channel)
+                self._consume()
 
     def wake(self) -> None:
         """See the port."""
@@ -152,7 +152,6 @@ class RabbitMqConsumer:
 
     def _setup(self, channel: Any) -> None:
         """A fresh channel: nothing of what the last one delivered is ours any more."""
-        self._channel_id = channel.channel_id
         self._base = self._link.generation << _GENERATION
         try:
             self._begin(channel)
@@ -166,14 +165,14 @@ class RabbitMqConsumer:
         share = max(self._prefetch // max(len(self._queues), 1), min(self._prefetch, _LEAST_SHARE))
         channel.basic_qos(0, share, False)
         if not self._paused:
-            self._consume(channel)
+            self._consume()
 
-    def _consume(self, channel: Any) -> None:
+    def _consume(self) -> None:
         # Tags are never used again: RabbitMQ before 3.10.9 breaks the connection over one that still holds messages.
         self._rounds += 1
         self._tags = {f"{self._rounds}.{number}".encode(): queue for number, queue in enumerate(self._queues)}
         for tag, queue in self._tags.items():
-            channel.basic_consume(queue, tag.decode(), on_cancel=self._on_cancel)
+            self._frames.consume(queue, tag.decode(), self._on_cancel)
 
     def _on_cancel(self, tag: str) -> None:
         raise ConsumerCancelled(f"queue {self._tags[tag.encode()]} was deleted or moved", (60, 30))
@@ -186,7 +185,7 @@ class RabbitMqConsumer:
         return [self._delivery(waiting.popleft()) for _ in range(min(limit, len(waiting)))]
 
     def _delivery(self, raw: Raw) -> Delivery:
-        message, properties = self._decoder.decode(raw)
+        message, properties = self._frames.decode(raw)
         queue = self._tags[raw.consumer]
         if queue == topology.UNROUTABLE:
             properties["routed-to"] = raw.target.decode("utf-8", "replace")
@@ -206,21 +205,18 @@ class RabbitMqConsumer:
                 tags.append(tag)
         return sorted(tags)
 
-    def _acks(self, tags: list[int]) -> Iterable[bytes]:
+    def _acks(self, tags: list[int]) -> Iterable[tuple[int, bool]]:
         """Everything before the oldest unsettled delivery at once, the others one by one."""
         oldest = next(iter(self._open), self._waiting[0].tag if self._waiting else None)
         prefix = len(tags) if oldest is None else sum(tag < oldest for tag in tags)
         if prefix:
-            yield wire.ack(self._channel_id, tags[prefix - 1], multiple=True)
+            yield tags[prefix - 1], True
         for tag in tags[prefix:]:
-            yield wire.ack(self._channel_id, tag)
+            yield tag, False
 
-    def _send(self, frames: Iterable[bytes]) -> None:
-        data = b"".join(frames)
-        if not data:
-            return
+    def _send(self, writes: Sequence[Write]) -> None:
         try:
-            self._link.write(data)
+            self._link.send(writes)
         except DRIVER_ERRORS as error:
             self._link.drop()
             raise LeaseLost(f"the connection to RabbitMQ at {self._settings} was lost while settling") from error

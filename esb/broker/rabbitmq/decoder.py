@@ -8,14 +8,14 @@ everything between them is as it was.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from struct import unpack_from
 from typing import Any
 
 import amqp
 
-from esb.broker.rabbitmq.frames import Raw
+from esb.broker.rabbitmq.readers import Raw
 from esb.broker.rabbitmq.wire import CACHED, FLAGS, PROPERTY_PREFIX
 from esb.message import AMQP_PREFIX, JSON, RESERVED, Message, from_attributes, from_headers
 
@@ -84,7 +84,7 @@ class Decoder:
         if layout is None or header[12:_START] != _FLAGS or not layout.fits(text):
             layout = self._learn(header, text)
             if layout is None:
-                return self._foreign(raw)
+                return interpret(read_properties(header) or {}, raw.body)
         table = layout.table
         message = from_attributes(table(_ATTRIBUTE, text), table(_APPLICATION, text), layout.content_type, raw.body)
         return message, table(_PROPERTY, text)
@@ -99,6 +99,8 @@ class Decoder:
             fields = list(self._fields(header, text, at + 4, at + 4 + size))
         except (IndexError, ValueError, struct.error):
             return None
+        if not any(place == _ATTRIBUTE and name == "id" for place, name, _ in fields):
+            return None  # of a stranger's, the id is beside the table
         if len(self._layouts) >= _LAYOUTS:
             self._layouts.clear()
         layout = self._layouts[len(text)] = _Layout(text, at + 4 + size, fields)
@@ -125,12 +127,28 @@ class Decoder:
         found = self._names[name] = _placed(_unicode(name))
         return found
 
-    def _foreign(self, raw: Raw) -> tuple[Message, dict[str, str]]:
-        found, content_type = _read(raw.header)
-        own = {name for name in found if name.startswith(PROPERTY_PREFIX)}
-        headers = {name: value for name, value in found.items() if name not in own and name not in _BROKERS_OWN}
-        properties = {name.removeprefix(PROPERTY_PREFIX): str(found[name]) for name in own}
-        return from_headers(headers, content_type, raw.body), properties
+
+def interpret(properties: Mapping[str, Any], body: bytes) -> tuple[Message, dict[str, str]]:
+    """The message of a delivery whose properties py-amqp has read, and the bus's own properties beside it."""
+    found = {_text(name): value for name, value in (properties.get("application_headers") or {}).items()}
+    if "message_id" in properties:
+        found.setdefault("cloudEvents:id", str(properties["message_id"]))
+    own = {name for name in found if name.startswith(PROPERTY_PREFIX)}
+    headers = {name: value for name, value in found.items() if name not in own and name not in _BROKERS_OWN}
+    content_type = str(properties.get("content_type") or JSON)
+    return from_headers(headers, content_type, body), {
+        name.removeprefix(PROPERTY_PREFIX): _text(found[name]) for name in own
+    }
+
+
+def read_properties(header: bytes) -> dict[str, Any] | None:
+    """What a header frame holds, by py-amqp's general reader; None where it cannot be read."""
+    content = amqp.Message()
+    try:
+        content.inbound_header(header)
+    except Exception:  # whatever a stranger wrote there: the body is what counts
+        return None
+    return dict(content.properties)
 
 
 def _gaps(end: int, values: list[slice]) -> Iterator[slice]:
@@ -158,14 +176,6 @@ def _unicode(text: str) -> str:
     return text.encode("latin-1").decode("utf-8", "replace")
 
 
-def _read(header: bytes) -> tuple[dict[str, Any], str]:
-    """Headers and content type by py-amqp's general reader."""
-    content = amqp.Message()
-    try:
-        content.inbound_header(header)
-    except Exception:  # whatever a stranger wrote there: the body is what counts
-        return {}, JSON
-    headers = content.properties.get("application_headers") or {}
-    if "message_id" in content.properties:
-        headers.setdefault("cloudEvents:id", str(content.properties["message_id"]))
-    return dict(headers), str(content.properties.get("content_type") or JSON)
+def _text(value: Any) -> str:
+    """What py-amqp gives as bytes is no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

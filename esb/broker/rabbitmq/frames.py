@@ -1,138 +1,95 @@
-"""What comes in thousands a second, read where it lies in the buffer: deliveries here, confirms there.
+"""How one connection says and hears what every message makes it say and hear: deliveries, publishes, acks.
 
-py-amqp reads each of them too, from generic descriptions, frame by frame; that would be most of a message's cost. Here
-a reader walks over all whole ones in a row. Whatever else is in the stream is not its business: it stops there, and the
-frame takes the usual way through py-amqp. Section numbers refer to the AMQP 0-9-1 specification.
+Two implementations, chosen by ``frames=`` in the broker's URL: in bulk, with frames read and written here, and plain,
+with nothing but py-amqp between us and the server. Everything rare is py-amqp's in both.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
-Frame = tuple[int, int, bytes]  # type, channel, payload
-
-_METHOD, _HEADER, _BODY, _END = 1, 2, 3, 0xCE  # 4.2.3
-_DELIVER = b"\x00\x3c\x00\x3c"
-_ACK = b"\x00\x3c\x00\x50"
-_AROUND = 8  # bytes of a frame that are not payload: seven before it, the end mark behind it
-_ACK_SIZE = 13
-_NAMED = struct.Struct(">BxxI4s")  # type, size and method of a frame
-_SIZED = struct.Struct(">BxxI4xQ")  # type and size of a header frame, size of the body (4.2.6.1)
-_PLAIN = struct.Struct(">BxxI")  # type and size of a frame
-_CONFIRM = struct.Struct(">QBB")  # tag, multiple, end mark
+from esb.broker.port import Outgoing
+from esb.broker.rabbitmq.bulk import BulkFrames
+from esb.broker.rabbitmq.plain import PlainFrames
+from esb.broker.rabbitmq.readers import Confirms, Deliveries, Frame, Reader
+from esb.broker.rabbitmq.settings import PLAIN, Settings
+from esb.broker.rabbitmq.wire import Write
+from esb.message import Message
 
 
-class Reader:
-    """Takes the frequent frames of one connection. This one takes none."""
-
-    def read(self, data: bytes, at: int) -> int:
-        """Take all whole ones in a row from position ``at``; the position behind the last one taken."""
-        return at
-
-    def frame(self, frame: Frame) -> bool:
-        """Take one frame, if it is for this reader; whether it was."""
-        return False
-
-    def reset(self) -> None:
-        """The connection was lost: what was half there will not be completed."""
-
-
-class Raw:
+class Raw(Protocol):
     """A delivery as it came, before anybody looked inside."""
 
-    __slots__ = ("body", "consumer", "header", "redelivered", "tag", "target")
-
-    def __init__(self, method: bytes, header: bytes, body: bytes) -> None:
-        """Args: the payloads of the method frame, of the header frame and of all body frames."""
-        at = 5 + method[4]
-        self.consumer = method[5:at]
-        self.tag = int.from_bytes(method[at : at + 8], "big")
-        self.redelivered = method[at + 8]
-        at += 9
-        at += 1 + method[at]
-        self.target = method[at + 1 : at + 1 + method[at]]
-        self.header = header
-        self.body = body
+    tag: int
+    consumer: bytes  # the consumer's tag
+    redelivered: int
+    target: bytes  # routing key
 
 
-class Deliveries(Reader):
-    """Deliveries: a method frame, a header frame, and as many body frames as the body needs."""
+class Frames(Protocol):
+    """Belongs to one link, and to its thread. What it does to the connection raises the driver's errors.
 
-    def __init__(self, found: Callable[[Raw], None]) -> None:
-        self._found = found
-        self._parts: list[bytes] = []  # payloads of one that comes in pieces
-        self._missing = 0  # bytes of its body
+    What is to be said is made as a list of writes, each of which is done at once, with the connection held; between
+    them the link listens.
+    """
 
-    def read(self, data: bytes, at: int) -> int:
-        """See :class:`Reader`. The innermost loop of taking, hence no calls in it.
+    transport: Any  # what kombu connects by
 
-        What follows the first pieces of a delivery is more of it (4.2.6), so this finds nothing until it is whole.
-        """
-        found, length = self._found, len(data)
-        while at + 20 < length:
-            kind, size, method = _NAMED.unpack_from(data, at)
-            header = at + _AROUND + size
-            if method != _DELIVER or kind != _METHOD or header + 20 > length:
-                break
-            kind, size, missing = _SIZED.unpack_from(data, header)
-            body = header + _AROUND + size
-            end = body
-            if missing:
-                if kind != _HEADER or body + _AROUND > length:
-                    break
-                kind, size = _PLAIN.unpack_from(data, body)
-                end = body + _AROUND + size
-                if kind != _BODY or size != missing:
-                    break  # in several frames
-            if end > length or not data[header - 1] == data[body - 1] == data[end - 1] == _END:
-                break
-            found(Raw(data[at + 7 : header - 1], data[header + 7 : body - 1], data[body + 7 : end - 1]))
-            at = end
-        return at
+    def handler(self, connection: Any, callback: Callable[..., None]) -> Callable[[Frame], bool]:
+        """py-amqp's hook for incoming frames."""
+        ...
 
-    def frame(self, frame: Frame) -> bool:
-        """See :class:`Reader`."""
-        kind, _, payload = frame
-        parts = self._parts
-        if kind == _METHOD:
-            if payload[:4] == _DELIVER:
-                self._parts = [payload]
-                return True
-            return False
-        if not parts or kind > _BODY:
-            return False
-        if kind == _HEADER:
-            self._missing = int.from_bytes(payload[4:12], "big")
-        else:
-            self._missing -= len(payload)
-        parts.append(payload)
-        if self._missing <= 0:
-            self._parts = []
-            self._found(Raw(parts[0], parts[1], b"".join(parts[2:])))
-        return True
+    def attach(self, connection: Any, channel: Any) -> None:
+        """This is the connection from now on, logged in, with its channel."""
+        ...
 
-    def reset(self) -> None:
-        self._parts = []
+    def detach(self) -> None:
+        """The connection is gone: what was half there will not be completed."""
+        ...
+
+    def handle(self) -> bool:
+        """Handle what was taken from the socket earlier, where no poll sees it; whether there was anything."""
+        ...
+
+    def receive(self) -> bool:
+        """Take from the readable socket what it has, and handle it. False: there was nothing after all."""
+        ...
+
+    def consume(self, queue: str, tag: str, cancelled: Callable[[str], None]) -> None:
+        """Ask for a queue's messages; ``cancelled`` is told the tag when the server ends it."""
+        ...
+
+    def decode(self, raw: Any) -> tuple[Message, dict[str, str]]:
+        """The message of a delivery, and the bus's own properties beside it; a foreign one is a message too."""
+        ...
+
+    def publish(self, batch: Sequence[Outgoing]) -> list[Write]:
+        """Persistent and mandatory. Raises ``MessageError`` when the headers of one do not fit into a frame."""
+        ...
+
+    def ack(self, acks: Iterable[tuple[int, bool]]) -> list[Write]:
+        """Tags, each with whether every delivery before it is meant too."""
+        ...
+
+    def reject(self, tags: Iterable[int]) -> list[Write]:
+        """Back into their queue."""
+        ...
 
 
-class Confirms(Reader):
-    """``basic.ack`` from the server: one publish is safe, or all up to it. One by one they are left to py-amqp."""
+def frames_for(
+    settings: Settings,
+    delivered: Callable[[Any], None] | None = None,
+    confirmed: Callable[[int, bool], None] | None = None,
+) -> Frames:
+    """As the settings say, for a connection that takes, for one that publishes, or for one that does neither.
 
-    def __init__(self, confirmed: Callable[[int, bool], None]) -> None:
-        """``confirmed`` receives the tag, and whether all before it are meant too."""
-        self._confirmed = confirmed
-
-    def read(self, data: bytes, at: int) -> int:
-        """See :class:`Reader`."""
-        length = len(data) - _ACK_SIZE - _AROUND
-        while at <= length:
-            kind, size, method = _NAMED.unpack_from(data, at)
-            if method != _ACK or kind != _METHOD or size != _ACK_SIZE:
-                break
-            tag, multiple, end = _CONFIRM.unpack_from(data, at + 11)
-            if end != _END:
-                break
-            at += _ACK_SIZE + _AROUND
-            self._confirmed(tag, bool(multiple))
-        return at
+    Args:
+        delivered: receives each delivery, a :class:`Raw`.
+        confirmed: receives confirms where they come in bulk; those that do not are events of the channel.
+    """
+    if settings.frames == PLAIN:
+        return PlainFrames(settings, delivered)
+    if delivered is not None:
+        return BulkFrames(Deliveries(delivered))
+    return BulkFrames(Reader() if confirmed is None else Confirms(confirmed))

@@ -13,14 +13,14 @@ from typing import Any
 
 from esb.broker.port import Outcome, Outgoing
 from esb.broker.rabbitmq import topology
-from esb.broker.rabbitmq.confirms import Pending, destination
+from esb.broker.rabbitmq.confirms import Pending
 from esb.broker.rabbitmq.connection import Keeper, Link
-from esb.broker.rabbitmq.frames import Confirms
+from esb.broker.rabbitmq.frames import frames_for
 from esb.broker.rabbitmq.settings import Settings
-from esb.broker.rabbitmq.wire import Encoder
 from esb.errors import BrokerDown
 
-_PIECE = 512 * 1024  # bytes written at once: a batch of usual messages, since each write wakes the broker
+_PIECE = 512 * 1024  # bytes that go out together: a batch of usual messages, since each write wakes the broker
+_HEADERS = 512  # of them, of a message, about
 
 
 class RabbitMqPublisher:
@@ -32,7 +32,8 @@ class RabbitMqPublisher:
 
     def __init__(self, settings: Settings, name: str, keeper: Keeper, delays: set[float]) -> None:
         self._settings = settings
-        self._link = keeper.keep(Link(settings, name or "esb publisher", self._setup, Confirms(self._on_ack)))
+        self._frames = frames_for(settings, confirmed=self._on_ack)
+        self._link = keeper.keep(Link(settings, name or "esb publisher", self._setup, self._frames))
         self._known = delays
         self._declared: set[float] = set()
         self._published = 0  # sequence number of the last publish on this channel
@@ -57,8 +58,8 @@ class RabbitMqPublisher:
             self._wait_unblocked()
             pending = Pending(self._published, self._wait)
             self._pending.append(pending)
-            for piece, frames in self._pieces(chain((first,), waiting)):
-                self._send(piece, frames, pending)
+            for piece in _pieces(chain((first,), waiting)):
+                self._send(piece, pending)
         return pending
 
     def close(self) -> None:
@@ -66,28 +67,12 @@ class RabbitMqPublisher:
 
     # --- inside -----------------------------------------------------------------------------------------------
 
-    def _pieces(self, batch: Iterable[Outgoing]) -> Iterator[tuple[list[Outgoing], list[bytes]]]:
-        """Messages that go out together, with their frames."""
-        encode = self._encoder.publish
-        piece: list[Outgoing] = []
-        frames: list[bytes] = []
-        size = 0
-        for each in batch:
-            frame = encode(*destination(each), each.message, each.properties)
-            piece.append(each)
-            frames.append(frame)
-            size += len(frame)
-            if size >= _PIECE:
-                yield piece, frames
-                piece, frames, size = [], [], 0
-        if piece:
-            yield piece, frames
-
-    def _send(self, piece: Sequence[Outgoing], frames: Sequence[bytes], pending: Pending) -> None:
+    def _send(self, piece: Sequence[Outgoing], pending: Pending) -> None:
+        writes = self._frames.publish(piece)
         self._declare_delays(piece)
         pending.extend(piece)
         self._published += len(piece)
-        self._link.write(b"".join(frames))
+        self._link.send(writes)
 
     def _open(self) -> None:
         """Connected and not blocked. A connection that died while nothing was under way is replaced silently."""
@@ -100,7 +85,6 @@ class RabbitMqPublisher:
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
         channel.events["basic_return"].add(self._on_return)
-        self._encoder = Encoder(channel.channel_id, channel.connection.frame_max)
         self._published = 0
         self._declared.clear()
         self._abandon()
@@ -161,3 +145,17 @@ class RabbitMqPublisher:
         headers = message.properties.get("application_headers") or {}
         id = headers.get("cloudEvents:id", "")
         any(pending.returned(id, exchange, key) for pending in self._pending)
+
+
+def _pieces(batch: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
+    """Messages that go out together."""
+    piece: list[Outgoing] = []
+    size = 0
+    for each in batch:
+        piece.append(each)
+        size += _HEADERS + len(each.message.body)
+        if size >= _PIECE:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece

@@ -12,6 +12,8 @@ import msgspec
 
 from esb.errors import ConfigError
 
+PLAIN = "plain"
+_FRAMES = ("bulk", PLAIN)
 _FILES = ("ca_certs", "certfile", "keyfile")
 
 
@@ -20,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``heartbeat`` is how often both sides say that they live; a peer silent for twice as long is gone.
     ``blocked_timeout`` is how long a publish waits for a memory or disk alarm of the server to end.
+    ``frames`` is how the messages' frames are read and written: in ``bulk``, or ``plain`` by py-amqp alone, slower.
     """
 
     host: str
@@ -37,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca_certs: str | None = None
     certfile: str | None = None
     keyfile: str | None = None
+    frames: str = "bulk"
 
     def __str__(self) -> str:
         """The address without user or password: what error texts and logs show."""
@@ -97,6 +101,8 @@ def _option(name: str, value: str) -> tuple[str, Any]:
         raise ConfigError(f"the broker URL has an unknown option {name!r}{hint}")
     if name in _FILES:
         return name, value
+    if name == "frames":
+        return name, _chosen(value)
     try:
         number = float(value)
     except ValueError:
@@ -104,3 +110,9 @@ def _option(name: str, value: str) -> tuple[str, Any]:
     if not 1 <= number <= 3600:
         raise ConfigError(f"the broker URL's option {name} must lie between 1 and 3600 seconds, not {value!r}")
     return name, int(number) if name == "heartbeat" else number
+
+
+def _chosen(value: str) -> str:
+    if value not in _FRAMES:
+        raise ConfigError(f"the broker URL's option frames must be one of {', '.join(_FRAMES)}, not {value!r}")
+    return value

@@ -15,7 +15,7 @@ from amqp.exceptions import UnexpectedFrame
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.transport import pyamqp
 
-from esb.broker.rabbitmq.frames import Frame
+from esb.broker.rabbitmq.readers import Frame
 
 # More than a TLS record holds (16 KB): so what is decrypted is taken at once, and never waits where no poll sees it.
 _CHUNK = 256 * 1024

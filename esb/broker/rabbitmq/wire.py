@@ -8,13 +8,14 @@ specification.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import pack
 
 from esb.errors import MessageError
 from esb.message import Message, common_headers, own_headers
 
 PROPERTY_PREFIX = "x-esb-"
+Write = Callable[[], object]  # says something, at once
 
 _ACK = b"\x00\x3c\x00\x50"
 _REJECT = b"\x00\x3c\x00\x5a"
@@ -28,6 +29,7 @@ _FRAME = struct.Struct(">BHI")  # 4.2.3: type, channel, size of the payload
 _CONTENT = struct.Struct(">HHQH")  # 4.2.6.1: class, weight, size of the body, flags
 _HEAD = struct.Struct(">BHIHHQH")  # the same with what is in front of any payload
 _SIZES = tuple(size.to_bytes(4, "big").decode("latin-1") for size in range(128))
+AROUND = 8  # bytes of a frame that are not payload: seven before it, the end mark behind it
 CACHED = 4096  # of each sort that an encoder or decoder keeps: a stranger may send ever new ones
 
 
@@ -46,7 +48,7 @@ class Encoder:
 
     def __init__(self, channel: int, frame_max: int) -> None:
         self._channel = channel
-        self._room = frame_max - 8
+        self._room = frame_max - AROUND
         self._methods: dict[tuple[str, str], bytes] = {}
         self._names: dict[str, str] = {}
         self._common: dict[tuple[str, int, str], str] = {}
@@ -61,9 +63,7 @@ class Encoder:
         fields = self._fields(message, properties)
         size = _CONTENT.size + len(kind) + 4 + len(fields) + 1 + len(id)
         if size > self._room:
-            raise MessageError(
-                f"the headers of message {message.id} take {size} bytes; the broker takes {self._room} at most"
-            )
+            raise too_large(message, size, self._room)
         head = _HEAD.pack(2, self._channel, size, 60, 0, len(body), FLAGS)
         table = len(fields).to_bytes(4, "big")
         return b"".join((method, head, kind, table, fields, _PERSISTENT, id, _END, *self._body(body)))
@@ -126,9 +126,19 @@ class Encoder:
         return [part for cut in cuts for part in (_FRAME.pack(3, channel, len(cut)), cut, _END)]
 
 
-def _short(text: str) -> bytes:
-    """A short string (4.2.5.3): 255 bytes at most; what is longer is cut, never in the middle of a character."""
+def too_large(message: Message, size: int, room: int) -> MessageError:
+    """Says of which message the headers do not fit into one frame; both in bytes."""
+    return MessageError(f"the headers of message {message.id} take {size} bytes; the broker takes {room} at most")
+
+
+def short(text: str) -> bytes:
+    """What goes into a short string (4.2.5.3): 255 bytes; what is longer is cut, never in the middle of a character."""
     data = text.encode("utf-8", "replace")
     if len(data) > 255:
         data = data[:255].decode("utf-8", "ignore").encode()
+    return data
+
+
+def _short(text: str) -> bytes:
+    data = short(text)
     return bytes((len(data),)) + data
