@@ -14,7 +14,7 @@ import amqp
 from amqp.exceptions import NotFound
 
 from bench.process import CannotRun, members, processor_time, resident
-from esb.broker.rabbitmq.settings import parse
+from esb.broker_url import parse
 from esb.testing.servers.rabbitmq import RabbitMqServer
 
 _PIECE = 64  # messages written at once

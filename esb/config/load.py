@@ -129,8 +129,8 @@ def inspect(
 
 
 def _redacted(finding: Finding, secrets: list[Any]) -> Finding:
-    text = redact(finding.text, secrets)
-    return finding if text == finding.text else msgspec.structs.replace(finding, text=text)
+    value = redact(finding.value, secrets) if isinstance(finding.value, str) else finding.value
+    return msgspec.structs.replace(finding, text=redact(finding.text, secrets), value=value)
 
 
 class _Loader:
@@ -219,10 +219,10 @@ class _Loader:
         document = self._overridden(document)
         self.bus_document = document
         spot = root(document, "esb.yaml")
-        config = build(BusConfig, self.outside.resolve(document, document.place), spot, self.report)
-        for url in (config.broker, config.database) if config else ():
-            self.outside.secrets.extend(filter(None, [password_of(url)]))
-        return config
+        resolved = self.outside.resolve(document, document.place)
+        for url in (resolved.get("broker"), resolved.get("database")):  # also of one that has a finding
+            self.outside.secrets.extend(filter(None, [password_of(url)] if isinstance(url, str) else []))
+        return build(BusConfig, resolved, spot, self.report)
 
     def _overridden(self, document: Map) -> Map:
         document = document.copy_as(lambda value, _: value)

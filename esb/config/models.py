@@ -11,8 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from esb.broker_url import parse
 from esb.config.keeping import Encryption, Parked, Retention
 from esb.config.shorthand import Shorthand
+from esb.errors import ConfigError
 from esb.ports import Doubt, Effect, Settings
 from esb.schedule import Timetable, cron, every
 from esb.units import Duration, Size, duration_text
@@ -318,7 +320,16 @@ class Worker(Settings):
 def _broker(value: str) -> str:
     if value != "embedded" and not re.match(r"amqps?://\S+$", value):
         raise ValueError("a broker is embedded, or amqp://user@host/vhost (amqps:// for TLS)")
+    if value != "embedded":
+        _readable(value)
     return value
+
+
+def _readable(url: str) -> None:
+    try:
+        parse(url)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
 
 
 def _database(value: str) -> str:

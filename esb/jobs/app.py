@@ -13,7 +13,7 @@ from urllib.parse import quote
 import celery
 
 from esb.broker.port import JOBS_QUEUE
-from esb.broker.rabbitmq.settings import parse
+from esb.broker_url import parse
 
 EMBEDDED = "esb.broker.embedded.transport:Transport"
 

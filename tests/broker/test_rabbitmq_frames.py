@@ -20,9 +20,9 @@ from esb.broker.rabbitmq.confirms import destination
 from esb.broker.rabbitmq.decoder import Decoder
 from esb.broker.rabbitmq.plain import PlainFrames
 from esb.broker.rabbitmq.readers import Confirms, Deliveries, Frame, Raw, Reader
-from esb.broker.rabbitmq.settings import parse
 from esb.broker.rabbitmq.transport import _Chunks
 from esb.broker.rabbitmq.wire import PROPERTY_PREFIX, Encoder
+from esb.broker_url import parse
 from esb.message import RESERVED, Message, to_headers
 
 HEARTBEAT = pack(">BHI", 8, 0, 0) + b"\xce"

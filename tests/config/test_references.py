@@ -80,6 +80,20 @@ def test_findings_never_show_what_the_environment_gave(shop: Shop) -> None:
     assert b"pa55word" not in to_json(checked.findings)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"), [("frames=plane", "frames must be one of bulk, plain"), ("heartbeet=5", "mean heartbeat")]
+)
+def test_an_option_of_the_broker_that_there_is_not(shop: Shop, options: str, said: str) -> None:
+    """Found before anything starts, and without the password, also where the whole URL is the environment's."""
+    shop.environ["ESB_BROKER"] = f"amqp://bus:pa55word@host/?{options}"
+    checked = shop.inspect()
+    assert [(f.kind, f.file) for f in checked.findings] == [("bad-value", "$ESB_BROKER")]
+    text = format_findings(checked.findings, checked.sources)
+    assert said in text
+    assert "pa55word" not in text
+    assert b"pa55word" not in to_json(checked.findings)
+
+
 def test_broker_and_database_from_the_environment(shop: Shop) -> None:
     """ESB_BROKER and ESB_DATABASE go before the files; their passwords are known as secrets."""
     shop.environ |= {"ESB_BROKER": "amqp://bus:br0ker@h/", "ESB_DATABASE": "postgresql://bus:d4tabase@h/esb"}

@@ -12,7 +12,7 @@ from esb.broker.rabbitmq.connection import Keeper, Link
 from esb.broker.rabbitmq.consumer import RabbitMqConsumer, Restore
 from esb.broker.rabbitmq.frames import frames_for
 from esb.broker.rabbitmq.publisher import RabbitMqPublisher
-from esb.broker.rabbitmq.settings import PLAIN, Settings, parse
+from esb.broker_url import PLAIN, Settings, parse
 
 _OLDEST = (3, 10)  # quorum queues with TTL and at-least-once dead-lettering
 _SOUND = (3, 10, 20)  # before it dead-lettering could stop, and quorum queues lost consumers
@@ -22,7 +22,7 @@ class RabbitMqBroker:
     """Makes publishers and consumers; declares and counts on a connection of its own, which any thread may use.
 
     Args:
-        url: ``amqp[s]://user:password@host:port/vhost?option=value``; see :class:`~.settings.Settings`.
+        url: ``amqp[s]://user:password@host:port/vhost?option=value``; see :class:`esb.broker_url.Settings`.
         name: shown in RabbitMQ's list of connections.
 
     Raises ``ConfigError`` for a URL that cannot be read. Nothing connects before it is needed.

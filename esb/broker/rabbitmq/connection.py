@@ -19,8 +19,8 @@ import kombu
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 
 from esb.broker.rabbitmq.frames import Frames
-from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.wire import Write
+from esb.broker_url import Settings
 from esb.errors import BrokerDown, EsbError, LoginRefused
 from esb.wake import Wake
 

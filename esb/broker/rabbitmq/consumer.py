@@ -14,8 +14,8 @@ from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link
 from esb.broker.rabbitmq.frames import Raw, frames_for
 from esb.broker.rabbitmq.publisher import Pending, RabbitMqPublisher
-from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.wire import Write
+from esb.broker_url import Settings
 from esb.errors import LeaseLost
 from esb.wake import Wake
 

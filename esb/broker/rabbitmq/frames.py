@@ -13,8 +13,8 @@ from esb.broker.port import Outgoing
 from esb.broker.rabbitmq.bulk import BulkFrames
 from esb.broker.rabbitmq.plain import PlainFrames
 from esb.broker.rabbitmq.readers import Confirms, Deliveries, Frame, Reader
-from esb.broker.rabbitmq.settings import PLAIN, Settings
 from esb.broker.rabbitmq.wire import Write
+from esb.broker_url import PLAIN, Settings
 from esb.message import Message
 
 

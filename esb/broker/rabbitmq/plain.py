@@ -18,8 +18,8 @@ from esb.broker.port import Outgoing
 from esb.broker.rabbitmq.confirms import destination
 from esb.broker.rabbitmq.decoder import interpret, read_properties
 from esb.broker.rabbitmq.readers import Frame
-from esb.broker.rabbitmq.settings import Settings
 from esb.broker.rabbitmq.wire import AROUND, PROPERTY_PREFIX, Write, short, too_large
+from esb.broker_url import Settings
 from esb.message import Message, to_headers
 
 _AT_ONCE = 256  # events handled before somebody looks at what they brought

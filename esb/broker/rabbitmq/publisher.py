@@ -16,7 +16,7 @@ from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.confirms import Pending
 from esb.broker.rabbitmq.connection import Keeper, Link
 from esb.broker.rabbitmq.frames import frames_for
-from esb.broker.rabbitmq.settings import Settings
+from esb.broker_url import Settings
 from esb.errors import BrokerDown
 
 _PIECE = 512 * 1024  # bytes that go out together: a batch of usual messages, since each write wakes the broker

@@ -97,7 +97,7 @@ def redact(url: str) -> str:
 def _option(name: str, value: str) -> tuple[str, Any]:
     if name not in _OPTIONS:
         near = difflib.get_close_matches(name, _OPTIONS, 1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(_OPTIONS)}"
+        hint = f" (did you mean {near[0]}?)" if near else f"; known are {', '.join(_OPTIONS)}"
         raise ConfigError(f"the broker URL has an unknown option {name!r}{hint}")
     if name in _FILES:
         return name, value
