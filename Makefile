@@ -4,7 +4,8 @@
 #   make test              everything, in four processes; JOBS=0 in one; ARGS="-k mapping -x" goes to pytest
 #   make screenshots       docs/images, taken from the running demo
 #   make bench             side by side with peers; ONLY=hop measures one, SAVE=1 keeps the result in bench/results
-#   make faults            the bus under fire, the long form; MESSAGES=10000 for each scenario, ONLY=kills runs one
+#   make faults            the bus under fire, the long form; MESSAGES=10000 for each scenario, ONLY=kills runs one,
+#                          ONLY=soak MINUTES=20 PLACE=embedded (or servers) looks for what grows
 #   make lint              style, types and import rules only
 #
 # Tests start a RabbitMQ and a PostgreSQL of their own. ESB_TEST_BROKER=amqp://… and ESB_TEST_DATABASE=postgresql://…
@@ -17,6 +18,8 @@ ARGS   ?=
 JOBS   ?= 4
 ONLY   ?=
 MESSAGES ?= 100000
+MINUTES ?= 20
+PLACE  ?= embedded
 SEED   ?=
 comma  := ,
 CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
@@ -61,7 +64,8 @@ screenshots: install-test
 
 faults: install-test
 	@tests/servers.sh
-	@$(BIN)/python -m tests.faults --messages $(MESSAGES) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults --messages $(MESSAGES) --minutes $(MINUTES) --place $(PLACE) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 bench: install
 	@$(BIN)/python -m bench $(subst $(comma), ,$(ONLY)) $(if $(SAVE),--save) $(ARGS)

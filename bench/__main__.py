@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import backlog, call, csv, delivery, embedded, hop, ingress, processes, steps, table
+from bench import backlog, call, csv, delivery, embedded, hanging, hop, ingress, processes, steps, table
 from bench.figures import Verdict, judge
 from bench.machine import BUSY, machine, others
 from bench.plan import Benchmark, Kit, Plan
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, ...]] = {
     "embedded": (embedded.BENCHMARK,),
     "http": (ingress.BENCHMARK, delivery.BENCHMARK),
     "call": (call.BENCHMARK,),
+    "hanging": (hanging.BENCHMARK,),
     "backlog": (backlog.BENCHMARK,),
     "processes": (processes.BENCHMARK,),
     "csv": (csv.BENCHMARK,),

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import pairwise
@@ -43,10 +43,17 @@ class Place(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def bus_directory(place: Place, flows: Sequence[str] = ("hop",), **variables: str) -> Iterator[tuple[Path, Bus]]:
-    """A fresh bus directory with its tables and queues, and the bus in it; queues are deleted in the end."""
+def bus_directory(
+    place: Place, flows: Sequence[str] = ("hop",), files: Mapping[str, str] | None = None, **variables: str
+) -> Iterator[tuple[Path, Bus]]:
+    """A fresh bus directory with its tables and queues, and the bus in it; queues are deleted in the end.
+
+    Args: where; which of its flows; further files by their path within it; variables.
+    """
     with ExitStack() as closing:
         root = copy_bus(Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="esb-bench-"))) / "bus", flows)
+        for name, text in (files or {}).items():
+            (root / name).write_text(text)
         bus = Bus(load(root, discover(), environ=os.environ | place.environment() | variables), discover())
         closing.callback(bus.close)
         closing.callback(clear, place)

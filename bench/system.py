@@ -1,9 +1,10 @@
 """A system that the bus delivers to and asks: answers at once, and remembers when what came. Started by the benchmarks.
 
-    python -m bench.system PORT
+    python -m bench.system PORT [PATH SECONDS]
 
 Told ``count``, it says how many requests have come; told ``report``, as one JSON object, the moments at which they
 came, those of each path (``/stock/4711``) and order (``SO-4711``), and how many different Idempotency-Keys there were.
+What goes to a path that begins with PATH is answered after so many seconds; it is counted apart, as ``hung``.
 """
 
 from __future__ import annotations
@@ -23,12 +24,21 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 
 
 class System:
-    """What came, and when."""
+    """What came, and when. Args: of the paths that hang, how they begin ("": none does), and the seconds that takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, hanging: str = "", seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.hung = 0
+        self._hanging = hanging.encode()
         self.arrivals: list[float] = []
         self.came: dict[str, float] = {}
         self.keys: set[bytes] = set()
+
+    def hangs(self, head: bytes) -> bool:
+        """Whether a request is one of those that wait for their answer."""
+        found = bool(self._hanging) and head.split(b" ", 2)[1].startswith(self._hanging)
+        self.hung += found
+        return found
 
     def take(self, head: bytes, body: bytes) -> None:
         """One request."""
@@ -42,7 +52,7 @@ class System:
 
     def report(self) -> str:
         """All of it."""
-        facts = {"arrivals": self.arrivals, "came": self.came, "keys": len(self.keys)}
+        facts = {"arrivals": self.arrivals, "came": self.came, "keys": len(self.keys), "hung": self.hung}
         return msgspec.json.encode(facts).decode()
 
 
@@ -66,14 +76,17 @@ class Connection(asyncio.Protocol):
             size = int(m[1]) if (m := _LENGTH.search(head)) else 0
             if not found or len(rest) < size:
                 return
-            self._system.take(head, rest[:size])
             self._buffer = rest[size:]
-            self._transport.write(_ANSWER)
+            if self._system.hangs(head):
+                asyncio.get_running_loop().call_later(self._system.seconds, self._transport.write, _ANSWER)
+            else:
+                self._system.take(head, rest[:size])
+                self._transport.write(_ANSWER)
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, system: System) -> None:
     """Until standard input ends."""
-    system, loop = System(), asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(system), "127.0.0.1", port, backlog=256)
     print("ready", flush=True)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -85,4 +98,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), System(*sys.argv[2:3], *map(float, sys.argv[3:4]))))

@@ -21,11 +21,13 @@ SLOWEST = 50.0  # messages a second; whoever is slower is given up
 
 
 class Report(msgspec.Struct, frozen=True):
-    """When calls arrived at the system: all of them, those of each path and order; and how many keys there were."""
+    """When calls arrived at the system: all of them, those of each path and order; how many keys there were, and how
+    many calls were left hanging."""
 
     arrivals: list[float]
     came: dict[str, float]
     keys: int
+    hung: int = 0
 
 
 def load(url: str, messages: int, connections: int, rate: float = 0.0) -> tuple[list[float], list[float]]:
@@ -42,10 +44,10 @@ def percentile(times: Sequence[float], share: float) -> float:
 
 
 @contextmanager
-def system() -> Iterator[tuple[Child, str]]:
-    """What is called: the process and its address."""
+def system(hanging: str = "", seconds: float = 0.0) -> Iterator[tuple[Child, str]]:
+    """What is called: the process and its address. Args: of the paths that hang, how they begin, and for how long."""
     port = free_port()
-    with Child([sys.executable, "-m", "bench.system", str(port)]) as child:
+    with Child([sys.executable, "-m", "bench.system", str(port), hanging, str(seconds)]) as child:
         child.line(START)
         yield child, f"http://127.0.0.1:{port}"
 

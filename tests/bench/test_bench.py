@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import crew, csv, steps
+from bench import crew, csv, hanging, steps
 from bench.__main__ import BENCHMARKS
 from bench.figures import Aim, between, judge, median, ratio, spread
 from bench.meter import Meter
@@ -161,6 +161,13 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one():
     small, large = csv.through("list", 6_000), csv.through("list", 240_000)
     assert large["size"] > 24
     assert large["memory"] - small["memory"] < 15
+
+
+def test_a_system_that_hangs_is_kept_busy_while_the_others_are_measured():
+    """All calls that the bus may have there hang, none of them counts, and the nine others have all that is theirs."""
+    reading = hanging.measure(crew.Place(), "held", 200)
+    assert reading["hung"] == hanging.CONCURRENCY
+    assert reading["rate"] > 0
 
 
 def _work():

@@ -1,6 +1,7 @@
 """`make faults`: the long form of the trial by fire. Progress on standard error; the last line is one JSON object.
 
 python -m tests.faults --messages 100000 --only kills --seed 4711
+python -m tests.faults --only soak --minutes 20 --place servers
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 
 import msgspec
 
+from tests.faults import soak
 from tests.faults.scenarios import SCENARIOS, Report, run
 from tests.faults.trial import Struck
 
@@ -42,16 +44,36 @@ def main() -> int:
     """The command line; 0 when every scenario passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000, help="for each scenario")
-    parser.add_argument("--only", choices=list(SCENARIOS))
+    parser.add_argument("--only", choices=[*SCENARIOS, "soak"])
+    parser.add_argument("--minutes", type=float, default=20.0, help="of the soak, which runs only when it is named")
+    parser.add_argument("--place", choices=["embedded", "servers"], default="embedded", help="of the soak")
     parser.add_argument("--seed", type=int, default=4711, help="the same faults in the same order")
     chosen = parser.parse_args()
     os.environ["ESB_ADMIN_PORT"] = "0"
+    if chosen.only == "soak":
+        return _soak(chosen.place, chosen.minutes, chosen.seed)
     names = [chosen.only] if chosen.only else list(SCENARIOS)
     reports = [run(name, chosen.messages, chosen.seed, Progress()) for name in names]
     print(table(reports))
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]}
-    print(json.dumps({"faults": [msgspec.to_builtins(report) for report in reports], "machine": machine}))
+    print(json.dumps({"faults": [msgspec.to_builtins(report) for report in reports], "machine": _machine()}))
     return 0 if all(report.passed for report in reports) else 1
+
+
+def _soak(place: str, minutes: float, seed: int) -> int:
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"soak {time.monotonic() - began:>7.1f} s  {text}\n")
+        sys.stderr.flush()
+
+    report = soak.run(place, minutes, seed, tell)
+    print(f"{soak.table(report)}\n\n{soak.summary(report)}")
+    print(json.dumps({"soak": msgspec.to_builtins(report) | {"passed": report.passed}, "machine": _machine()}))
+    return 0 if report.passed else 1
+
+
+def _machine() -> dict[str, object]:
+    return {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]}
 
 
 def table(reports: list[Report]) -> str:

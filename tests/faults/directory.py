@@ -20,6 +20,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     lease: str = "3s"
     delays: str = "500ms, 1s, 2s"
     timeout: str = "10s"
+    later: str = "2h, 2h, 2h, 2h, 2h, 2h, 2h, 2h"  # delays behind an hour are timers in the database
+    retention: str = "messages: 7d, inbox: 30d"
 
 
 NUMBER = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
@@ -33,6 +35,7 @@ probe: 1s
 http: {{port: {port}}}
 worker: {{batch: 50, prefetch: 150, lease: {lease}}}
 recovery: {{retries: 1, delays: [{delays}], breaker: {{failures: 5, reset: 500ms}}}}
+retention: {{{retention}}}
 """,
     "endpoints/sources.yaml": """
 endpoint: feed
@@ -110,7 +113,7 @@ adapter: http
 settings: {{url: "{url}", check: /health}}
 concurrency: {concurrency}
 timeout: {timeout}
-recovery: {{retries: 0, delays: [2h, 2h, 2h, 2h, 2h, 2h, 2h, 2h], breaker: {{failures: 1000000}}}}
+recovery: {{retries: 0, delays: [{later}], breaker: {{failures: 1000000}}}}
 operations:
   put: {{post: /later, contract: sale/v1, effect: keyed}}
 ---

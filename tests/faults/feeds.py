@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,9 +17,9 @@ PATIENCE = 20.0  # seconds that a customer waits for an answer
 
 
 class Feed(threading.Thread, ABC):
-    """Keeps some messages under way until it is told to stop; each has the next number.
+    """Keeps some messages under way, or sends so many a second, until it is told to stop; each has the next number.
 
-    ``fed``: how many the bus has been given, and must not lose.
+    ``fed``: how many the bus has been given, and must not lose. ``given``: when, each of them (monotonic).
     """
 
     batch = 1
@@ -27,6 +28,9 @@ class Feed(threading.Thread, ABC):
         """Args: how many to keep under way; how many are through."""
         super().__init__(daemon=True)
         self.fed = 0
+        self.given: list[float] = []
+        self._pace = 0.0  # messages a second
+        self._from = (0.0, 0)  # when it was set, and how many had been fed
         self._under_way = under_way
         self._through = through
         self._stopped = threading.Event()
@@ -37,11 +41,23 @@ class Feed(threading.Thread, ABC):
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            some = range(self.fed, self.fed + self.batch)
-            if self.fed - self._through() < self._under_way and self.give(some):
+            some, now = range(self.fed, self.fed + self.batch), time.monotonic()
+            if self._may_give(now) and self.give(some):
+                self.given += [now] * len(some)
                 self.fed = some.stop
             else:
-                self._stopped.wait(0.05)
+                self._stopped.wait(0.02 if self._pace else 0.05)
+
+    def keep_pace(self, rate: float) -> None:
+        """From now on so many a second, however many are under way; what could not be given is made up for."""
+        self.batch = max(min(self.batch, round(rate / 5)), 1)  # five times a second, not all of them at once
+        self._pace, self._from = rate, (time.monotonic(), self.fed)
+
+    def _may_give(self, now: float) -> bool:
+        if self._pace:
+            began, fed = self._from
+            return self.fed - fed < (now - began) * self._pace
+        return self.fed - self._through() < self._under_way
 
     def stop(self) -> None:
         """No more; what is being given is finished."""

@@ -32,6 +32,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.effects: dict[str, Counter[int]] = defaultdict(Counter)
+        self.moments: dict[str, dict[int, float]] = defaultdict(dict)  # of the first effects (monotonic)
         self.repeats = 0
         self.mood: Mood = well
         self.picky = False
@@ -72,6 +73,7 @@ class Recorder:
         else:
             self._keys.add(key)
             self.effects[path][number] += 1
+            self.moments[path].setdefault(number, time.monotonic())
 
     def stop(self) -> None:
         self._server.shutdown()

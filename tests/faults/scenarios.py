@@ -91,8 +91,8 @@ def run(name: str, messages: int, seed: int, tell: Tell) -> Report:
 
 
 @contextmanager
-def burning(scenario: Scenario, seed: int) -> Iterator[Fire]:
-    """A bus under fire on private servers, put out and cleared away in the end."""
+def burning(scenario: Scenario, seed: int, **setup: str) -> Iterator[Fire]:
+    """A bus under fire on private servers, put out and cleared away in the end. Args: and what differs of its setup."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="esb-faults-")))
         if scenario.place == "servers":
@@ -102,7 +102,9 @@ def burning(scenario: Scenario, seed: int) -> Iterator[Fire]:
             place = places.servers(root, stack.enter_context(RabbitMqServer()), stack.enter_context(PostgresServer()))
         else:
             place = places.embedded(root)
-        fire = Fire(root, place, seed, under_way=500, concurrency=16, lease="15s", delays=DELAYS)
+        fire = Fire(
+            root, place, seed, **{"under_way": 500, "concurrency": 16, "lease": "15s", "delays": DELAYS, **setup}
+        )
         stack.callback(fire.close)
         yield fire
 

@@ -26,6 +26,7 @@ class Tables:
         self._source, self._target = _database(root / "till", source), _database(root / "books", target)
         self.environment = {"TILL_URL": link(_address(self._source)), "BOOKS_URL": link(_address(self._target))}
         self._source.run(SALES)
+        self._source.run("CREATE INDEX sales_by_state ON sales (state)")
         for table in TARGETS:
             self._target.run(f"CREATE TABLE {table}")
 

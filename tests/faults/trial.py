@@ -112,7 +112,7 @@ class Trial:
         """No more is fed; what people have to do is done, until nothing moves; then judge."""
         for feed in self.fire.feeds:
             feed.stop()
-        self._end_schedule()
+        self.end_schedule()
         self._rest("everything comes to rest", 2 * PATIENCE)
         while self.send_on(self._to_send_on()) or self.retry_sagas():
             self._rest("what was sent on comes to rest", PATIENCE)
@@ -150,7 +150,11 @@ class Trial:
 
     def all_pids(self) -> list[int]:
         """Of every process of the bus."""
-        return [*self.fire.bus.pids.values(), *self._helper.pids.values()]
+        return list(self.pids().values())
+
+    def pids(self) -> dict[str, int]:
+        """Every process of the bus by its role; ``helper`` is the one beside the others."""
+        return {**self.fire.bus.pids, **{"helper": pid for pid in self._helper.pids.values()}}
 
     def send_on(self, rows: Sequence[Parked]) -> int:
         """As a person would: what was parked goes on; how many those were. Large numbers are a replay."""
@@ -197,7 +201,7 @@ class Trial:
     def _flows_since(self, marks: dict[str, int]) -> Callable[[], bool]:
         return lambda: all(count > marks.get(path, 0) for path, count in self._marks().items())
 
-    def _end_schedule(self) -> None:
+    def end_schedule(self) -> None:
         """No more moments: on a busy machine one would always be under way, and nothing ever at rest."""
         far = time.time() + 1000 * HOUR
         with self.fire.store.transaction() as t:
