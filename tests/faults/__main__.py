@@ -40,6 +40,22 @@ class Progress:
         sys.stderr.flush()
 
 
+class Clock:
+    """What a soak tells, with the time since it began; how many messages are through only now and then."""
+
+    def __init__(self, minutes: float) -> None:
+        self._began = time.monotonic()
+        self._minutes = minutes
+        self._next = 0.0
+
+    def __call__(self, text: str) -> None:
+        passed = time.monotonic() - self._began
+        if not text.endswith(soak.THROUGH) or passed >= self._next:
+            self._next = passed + EVERY
+            sys.stderr.write(f"soak {passed / 60:>5.1f} of about {self._minutes + 2:g} min  {text}\n")
+            sys.stderr.flush()
+
+
 def main() -> int:
     """The command line; 0 when every scenario passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,13 +76,7 @@ def main() -> int:
 
 
 def _soak(place: str, minutes: float, seed: int) -> int:
-    began = time.monotonic()
-
-    def tell(text: str) -> None:
-        sys.stderr.write(f"soak {time.monotonic() - began:>7.1f} s  {text}\n")
-        sys.stderr.flush()
-
-    report = soak.run(place, minutes, seed, tell)
+    report = soak.run(place, minutes, seed, Clock(minutes))
     print(f"{soak.table(report)}\n\n{soak.summary(report)}")
     print(json.dumps({"soak": msgspec.to_builtins(report) | {"passed": report.passed}, "machine": _machine()}))
     return 0 if report.passed else 1

@@ -170,28 +170,26 @@ class Fire:
         """What all that was fed is owed."""
         fed, sold, ordered = (range(feed.fed) for feed in self.feeds)
         declined = range(0, self.rows.fed, DECLINED)
-        doubt, lies = self.doubt, self.recorder.lies
+        doubt, lies, seen = self.doubt, self.recorder.lies, self.recorder.seen
         shipped = sorted(set(sold) - set(declined))
         keyed = {
             "recorder": {"/keyed": fed, "/event": fed},
-            "clerk": {"/order": ordered, "/ask": sold, "/tick": list(self.effects["/tick"])},
+            "clerk": {"/order": ordered, "/ask": sold, "/tick": list(seen("/tick"))},
             "partners": {
                 "/reserve": sold, "/charge": sold, "/release": declined, "/refund": declined, "/ship": shipped
             },
         }  # fmt: skip
         return [
             *(
-                Debt(path, f"out:{endpoint}", owed, self.effects[path])
+                Debt(path, f"out:{endpoint}", owed, seen(path))
                 for endpoint, paths in keyed.items()
                 for path, owed in paths.items()
             ),
-            Debt("/later", "out:later", ordered, self.effects["/later"]),
-            Debt("/picky", "out:picky", ordered, self.effects["/picky"]),
-            Debt("/unkeyed", "out:blunt", fed, self.effects["/unkeyed"], doubt["blunt"] + lies["/unkeyed"]),
-            Debt(
-                "/unkeyed/ask", "out:oracle", sold, self.effects["/unkeyed/ask"], doubt["oracle"] + lies["/unkeyed/ask"]
-            ),
-            Debt("/answered", "out:clerk", sold, self.effects["/answered"], excused=self._subjects("oracle")),
+            Debt("/later", "out:later", ordered, seen("/later")),
+            Debt("/picky", "out:picky", ordered, seen("/picky")),
+            Debt("/unkeyed", "out:blunt", fed, seen("/unkeyed"), doubt["blunt"] + lies["/unkeyed"]),
+            Debt("/unkeyed/ask", "out:oracle", sold, seen("/unkeyed/ask"), doubt["oracle"] + lies["/unkeyed/ask"]),
+            Debt("/answered", "out:clerk", sold, seen("/answered"), excused=self._subjects("oracle")),
             Debt("booked", "out:books", sold, self.tables.booked),
             Debt("kept", "out:stock", ordered, self.tables.kept),
             Debt("noted", "out:notes", sold, self.tables.noted, doubt["notes"]),

@@ -11,6 +11,7 @@ import msgspec
 SHARE = 1.1  # what the last quarter may be of the first, and so much more, by the beginning of the name:
 SLACK = {"memory": 5.0, "descriptors": 5.0, "threads": 4.0, "connections": 4.0, "files": 10.0, "messages": 100.0}
 FEW = 100.0  # rows that a table may have more
+SLOWEST = 5  # messages that are shown
 SLOWER = 1.2  # what the last quarter's p99 may be of the first's
 
 Window = tuple[float, float]  # two moments
@@ -31,12 +32,16 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """p50 and p99 in seconds of the first and the last quarter, and how many messages of all of them count."""
+    """p50 and p99 in seconds of the first and the last quarter, and how many messages of all of them count.
+
+    ``slowest``: of the last quarter, when each was given (since the beginning of the first) and how long it took.
+    """
 
     p50: tuple[float, float]
     p99: tuple[float, float]
     counted: int
     of: int
+    slowest: tuple[tuple[float, float], ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -76,7 +81,16 @@ def latency(ways: Sequence[Way], windows: Sequence[Window], struck: Sequence[Win
     if not ends[0] or not ends[-1]:
         return None
     p50, p99 = ((percentile(ends[0], share), percentile(ends[-1], share)) for share in (50, 99))
-    return Latency(p50, p99, sum(map(len, ends)), len(ways))
+    last = (way for way in calm if windows[-1][0] <= way[0] < windows[-1][1])
+    slow = sorted(last, key=lambda way: way[0] - way[1])[:SLOWEST]
+    slowest = tuple((round(start - windows[0][0], 1), round(end - start, 2)) for start, end in slow)
+    return Latency(p50, p99, sum(map(len, ends)), len(ways), slowest)
+
+
+def left_behind(ways: Sequence[Way], struck: Window) -> Window:
+    """A fault, from its beginning until all that had been given by its end had its effect."""
+    began, ended = struck
+    return began, max([ended, *(moment for given, moment in ways if given < ended)])
 
 
 def percentile(times: Sequence[float], share: float) -> float:

@@ -60,6 +60,11 @@ class Recorder:
                 return 0
         return status
 
+    def seen(self, path: str) -> Counter[int]:
+        """The effects until now, while more come."""
+        with self._lock:
+            return Counter(self.effects[path])
+
     def _status(self, path: str, number: int) -> int:
         if path == "/later" and number not in self._put_off:
             self._put_off.add(number)

@@ -18,7 +18,7 @@ from esb.errors import EsbError
 from tests.faults.gauges import IN_DOUBT, Gauges
 from tests.faults.harness import Fire
 from tests.faults.kinds import KINDS
-from tests.faults.levels import SLOWER, Latency, Level, Way, Window, latency, levels, quarters
+from tests.faults.levels import SLOWER, Latency, Level, Way, Window, latency, left_behind, levels, quarters
 from tests.faults.scenarios import DELAYS, Scenario, burning
 from tests.faults.trial import Struck, Trial
 from tests.faults.verdict import Verdict, judge
@@ -26,7 +26,9 @@ from tests.faults.verdict import Verdict, judge
 EMBEDDED = ("kill helper", "system down", "kill jobs", "system slow")
 SERVERS = (*EMBEDDED, "kill broker", "kill database")
 SHARE = 0.5  # of the peak
+THROUGH = "messages through"  # how it tells its progress
 PATIENCE = 300.0  # seconds for the last messages
+QUIET = 2.0  # seconds without an effect, after which nothing is under way that is not awaited
 WAYS = {"/keyed": "feed", "/event": "feed", "/answered": "rows", "/ship": "rows", "/order": "orders"}
 
 Tell = Callable[[str], None]
@@ -40,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def peak(self) -> float:
         """Before that, to see what the bus manages."""
-        return min(max(self.total / 20, 5.0), 30.0)
+        return min(max(self.total / 20, 2.0), 30.0)
 
     @property
     def messages(self) -> float:
@@ -185,16 +187,15 @@ class Soak:
         while (left := moment - time.monotonic()) > 0:
             with suppress(EsbError), self._fire.store.transaction() as t:
                 t.schedules.want("retention", time.time())
-            self._tell(f"{sum(self._through().values()):,} messages through")
+            self._tell(f"{sum(self._through().values()):,} {THROUGH}")
             time.sleep(min(left, self._plan.every))
 
     def _strike(self, kind: str) -> None:
-        """A fault, and for as long again as it took there is a backlog to work off."""
+        """One fault, until everything flows again; the backlog that it leaves is worked off meanwhile."""
         self._tell(f"{kind}: strikes")
         began = time.monotonic()
         struck: Struck = self._trial.strike(kind, KINDS[kind].act(self._trial), KINDS[kind].lasts)
-        ended = time.monotonic()
-        self._struck.append((began, ended + (ended - began) + 2.0))
+        self._struck.append((began, time.monotonic()))
         self._tell(f"{kind}: flowed again {struck.recovered:.1f} s after its end")
 
     def _finish(self) -> Verdict:
@@ -202,10 +203,12 @@ class Soak:
         for feed in self._fire.feeds:
             feed.stop()
         self._trial.end_schedule()
-        deadline = time.monotonic() + PATIENCE
-        while (verdict := self._judged()).lost and time.monotonic() < deadline:
+        deadline, moving, verdict = time.monotonic() + PATIENCE, True, self._judged()
+        while (verdict.lost or moving) and time.monotonic() < deadline:
+            before = self._fire.done()
             self._trial.retry_sagas()
-            time.sleep(1.0)
+            time.sleep(QUIET)
+            moving, verdict = self._fire.done() != before, self._judged()
         return verdict
 
     def _judged(self) -> Verdict:
@@ -225,7 +228,8 @@ class Soak:
     def _latency(self, parts: list[Window]) -> dict[str, Latency]:
         ways = {path: self._ways(path, self._feeds[feed].given) for path, feed in WAYS.items()}
         ways = {"all": [way for each in ways.values() for way in each], **ways}
-        found = {name: latency(each, parts, self._struck) for name, each in ways.items()}
+        struck = [left_behind(ways["all"], window) for window in self._struck]
+        found = {name: latency(each, parts, struck) for name, each in ways.items()}
         return {name: each for name, each in found.items() if each is not None}
 
     def _ways(self, path: str, given: list[float]) -> list[Way]:
@@ -256,12 +260,14 @@ def summary(report: Report) -> str:
     """What comes before and behind the table."""
     faults = ", ".join(f"{count} x {kind}" for kind, count in report.faults.items())
     said = str(report.verdict) if report.verdict.clean else f"WRONG: {report.verdict}"
+    slow = report.latency["all"].slowest if "all" in report.latency else ()
     ratio = report.latency["all"].ratio if "all" in report.latency else float("nan")
     return "\n".join([
         f"{report.place}, {report.minutes:g} minutes at half of {_shown(report.peak)}; {faults}",
         f"ledger: {said}; in doubt {sum(report.in_doubt.values())}, and {sum(report.may_doubt.values())} may be",
         f"problems: {'; '.join(report.problems) or 'none'}",
         f"p99, last quarter by first, without faults and what they left behind: {ratio:.2f}",
+        f"the slowest of the last quarter: {', '.join(f'{took} s at {at} s' for at, took in slow)}",
         "passed" if report.passed else "NOT PASSED",
     ])  # fmt: skip
 

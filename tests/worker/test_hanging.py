@@ -21,7 +21,7 @@ MESSAGES = 60  # many times as many as one endpoint may have under way, and has 
 
 @pytest.mark.parametrize("where", ["rig", "server_rig"])
 def test_an_endpoint_that_hangs_holds_up_no_other(where: str, request: pytest.FixtureRequest) -> None:
-    """Every message goes to both from one flow in one process: the other gets all, while the first has not ended one."""
+    """Every message goes to both from one flow in one process: one gets them all while the other has ended none."""
     rig: Rig = request.getfixturevalue(where)
     for name in ("target", "other"):
         rig.write(f"endpoints/{name}.yaml", ENDPOINT.format(name=name))
