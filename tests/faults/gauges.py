@@ -23,6 +23,7 @@ from tests.faults.trial import Trial
 
 MB = 1e6
 IN_DOUBT = "rows parked that wait for a person"
+LOAD = "load of the machine"
 _ESTABLISHED = "01"  # in /proc/net/tcp
 
 
@@ -59,7 +60,7 @@ class Gauges(threading.Thread):
             self.join()
 
     def _look(self, broker: Broker, queues: list[str]) -> Sample:
-        at, values = time.monotonic(), dict[str, float]()
+        at, values = time.monotonic(), {LOAD: os.getloadavg()[0]}
         for gauge in (self._processes, self._servers, self._disk, self._rows, lambda: _queues(broker, queues)):
             with suppress(EsbError):  # a server that is away has no figures
                 values.update(gauge())

@@ -15,7 +15,7 @@ from itertools import cycle, islice
 import msgspec
 
 from esb.errors import EsbError
-from tests.faults.gauges import IN_DOUBT, Gauges
+from tests.faults.gauges import IN_DOUBT, LOAD, Gauges
 from tests.faults.harness import Fire
 from tests.faults.kinds import KINDS
 from tests.faults.levels import SLOWER, Latency, Level, Way, Window, latency, left_behind, levels, quarters
@@ -29,6 +29,7 @@ SHARE = 0.5  # of the peak
 THROUGH = "messages through"  # how it tells its progress
 PATIENCE = 300.0  # seconds for the last messages
 QUIET = 2.0  # seconds without an effect, after which nothing is under way that is not awaited
+UNPROMISED = (IN_DOUBT, "rows parked", LOAD)
 WAYS = {"/keyed": "feed", "/event": "feed", "/answered": "rows", "/ship": "rows", "/order": "orders"}
 
 Tell = Callable[[str], None]
@@ -151,7 +152,7 @@ class Soak:
             messages={name: feed.fed for name, feed in self._feeds.items()},
             faults=dict(Counter(struck.kind for struck in self._trial.struck)),
             recovery_longest=max(struck.recovered for struck in self._trial.struck),
-            levels=levels(self._series(), parts, {IN_DOUBT, "rows parked"}), latency=self._latency(parts),
+            levels=levels(self._series(), parts, UNPROMISED), latency=self._latency(parts),
             in_doubt=verdict.in_doubt, may_doubt=dict(self._fire.doubt), verdict=verdict,
             problems=self._trial.problems(),
         )  # fmt: skip
