@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pydantic import ValidationError
 
 from esb.adapters.sql import SqlAdapter, SqlOperation, SqlSettings
@@ -391,3 +393,18 @@ def test_a_batch_over_a_dead_line_ends_in_time(postgresql):
             adapter.send_all([message(order(n), n, timeout=0.5) for n in range(2, 50)])
         proxy.cut()
     assert database.run("SELECT id FROM orders") == [(1,)]
+
+
+def test_what_is_closed_leaves_nothing_behind(database):
+    """Each probe of an endpoint opens an adapter, looks at the tables and closes it, for as long as the bus runs."""
+    before = _dialects()
+    for _ in range(5):
+        adapter = opened(database, {"write": {"insert": "orders", "columns": HEAD}})
+        adapter.check()
+        adapter.close()
+    assert _dialects() <= before
+
+
+def _dialects() -> int:
+    gc.collect()
+    return sum(isinstance(one, sa.engine.Dialect) for one in gc.get_objects())
