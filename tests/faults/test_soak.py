@@ -20,7 +20,7 @@ QUARTERS = quarters(0.0, 40.0)
 def test_a_soak_of_seconds() -> None:
     """A kill and an outage at half the peak lose nothing; all gauges are read, and the report is whole."""
     told: list[str] = []
-    report = soak.run("embedded", 0.15, 4711, told.append)
+    report = soak.run("embedded", 0.1, 4711, told.append)
     assert report.kept, soak.summary(report)
     assert report.faults == {"kill helper": 1, "system down": 1}
     gauges = {level.name for level in report.levels}
