@@ -78,13 +78,14 @@ def _tls(certificate: Path, newest: ssl.TLSVersion) -> ssl.SSLContext:
 
 @both_ways
 def test_tls_carries_messages_of_any_size(broker: RabbitMqBroker, url: str, certificate: Path) -> None:
-    """Many records to a message, and many messages to a wait."""
+    """Many records to a message, and many messages to a record."""
     parts = urlsplit(url)
     with Proxy(port_of(url), _tls(certificate, ssl.TLSVersion.TLSv1_3)) as proxy:
         login = f"{parts.username}:{parts.password}@localhost:{proxy.port}{parts.path}"
         secure = RabbitMqBroker(with_options(f"amqps://{login}?ca_certs={certificate}.crt", parts.query))
-        assert publish(secure, commands(30, "a", 100_000)) == [CONFIRMED] * 30
-        assert drain(secure, "a", 30) == list(range(30))
+        for size in (100_000, 10):
+            assert publish(secure, commands(30, "a", size)) == [CONFIRMED] * 30
+            assert drain(secure, "a", 30) == list(range(30))
         secure.close()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import amqp
 import msgspec
 from amqp.method_framing import frame_writer
+from amqp.transport import TCPTransport
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -256,3 +257,37 @@ def test_properties_that_py_amqp_cannot_read_cost_no_connection(message: Message
         found = told.hear(bytes(stream) + deliver(2, message))
         assert [each.body for each, _ in found] == [message.body] * 2
         assert found[1] == (message, {})
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(messages, min_size=1, max_size=3), st.lists(st.integers(0, 1 << 30), max_size=4))
+def test_py_amqp_keeps_half_a_frame(sent: list[Message], places: list[int]) -> None:
+    """However the network cuts the stream, nobody waits long for the rest of a piece, and nothing of it is lost."""
+    stream = b"".join(deliver(number, message) for number, message in enumerate(sent, 1))
+    with Told() as told:
+        transport = told.connection.transport = TCPTransport("localhost")
+        transport.sock = told.ours
+        transport._setup_transport()
+        told.connection.on_inbound_frame = told.heard
+        for piece in cut(stream, places):
+            told.theirs.sendall(piece)
+            assert told.frames.receive()
+        assert [told.frames.decode(raw)[0] for raw in told.found] == sent
+
+
+def test_what_tls_has_decrypted_is_handled_without_a_poll() -> None:
+    """The rest of a record lies where the socket shows nothing."""
+    message = Message(id="1", type="t", source="s", time=0.0, correlation_id="1", body=b"{}")
+    chunks = Chunks([deliver(1, message) + deliver(2, message)])
+    chunks.receive()
+    left = [frame for _ in range(6) if (frame := chunks.next_frame())]
+    with Told() as told:
+        told.connection.on_inbound_frame = told.heard
+        told.connection.transport = SimpleNamespace(
+            sock=SimpleNamespace(pending=lambda: len(left)),
+            having_timeout=lambda timeout: nullcontext(),
+            read_frame=lambda: left.pop(0),
+        )
+        assert told.frames.handle()
+        assert [raw.tag for raw in told.found] == [1, 2]
+        assert not told.frames.handle()
