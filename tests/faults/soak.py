@@ -86,7 +86,8 @@ class Report(msgspec.Struct, kw_only=True):
     messages: dict[str, int]
     faults: dict[str, int]
     recovery_longest: float
-    levels: list[Level]
+    gauges: list[str]  # all that were read
+    levels: list[Level]  # of those that were read in each quarter
     latency: dict[str, Latency]
     in_doubt: dict[str, int]
     may_doubt: dict[str, int]
@@ -152,7 +153,8 @@ class Soak:
             messages={name: feed.fed for name, feed in self._feeds.items()},
             faults=dict(Counter(struck.kind for struck in self._trial.struck)),
             recovery_longest=max(struck.recovered for struck in self._trial.struck),
-            levels=levels(self._series(), parts, UNPROMISED), latency=self._latency(parts),
+            gauges=sorted(self._series()), levels=levels(self._series(), parts, UNPROMISED),
+            latency=self._latency(parts),
             in_doubt=verdict.in_doubt, may_doubt=dict(self._fire.doubt), verdict=verdict,
             problems=self._trial.problems(),
         )  # fmt: skip
