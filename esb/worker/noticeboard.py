@@ -62,7 +62,6 @@ class Noticeboard:
         now = self._clock()
         if 0 <= now - self._read_at < READ_EVERY:
             return  # somebody was quicker
-        self._read_at = now
         asked_at = time.monotonic()
         try:
             with self._store.reading() as t:
@@ -73,6 +72,8 @@ class Noticeboard:
                 self._revision = revision
         except StoreDown:
             pass
+        finally:
+            self._read_at = now  # not before: who looks meanwhile, at the start, has to wait
 
 
 def switches_of(rows: Sequence[Switch]) -> Switches:

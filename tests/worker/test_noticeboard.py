@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
 
 from esb.errors import StoreDown
@@ -53,6 +56,32 @@ def test_the_store_is_asked_at_most_once_a_second(rig: Rig) -> None:
     clock.now += 1
     with store_down(bus):
         assert board.now().switches is now
+
+
+def test_who_looks_while_the_first_still_reads_waits_for_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing runs at the start that somebody has paused."""
+    bus = rig.bus()
+    with bus.store.transaction() as t:
+        t.pauses.pause("target", "ops")
+    board, entered, go_on = Noticeboard(bus.store, Clock()), threading.Event(), threading.Event()
+    reading = bus.store.reading
+
+    def slow() -> Any:
+        entered.set()
+        go_on.wait(10)
+        return reading()
+
+    monkeypatch.setattr(bus.store, "reading", slow)
+    seen: list[list[str]] = []
+    threads = [threading.Thread(target=lambda: seen.append(list(board.now().paused))) for _ in range(2)]
+    threads[0].start()
+    assert entered.wait(10)
+    threads[1].start()
+    threads[1].join(0.2)  # whoever does not wait is through by then
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert seen == [["target"], ["target"]]
 
 
 def test_a_table_and_a_detour_hold_for_what_comes_next(rig: Rig) -> None:
