@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
@@ -87,10 +88,34 @@ def latency(ways: Sequence[Way], windows: Sequence[Window], struck: Sequence[Win
     return Latency(p50, p99, sum(map(len, ends)), len(ways), slowest)
 
 
-def left_behind(ways: Sequence[Way], struck: Window) -> Window:
-    """A fault, from its beginning until all that had been given by its end had its effect."""
+class Backlog:
+    """How many messages are under way, of those that had their effect."""
+
+    def __init__(self, ways: Sequence[Way], within: Window) -> None:
+        """``within``: the time in which a look each second tells what is usual."""
+        self._given = sorted(given for given, _ in ways)
+        self._done = sorted(done for _, done in ways)
+        looks = range(int(within[0]), max(int(within[1]), int(within[0]) + 1))
+        self.usual = statistics.median(map(self.at, looks))
+
+    def at(self, moment: float) -> int:
+        """Given by then, and not done."""
+        return bisect_right(self._given, moment) - bisect_right(self._done, moment)
+
+    def gone(self, moment: float) -> float:
+        """When, from a moment on, no more than usual were under way for the first time."""
+        later = self._done[bisect_right(self._done, moment) :]
+        return next((at for at in (moment, *later) if self.at(at) <= self.usual), moment)
+
+
+def left_behind(ways: Sequence[Way], backlog: Backlog, struck: Window) -> Window:
+    """A fault, until what had been given by its end is done, and no more wait than do in the middle of the soak.
+
+    Args: messages of one way, or of several; the backlog of the same.
+    """
     began, ended = struck
-    return began, max([ended, *(moment for given, moment in ways if given < ended)])
+    through = max([ended, *(moment for given, moment in ways if given < ended)])
+    return began, backlog.gone(through)
 
 
 def percentile(times: Sequence[float], share: float) -> float:

@@ -18,7 +18,7 @@ from esb.errors import EsbError
 from tests.faults.gauges import IN_DOUBT, LOAD, Gauges
 from tests.faults.harness import Fire
 from tests.faults.kinds import KINDS
-from tests.faults.levels import SLOWER, Latency, Level, Way, Window, latency, left_behind, levels, quarters
+from tests.faults.levels import SLOWER, Backlog, Latency, Level, Way, Window, latency, left_behind, levels, quarters
 from tests.faults.scenarios import DELAYS, Scenario, burning
 from tests.faults.trial import Struck, Trial
 from tests.faults.verdict import Verdict, judge
@@ -230,9 +230,10 @@ class Soak:
 
     def _latency(self, parts: list[Window]) -> dict[str, Latency]:
         ways = {path: self._ways(path, self._feeds[feed].given) for path, feed in WAYS.items()}
-        ways = {"all": [way for each in ways.values() for way in each], **ways}
-        struck = [left_behind(ways["all"], window) for window in self._struck]
-        found = {name: latency(each, parts, struck) for name, each in ways.items()}
+        backlogs = {path: Backlog(each, (parts[0][0], parts[-1][1])) for path, each in ways.items()}
+        everything = [way for each in ways.values() for way in each]
+        struck = [left_behind(everything, backlog, window) for backlog in backlogs.values() for window in self._struck]
+        found = {name: latency(each, parts, struck) for name, each in {"all": everything, **ways}.items()}
         return {name: each for name, each in found.items() if each is not None}
 
     def _ways(self, path: str, given: list[float]) -> list[Way]:

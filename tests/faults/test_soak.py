@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults import soak
 from tests.faults.gauges import established
-from tests.faults.levels import latency, left_behind, levels, quarters
+from tests.faults.levels import Backlog, latency, left_behind, levels, quarters
 
 QUARTERS = quarters(0.0, 40.0)
 
@@ -52,8 +52,18 @@ def test_messages_that_meet_a_fault_do_not_count() -> None:
 def test_a_fault_lasts_until_what_it_held_up_is_through() -> None:
     """What was given before its end and took until long after belongs to it; what was given later does not."""
     ways = [(1.0, 2.0), (9.0, 25.0), (15.0, 16.0), (30.0, 40.0)]
-    assert left_behind(ways, (10.0, 14.0)) == (10.0, 25.0)
-    assert left_behind(ways[:1], (10.0, 14.0)) == (10.0, 14.0)
+    assert left_behind(ways, Backlog(ways, (0.0, 40.0)), (10.0, 14.0)) == (10.0, 25.0)
+    assert left_behind(ways[:1], Backlog(ways[:1], (0.0, 40.0)), (10.0, 14.0)) == (10.0, 14.0)
+
+
+def test_a_fault_lasts_until_its_backlog_is_worked_off() -> None:
+    """What is given while those before still wait takes as long as they; it counts when no more wait than usual."""
+    usual = [(float(at), at + 0.5) for at in range(0, 100, 2)]
+    queued = [(15.0 + n, 30.0 + n / 2) for n in range(20)]  # from the fault on, and worked off at twice the rate
+    backlog = Backlog([*usual, *queued], (0.0, 100.0))
+    assert backlog.usual == 1
+    began, ended = left_behind([*usual, *queued], backlog, (15.0, 20.0))
+    assert (began, ended) == (15.0, 39.0)
 
 
 def test_connections_are_counted_where_they_arrive() -> None:
