@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import flask
@@ -11,7 +12,7 @@ import msgspec
 from pydantic import BaseModel
 from werkzeug.exceptions import NotFound
 
-from esb.admin import pages
+from esb.admin import pages, purging
 from esb.admin.access import requires
 from esb.admin.flows import looker
 from esb.admin.live import Look
@@ -23,6 +24,7 @@ from esb.config.secrets import MASK, redact
 from esb.flow.usage import flows_at
 from esb.store import BreakerRow, ClaimState, Pause, Probe, Transaction
 from esb.worker.connection import try_connection
+from esb.worker.purge import Channel
 from esb.worker.queues import queues_to
 
 EFFECTS = {
@@ -74,6 +76,7 @@ def blueprint(services: Services) -> flask.Blueprint:
     _act(area, services, "pause", lambda t, *act: t.pauses.pause(*act), "is paused", "was paused already")
     _act(area, services, "resume", lambda t, *act: t.pauses.resume(*act), "goes on", "was not paused")
     _act(area, services, "reset", lambda t, *act: t.breakers.reset(*act), "has a closed breaker", "had none open")
+    purging.install(area, services, Channel.of_endpoint, partial(_find, services))
     return area
 
 

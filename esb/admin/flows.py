@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -12,7 +13,7 @@ import flask
 import msgspec
 from werkzeug.exceptions import NotFound
 
-from esb.admin import pages
+from esb.admin import pages, purging
 from esb.admin.glimpse import Glimpse
 from esb.admin.landscape import map_of
 from esb.admin.live import Look, flow_numbers, map_numbers, queues_of
@@ -21,6 +22,7 @@ from esb.admin.services import Services
 from esb.admin.switching import control_of, install
 from esb.config.definition import LoadedFlow
 from esb.store import Traffic
+from esb.worker.purge import Channel
 from esb.worker.synthetic import Fared, fared
 
 WINDOW = 900.0  # seconds that figures speak of
@@ -65,6 +67,7 @@ def blueprint(services: Services) -> flask.Blueprint:
         return _page(services, look(), flow, cases=results, whole=whole)
 
     install(area, services)
+    purging.install(area, services, Channel.of_flow, partial(find, services))
     return area
 
 

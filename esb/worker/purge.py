@@ -6,6 +6,7 @@ messages, so that a flow or a saga that waits for an answer is told. Whoever die
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -65,6 +66,7 @@ def purge(
     reason: Reason,
     clock: Callable[[], float],
     told: Callable[[int], None] = lambda count: None,
+    most: int = sys.maxsize,
 ) -> int:
     """Take what waits now; how many messages it was. What comes meanwhile stays.
 
@@ -77,10 +79,11 @@ def purge(
         reason: for the audit and for each row.
         clock: epoch seconds.
         told: is told of each piece that is done.
+        most: messages that are taken at most.
     """
     depths = channel.depths(broker)
-    left = waiting = sum(depth.ready for depth in depths.values())
-    if not waiting:
+    left = wanted = min(sum(depth.ready for depth in depths.values()), most)
+    if not wanted:
         return 0
     consumer = broker.consumer(list(depths), PIECE, "purge")
     try:
@@ -93,8 +96,8 @@ def purge(
     finally:
         consumer.close()
     with store.transaction() as t:
-        t.audit.append(reason.who, "purge", channel.place, reason.why, f"{waiting - left} messages")
-    return waiting - left
+        t.audit.append(reason.who, "purge", channel.place, reason.why, f"{wanted - left} messages")
+    return wanted - left
 
 
 def set_aside(

@@ -18,11 +18,11 @@ def test_an_endpoint_is_tested_paused_and_resumed(page, site):
     page.locator("form button", has_text="Test connection").click()
     page.get_by_text("archive answered").wait_for()
     page.locator("summary", has_text="Pause").click()
-    page.get_by_label("Reason").fill("stocktaking")
+    page.locator("details[open]").get_by_label("Reason").fill("stocktaking")
     page.locator("form button", has_text="Pause").click()
     page.get_by_text("stocktaking").wait_for()
     page.locator("summary", has_text="Resume").click()
-    page.get_by_label("Reason").fill("counted")
+    page.locator("details[open]").get_by_label("Reason").fill("counted")
     page.locator("form button", has_text="Resume").click()
     page.get_by_text("archive goes on").wait_for()
 
