@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,11 +24,15 @@ os.environ["ESB_ADMIN_PORT"] = "0"
 # Folders whose tests share something dear: a browser before a running bus, the wheel as installed.
 WHOLE = ("architecture", "examples", "ui")
 
+# Tests that mostly wait, for what was killed to come back.
+WAITING = "faults"
+
 # What takes longest, longest first, so that no process is left with one of them at the end; the rest follows.
 LONGEST = (
-    "faults", "ui", "cli/test_demo.py", "broker/test_rabbitmq.py", "architecture", "store/test_store.py",
+    "faults/test_ledger.py", "faults/test_faults.py", "faults", "ui", "cli/test_demo.py", "broker/test_rabbitmq.py",
+    "architecture", "store/test_store.py",
     "worker/test_saga_worker.py", "worker/test_groups.py", "cli/test_running.py", "jobs", "worker",
-    "examples", "adapters",
+    "examples", "adapters", "admin", "cases", "bench",
 )  # fmt: skip
 
 
@@ -44,9 +49,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Processes that share the tests take the units in this order."""
+    """Processes that share the tests take the units in this order: those that wait in turns with those that work."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _place(_unit(item.nodeid)))
+        units = sorted({_unit(item.nodeid): None for item in items}, key=_place)
+        waiting = [unit for unit in units if unit.startswith(WAITING)]
+        working = [unit for unit in units if not unit.startswith(WAITING)]
+        order = {unit: n for n, unit in enumerate(unit for pair in zip_longest(waiting, working) for unit in pair)}
+        items.sort(key=lambda item: order[_unit(item.nodeid)])
 
 
 def _unit(nodeid: str) -> str:
