@@ -89,6 +89,8 @@ def _print(benchmark: Benchmark, plan: Plan, turns: Turns, verdicts: list[Verdic
     print(f"\n{benchmark.title}: {how}\n\n{table.readings(plan, turns.rounds)}")
     if verdicts:
         print(f"\n{table.verdicts(verdicts)}")
+    stolen = f"at most {max(turns.stolen, default=0.0):.1%} of the processor"
+    print(f"\nother machines took {stolen} during a run that counts; runs that do not, for that: {turns.again}")
     for title, reason in (*plan.absent.items(), *turns.failures.items()):
         print(f"\nnot measured: {title}: {reason}")
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from bench.figures import Rounds, Verdict, between, median, spread
-from bench.machine import BUSY
+from bench.machine import BUSY, STOLEN
 from bench.plan import Plan, Side
 from bench.rounds import Turns
 
@@ -25,11 +25,17 @@ def summary(plan: Plan, turns: Turns, verdicts: Sequence[Verdict]) -> dict[str, 
 
 
 def quietness(before: float, turns: Turns, after: float) -> dict[str, object]:
-    """Whether others used the machine: their share of its CPU before, between the runs of sides, and after."""
+    """Whether others used the machine: their share of its CPU before, between the runs of sides, and after.
+
+    And other machines: the median and the most that they took during a run that counts; how many do not for that.
+    """
     shares = {"before": before, "between": statistics.median(turns.others or [0.0]), "after": after}
+    stolen = {"median": statistics.median(turns.stolen or [0.0]), "most": max(turns.stolen, default=0.0)}
     return {
-        "quiet": max(before, after) <= BUSY, "others": {when: round(share, 2) for when, share in shares.items()}
-    }  # fmt: skip
+        "quiet": max(before, after) <= BUSY and stolen["median"] <= STOLEN,
+        "others": {when: round(share, 2) for when, share in shares.items()},
+        "stolen": {name: round(share, 3) for name, share in stolen.items()} | {"again": turns.again},
+    }
 
 
 def save(name: str, machine: Mapping[str, object], result: Mapping[str, object], directory: Path) -> Path:

@@ -78,12 +78,32 @@ def test_sides_take_turns_and_one_that_keeps_failing_is_left_out():
         order_of_calls.append("good")
         return {"rate": float(messages)}
 
-    turns = Turns([Side("good", "Good", works), Side("bad", "Bad", broken)], lambda text: None, lambda: 0.5)
+    sides = [Side("good", "Good", works), Side("bad", "Bad", broken)]
+    turns = Turns(sides, lambda text: None, lambda: 0.5, lambda: lambda: 0.0)
     turns.take(3, 1000)
     assert order_of_calls == ["good", "bad", "bad", "good", "good"]
     assert turns.rounds == {"good": [{"rate": 1000.0}] * 3, "bad": [None] * 3}
     assert "it is not there" in turns.failures["Bad"]
-    assert quietness(0.0, turns, 0.2) == {"quiet": False, "others": {"before": 0.0, "between": 0.5, "after": 0.2}}
+    assert quietness(0.0, turns, 0.2) == {
+        "quiet": False,
+        "others": {"before": 0.0, "between": 0.5, "after": 0.2},
+        "stolen": {"median": 0.0, "most": 0.0, "again": 0},
+    }
+
+
+def test_the_run_counts_from_which_other_machines_took_least():
+    """It is the first that they left alone, else the calmest of three, and never the fastest for being fast."""
+    stolen, rates = iter([0.3, 0.01, 0.2, 0.1, 0.3]), iter([9.0, 5.0, 7.0, 6.0, 8.0])
+
+    def watch():
+        share = next(stolen)
+        return lambda: share
+
+    turns = Turns([Side("bus", "Bus", lambda messages: {"rate": next(rates)})], lambda text: None, lambda: 0.0, watch)
+    turns.take(2, 100)
+    assert turns.rounds == {"bus": [{"rate": 5.0}, {"rate": 6.0}]}
+    assert (turns.stolen, turns.again) == ([0.01, 0.1], 3)
+    assert quietness(0.0, turns, 0.0)["quiet"] is False
 
 
 def test_the_table_shows_medians_and_both_ratios():
