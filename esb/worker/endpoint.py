@@ -22,10 +22,11 @@ from esb.worker.attempt import Attempt, Sender, operation_of
 from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Entry, Inbox, Key, key_of
-from esb.worker.lines import Lines, Turns
+from esb.worker.lines import Lines
 from esb.worker.queues import queues_left
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
+from esb.worker.turns import Turns
 from esb.worker.verdict import Verdict, judge
 
 DRAIN = 0.8  # share of the drain time for what is under way; the rest is for writing it down

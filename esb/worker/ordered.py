@@ -19,7 +19,7 @@ from esb.store import Held, Stand, Transaction
 from esb.worker.context import Context
 from esb.worker.flow import TAKE, FlowWorker
 from esb.worker.hold import FULL, held_hop
-from esb.worker.lines import Lines, key_of
+from esb.worker.lines import Lines, order_key
 from esb.worker.run import Run
 from esb.worker.thread import commit
 
@@ -71,13 +71,13 @@ class OrderedWorker(FlowWorker):
     def _key(self, delivery: Delivery) -> str:
         """The key of what begins here, which it keeps from now on; nothing for an answer, and for what has none."""
         flow = self._entered(delivery.queue)
-        if flow is not None and not key_of(delivery):
+        if flow is not None and not order_key(delivery):
             try:
                 key = flow.key(delivery.message)
             except MessageError:
                 return ""  # told when it is run
             delivery.properties = {**delivery.properties, ORDER: f"{flow.name}/{key}"}
-        return key_of(delivery) if flow is not None else ""
+        return order_key(delivery) if flow is not None else ""
 
     def _run_round(self, round: Sequence[Delivery]) -> None:
         self._standing.clear()
@@ -94,11 +94,11 @@ class OrderedWorker(FlowWorker):
         """Of the messages of one flow those that may run; the others go behind what they have to wait for."""
         mine = [delivery for delivery in round if self._at(delivery.queue).name == name]
         lines = self._lines[name]
-        free, behind, standing = lines.sort([delivery for delivery in mine if key_of(delivery)])
+        free, behind, standing = lines.sort([delivery for delivery in mine if order_key(delivery)])
         lines.hold(behind)
         self._consumer.settle(behind)
         self._standing |= standing
-        others = [delivery for delivery in mine if not key_of(delivery)]
+        others = [delivery for delivery in mine if not order_key(delivery)]
         self._recall(lines, [delivery for delivery in others if delivery.queue in self._resumed])
         return free + others
 
@@ -122,7 +122,8 @@ class OrderedWorker(FlowWorker):
 
     def _run(self, delivery: Delivery, switches: Switches) -> Run:
         run = super()._run(delivery, switches)
-        if run.at is None and delivery.queue not in self._resumed and not key_of(delivery) and run.result.error is None:
+        entered = run.at is None and delivery.queue not in self._resumed and not order_key(delivery)
+        if entered and run.result.error is None:
             try:
                 run.flow.key(delivery.message)
             except MessageError as error:
@@ -130,7 +131,7 @@ class OrderedWorker(FlowWorker):
         return run
 
     def _key_of(self, run: Run) -> str:
-        return key_of(run.delivery) or self._keys.get(run.message.id, "")
+        return order_key(run.delivery) or self._keys.get(run.message.id, "")
 
     def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
         super()._write(t, runs, clean)
@@ -151,14 +152,14 @@ class OrderedWorker(FlowWorker):
 
     def _pass_by(self, t: Transaction, delivery: Delivery) -> None:
         super()._pass_by(t, delivery)
-        if key := key_of(delivery):
+        if key := order_key(delivery):
             row = self._lines[self._at(delivery.queue).name].row(delivery, key, Stand.OUT)
             t.held.stop([row], self._context.clock())
 
     def _hold_back(self, runs: Sequence[Run]) -> None:
         """What met a full queue is tried again from its line: a delay queue would let others pass."""
-        entered = [run for run in runs if key_of(run.delivery)]
-        others = [run for run in runs if not key_of(run.delivery)]
+        entered = [run for run in runs if order_key(run.delivery)]
+        others = [run for run in runs if not order_key(run.delivery)]
         if others:
             super()._hold_back(others)
         commit(self._context.store, lambda t: self._stop_for_now(t, entered), self.stopping)
@@ -167,7 +168,9 @@ class OrderedWorker(FlowWorker):
     def _stop_for_now(self, t: Transaction, runs: Sequence[Run]) -> None:
         now = self._context.clock()
         due = now + FULL
-        t.held.stop([self._lines[r.flow.name].row(r.delivery, key_of(r.delivery), Stand.DUE, due) for r in runs], now)
+        t.held.stop(
+            [self._lines[r.flow.name].row(r.delivery, order_key(r.delivery), Stand.DUE, due) for r in runs], now
+        )
         t.tracking.record([
             held_hop(self._journal, r.message, r.place, now, received_at=r.started, sent=r.sent, published=r.published)
             for r in runs
