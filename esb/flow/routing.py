@@ -245,7 +245,6 @@ class Split(Kind):
             if sequence:
                 _number(parts, work.message.id)
             failed = [part for part in parts if not take(work, part, body, flow)]
-            work.at = step
             outcome = f"{len(parts)} parts" + (f", {len(failed)} failed" if failed else "")
             work.trace(outcome, tuple(part.part for part in parts))
             work.steps.insert(mark, work.steps.pop())  # in the journey the step stands before its parts

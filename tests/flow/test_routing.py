@@ -190,6 +190,7 @@ def test_together_counts_failures_of_parts_within_parts(bench):
     document = {"ticket": "1", "items": [{"n": [{"ok": 1}, 7]}]}
     result = bench.run(f"- split: {{each: items, together: true, do: [{inner}]}}", document, source="open", type="any")
     assert (result.status, result.sends, result.children) == ("failed", (), ())
+    assert "a part within a part failed" in str(result.error)
     independent = bench.run(f"- split: {{each: items, do: [{inner}]}}", document, source="open", type="any")
     assert (independent.status, len(independent.sends), len(independent.children)) == ("completed", 1, 1)
 
