@@ -15,13 +15,12 @@ from esb.cli.replies import Replies
 
 if TYPE_CHECKING:
     from esb.config import Definition
-    from esb.flow import Result
+    from esb.flow.alone import Ended
     from esb.flow.explaining import Explained, Reason, Way
     from esb.store import Hop
     from esb.worker.intake import Admitted
 
 LONGEST = 100  # characters of a value in a line
-LEGS = 100  # calls of one message that are gone through
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -55,7 +54,8 @@ def command(
 
     For each step: what it went by and the values that were read for it, the way taken, and why the others were not.
     With --flow nothing needs to have run: MESSAGE is a file, read as the flow's endpoint reads it (or JSON), and the
-    flow goes through it up to the first call that no --reply answers. Exit code 1 when it fails there.
+    flow goes through it up to where a call has no --reply, or where it waits for others; time passes at once. Exit code
+    1 when it fails there.
     """
     if replies and not flow:
         raise click.UsageError("what a stored message was answered is stored, too: --reply goes with --flow")
@@ -107,6 +107,7 @@ def _admitted(definition: Definition, name: str, file: Path) -> list[Admitted]:
 
 
 def _run(recorder: Any, admitted: Admitted, name: str, replies: Replies) -> Account:
+    from esb.flow.alone import run_alone
     from esb.flow.explaining import explain
 
     message = admitted.message
@@ -114,23 +115,19 @@ def _run(recorder: Any, admitted: Admitted, name: str, replies: Replies) -> Acco
     if admitted.error is not None:
         return Account(name, title, "not taken in", str(admitted.error), "", ())
     recorder.forget()
-    result = recorder.run(message)
-    for _ in range(LEGS):
-        call = next((call for call in result.calls if call.owner.id == message.id), None)
-        answer = call and replies.to(call)
-        if not call or not answer:
-            break
-        result = recorder.resume(call.continuation, *answer)
+    ended = run_alone(recorder, message, replies.to)
     steps = [explain(visit) for visit in recorder.visits]
-    return Account(name, result.subject or title, result.status, str(result.error or ""), _awaits(result), steps)
+    return Account(name, ended.subject or title, ended.status, str(ended.error or ""), _awaits(ended), steps)
 
 
-def _awaits(result: Result) -> str:
+def _awaits(ended: Ended) -> str:
     """Why it is not told how it goes on."""
-    if result.calls:
-        call = f"{result.calls[0].endpoint}.{result.calls[0].operation}"
-        return f"it waits for the answer of {call}: --reply '{call}=…' gives one"
-    return f"it waits at the step {result.holds[0].step}, for time to pass or for others" if result.holds else ""
+    asked = dict.fromkeys(f"{call.endpoint}.{call.operation}" for call in ended.unanswered)
+    if asked:
+        first = next(iter(asked))
+        return f"it waits for the answer of {' and '.join(asked)}: --reply '{first}=…' gives one"
+    steps = [f"{step} ({waits})" if waits else step for step, waits in ended.waiting.items()]
+    return f"it waits for others at the step {' and '.join(steps)}" if steps else ""
 
 
 # --- a stored message -------------------------------------------------------------------------------------------------
