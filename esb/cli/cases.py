@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from esb.cases.coverage import Covered
     from esb.cases.run import CaseResult
 
+LONGEST = 200  # characters of what a report says of a failure in one line
 WORDS = {"step": "steps", "branch": "branches", "rule": "rules"}
 
 
@@ -185,4 +186,5 @@ def _junit_case(suite: ElementTree.Element, result: CaseResult) -> None:
     names = {"classname": f"{result.file}.{result.tested}", "name": result.name, "time": f"{result.seconds:.4f}"}
     case = ElementTree.SubElement(suite, "testcase", {"file": result.file, "line": str(result.line), **names})
     if not result.passed:
-        ElementTree.SubElement(case, "failure", message=result.problems[0]).text = "\n".join(result.problems)
+        said = " ".join(line.strip() for line in result.problems)
+        ElementTree.SubElement(case, "failure", message=said[:LONGEST]).text = "\n".join(result.problems)

@@ -88,7 +88,8 @@ class _Way:
         self._groups: dict[tuple[str, str], _Group] = {}
         self._over: set[tuple[str, str]] = set()
         self._deposits: dict[str, bytes] = {}
-        self._status, self._subject = "", None
+        self._status = ""
+        self._subject: str | None = None
         self._unanswered: list[Call] = []
         self._error: MessageError | None = None
 

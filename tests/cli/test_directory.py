@@ -197,6 +197,15 @@ def test_cases_for_programs(esb: Run, shop: Path, tmp_path: Path) -> None:
     assert {suite.get("failures") for suite in report} == {"0"}
 
 
+def test_a_report_says_what_was_otherwise(esb: Run, shop: Path, tmp_path: Path) -> None:
+    """In the one line that a pipeline shows of a failure, too."""
+    cases = shop / "flows" / "orders.test.yaml"
+    cases.write_text(cases.read_text().replace("total: 15.9}", "total: 15.8}"))
+    assert esb("test", shop, "-k", "an order goes on", "--junit", tmp_path / "report.xml").exit_code == 1
+    (failure,) = ElementTree.parse(tmp_path / "report.xml").getroot().iter("failure")
+    assert failure.get("message") == "send orders-out.order: /total: expected 15.8, got 15.9"
+
+
 def test_coverage_names_what_no_case_came_by(esb: Run, shop: Path) -> None:
     """For people with file and line below the counts, for programs as JSON."""
     (shop / "flows" / "archive.test.yaml").unlink()
