@@ -10,6 +10,8 @@ import socket
 import time
 from collections.abc import Callable
 
+PATIENCE = 180.0  # seconds for a server to come up: only one that does not work takes so long
+
 
 def free_port() -> int:
     """A TCP port on loopback that nothing listens on at this moment."""

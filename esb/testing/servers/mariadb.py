@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from esb.testing.servers import free_port, wait_until
+from esb.testing.servers import PATIENCE, free_port, wait_until
 
 _UNSAFE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")  # only a crash of the whole machine could tell
 
@@ -54,7 +54,7 @@ class MariaDbServer:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
-        wait_until(self._ready, 60, f"MariaDB to accept a login on port {self.port}")
+        wait_until(self._ready, PATIENCE, f"MariaDB to accept a login on port {self.port}")
         return self
 
     def kill(self) -> None:

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from esb.testing.servers import free_port, wait_until
+from esb.testing.servers import PATIENCE, free_port, wait_until
 
 _DEBIAN = Path("/usr/lib/postgresql")  # Debian keeps all but the clients out of PATH, one directory a version
 _UNSAFE = ("fsync=off", "full_page_writes=off")  # only a crash of the whole machine could tell
@@ -110,7 +110,7 @@ class PostgresServer(_Databases):
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
                 )
-            wait_until(self._ready, 60, f"PostgreSQL to accept a login on port {self.port}")
+            wait_until(self._ready, PATIENCE, f"PostgreSQL to accept a login on port {self.port}")
         return self
 
     def stop(self) -> None:

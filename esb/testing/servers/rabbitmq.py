@@ -17,7 +17,7 @@ from pathlib import Path
 
 import amqp
 
-from esb.testing.servers import free_port, wait_until
+from esb.testing.servers import PATIENCE, free_port, wait_until
 
 # Debian's packages put wrappers that change the user into PATH; the programs themselves lie here.
 _PROGRAMS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"))
@@ -90,7 +90,7 @@ class RabbitMqServer:
             start_new_session=True,
         )
         output.close()
-        wait_until(self._ready, 60, f"RabbitMQ to accept a login on port {self.port}")
+        wait_until(self._ready, PATIENCE, f"RabbitMQ to accept a login on port {self.port}")
         return self
 
     def stop(self) -> None:
@@ -177,7 +177,7 @@ class RabbitMqServer:
                 file.seek(before)
                 return file.read().decode(errors="replace").partition(f"\n{mark} ")[2]
 
-        wait_until(lambda: "\n" in said(), 60, f"RabbitMQ to evaluate {expressions}")
+        wait_until(lambda: "\n" in said(), PATIENCE, f"RabbitMQ to evaluate {expressions}")
         if said().startswith("{'EXIT'"):
             raise RuntimeError(f"{expressions} failed: {said().splitlines()[0]}")
 
