@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from esb.broker import port
 from esb.broker.port import Delivery, Depth, Outcome, Outgoing, Topology
 from esb.broker.topics import matches
 from esb.errors import LeaseLost
@@ -119,15 +120,17 @@ class MemoryBroker:
             return [self._outcome(self._targets(outgoing), room) for outgoing in batch]
 
     def take(
-        self, queues: Sequence[str], limit: int, timeout: float, woken: Callable[[], bool], by: object
+        self, queues: Sequence[str], limit: int, octets: int, timeout: float, woken: Callable[[], bool], by: object
     ) -> list[Delivery]:
         """Up to ``limit``, fairly from all queues; empty after ``timeout`` seconds, or once ``woken``.
+
+        No further ones once their bodies have ``octets`` bytes together.
 
         ``by`` is who takes: from a single queue nobody else does.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
-            while not (found := self._take(queues, limit, by)):
+            while not (found := self._take(queues, limit, octets, by)):
                 left = min(deadline - time.monotonic(), self._until_due())
                 if woken() or deadline <= time.monotonic():
                     break
@@ -193,16 +196,17 @@ class MemoryBroker:
             room[name] -= 1
         return Outcome.CONFIRMED
 
-    def _take(self, queues: Sequence[str], limit: int, by: object) -> list[Delivery]:
+    def _take(self, queues: Sequence[str], limit: int, octets: int, by: object) -> list[Delivery]:
         self._promote()
         found: list[Delivery] = []
         known = [self._queues[name] for name in queues if name in self._queues]
         waiting = [queue for queue in known if queue.may_be_taken(by)]
-        while len(found) < limit and any(queue.waiting for queue in waiting):
+        while len(found) < limit and octets > 0 and any(queue.waiting for queue in waiting):
             for queue in waiting:
-                if queue.waiting and len(found) < limit:
+                if queue.waiting and len(found) < limit and octets > 0:
                     entry = queue.waiting.popleft()
                     queue.taken += 1
+                    octets -= len(entry.message.body)
                     found.append(Delivery(entry.message, queue.name, entry, entry.redelivered, entry.properties))
         return found
 
@@ -257,6 +261,7 @@ class MemoryConsumer:
         self.broker = broker
         self._queues = tuple(queues)
         self._prefetch = prefetch
+        self._most_octets = port.MOST_OCTETS
         self._held: dict[int, Delivery] = {}  # by the number of the entry
         self._paused = False
         self._woken = False
@@ -264,7 +269,9 @@ class MemoryConsumer:
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """See :meth:`esb.broker.port.Consumer.take`."""
         room = 0 if self._paused else min(limit, self._prefetch - len(self._held))
-        found = self.broker.take(self._queues if room else (), room, timeout, lambda: self._woken, self)
+        octets = self._most_octets - sum(len(delivery.message.body) for delivery in self._held.values())
+        queues = self._queues if room > 0 and octets > 0 else ()
+        found = self.broker.take(queues, room, octets, timeout, lambda: self._woken, self)
         self._woken = False
         self._held |= {delivery.token.number: delivery for delivery in found}
         return found

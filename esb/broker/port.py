@@ -16,6 +16,8 @@ import msgspec
 
 from esb.message import Message
 
+MOST_OCTETS = 64 * 1024**2  # bytes of bodies that are enough for one consumer to hold
+
 # Properties of Request-Reply (Hohpe & Woolf). A command may say where its answer goes …
 REPLY_TO = "reply-to"  # the queue
 CONTEXT = "context"  # text of the caller's, which comes back as it is
@@ -125,7 +127,11 @@ class Publisher(Protocol):
 
 
 class Consumer(Protocol):
-    """Takes from a set of queues. Holds at most ``prefetch`` unsettled messages."""
+    """Takes from a set of queues.
+
+    Holds at most ``prefetch`` unsettled messages, and no further ones once their bodies have ``MOST_OCTETS`` bytes
+    together; so a message larger than that passes too.
+    """
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """Up to ``limit`` messages; empty after ``timeout`` seconds or ``wake``. Raises ``BrokerDown``.

@@ -17,6 +17,7 @@ counts as never met; the only times asserted are lower bounds of delays.
 from __future__ import annotations
 
 from esb.testing._broker.given import BrokerFeatures
+from esb.testing._broker.large import LargeScenarios
 from esb.testing._broker.leases import LeaseScenarios
 from esb.testing._broker.publishing import OutcomeScenarios, PublishScenarios
 from esb.testing._broker.single import SingleScenarios
@@ -30,6 +31,7 @@ class BrokerSuite(
     PublishScenarios,
     OutcomeScenarios,
     LeaseScenarios,
+    LargeScenarios,
     SingleScenarios,
     DelayScenarios,
     TransferScenarios,

@@ -7,6 +7,7 @@ derived, a repeat produces the same messages, which the endpoints' inboxes recog
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from esb.worker.controls import carry_out
 from esb.worker.groups import Groups
 from esb.worker.hold import held_hop, hold_back
 from esb.worker.legs import Legs
+from esb.worker.pace import Pace
 from esb.worker.queues import queue_of
 from esb.worker.rows import kind_of, packed, text_of
 from esb.worker.run import Run
@@ -61,6 +63,7 @@ class FlowWorker(Worker):
         self._legs = Legs(context, self.stopping)
         self._groups = Groups(context, f"{name}.groups", self.stopping)
         self._settings = context.definition.config.worker
+        self._pace = Pace(self._settings.batch)
         self._journal = context.journal()
         self._marks = suspects.Marks(context, self.stopping)
         self._board = context.board
@@ -71,7 +74,7 @@ class FlowWorker(Worker):
     def cycle(self) -> None:
         """A batch is computed and published while the broker confirms those before, which are concluded in turn."""
         self._heed_pauses()
-        taken = self._consumer.take(self._settings.batch, 0.0 if self._begun else TAKE)
+        taken = self._consumer.take(self._pace.batch, 0.0 if self._begun else TAKE)
         together, alone = self._marks.divide(taken, self._place)
         if together and self._may_begin():
             self._begun.append(self._begin(together))
@@ -134,7 +137,10 @@ class FlowWorker(Worker):
 
     def _begin(self, deliveries: Sequence[Delivery]) -> Begun:
         runs: list[Run] = []
-        return Begun(self._consumer.begin(self._results(deliveries, runs)), runs)
+        started = time.monotonic()
+        begun = Begun(self._consumer.begin(self._results(deliveries, runs)), runs)
+        self._pace.took(len(deliveries), time.monotonic() - started)
+        return begun
 
     def _conclude(self, begun: Begun) -> None:
         runs = begun.runs

@@ -39,7 +39,7 @@ class OrderedWorker(FlowWorker):
         self._heed_pauses()
         for lines in self._lines.values():
             lines.let_go()
-        left = self._consumer.take(self._settings.batch, TAKE)
+        left = self._consumer.take(self._pace.batch, TAKE)
         while left and not self.stopping.is_set():
             round, left = self._round(left)
             self._run_round(round)

@@ -32,7 +32,7 @@ def _empty(url: str) -> None:
     """A server that is not ours has one virtual host for all tests: take away what they declare there."""
     with kombu.Connection(url) as connection:
         channel = connection.channel()
-        for name in ("a", "b", "q", "small", "wants", "exact", "star", "hash", "all", topology.UNROUTABLE):
+        for name in ("a", "b", "q", "one", "small", "wants", "exact", "star", "hash", "all", topology.UNROUTABLE):
             channel.queue_delete(name)
         for delay in (0.02, 0.05, 0.2, 0.5, 30.0):
             channel.queue_delete(topology.delay_name(delay))

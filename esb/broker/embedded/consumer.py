@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from esb.broker import port
 from esb.broker.embedded import tables
 from esb.broker.embedded.database import Database
 from esb.broker.embedded.owners import Owner
@@ -16,7 +17,6 @@ from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.errors import BrokerError, LeaseLost
 from esb.message import unpack
 
-_MOST_OCTETS = 64 * 1024**2  # of one queue's messages in one take, so that large ones do not fill the memory
 _LONGEST_WAIT = 0.5  # seconds between two looks, should a bell be missed
 
 
@@ -51,7 +51,8 @@ class EmbeddedConsumer:
         self._bells = bells
         self._watch = watch
         self._router = Router()
-        self._held: set[int] = set()
+        self._most_octets = port.MOST_OCTETS
+        self._held: dict[int, int] = {}  # bytes of each
         with database.reading("look which queues have one consumer at a time") as sql:
             self._single = tables.singles(sql) & set(queues)
         self._signal = threading.Event()
@@ -137,13 +138,13 @@ class EmbeddedConsumer:
         except LeaseLost:
             self._recount()
             raise
-        self._held.difference_update(ids)
+        self._let_go(ids)
         self._bells.ring(plan.queues)
 
     def _look(self, limit: int) -> tuple[list[Delivery], float]:
         self._check_open()
         limit = min(limit, self._prefetch - len(self._held))
-        if self._paused or limit <= 0:
+        if self._paused or limit <= 0 or self._room() <= 0:
             return [], _LONGEST_WAIT
         with self._database.reading("look for messages") as sql:
             found = {queue: tables.readiness(sql, queue) for queue in self._turn if self._may_take(sql, queue)}
@@ -158,24 +159,41 @@ class EmbeddedConsumer:
 
     def _claim(self, ready: list[int], limit: int, now: float) -> list[Delivery]:
         deliveries: list[Delivery] = []
+        sizes: dict[int, int] = {}
+        room = self._room()
         with self._database.transaction("take messages") as sql:
             for position, queue in enumerate(ready):
                 # An equal share for each, what one does not use for those behind it.
                 share = -(-(limit - len(deliveries)) // (len(ready) - position))
-                deliveries += self._claim_from(sql, queue, share, now)
-        self._held.update([delivery.token for delivery in deliveries])
+                taken = self._claim_from(sql, queue, share, room - sum(sizes.values()), now)
+                sizes.update([(id, len(message)) for id, _, _, message in taken])
+                deliveries += self._deliveries(queue, taken)
+        self._held.update(sizes)
         self._turn.append(self._turn.pop(0))
         return deliveries
 
-    def _claim_from(self, sql: sqlite3.Connection, queue: int, limit: int, now: float) -> list[Delivery]:
-        if limit <= 0 or (queue in self._single and not tables.hold(sql, queue, self._owner.id)):
+    def _claim_from(
+        self, sql: sqlite3.Connection, queue: int, limit: int, octets: int, now: float
+    ) -> list[tables.Taken]:
+        if min(limit, octets) <= 0 or (queue in self._single and not tables.hold(sql, queue, self._owner.id)):
             return []
         tables.promote(sql, queue, now)
+        return tables.claim(sql, queue, self._owner.id, limit, octets)
+
+    def _deliveries(self, queue: int, taken: Sequence[tables.Taken]) -> list[Delivery]:
         name = self._queues[queue]
         return [
             Delivery(unpack(message), name, id, attempts > 0, properties(packed))
-            for id, attempts, packed, message in tables.claim(sql, queue, self._owner.id, limit, _MOST_OCTETS)
+            for id, attempts, packed, message in taken
         ]
+
+    def _room(self) -> int:
+        """Bytes that may still be taken, so that large messages do not fill the memory."""
+        return self._most_octets - sum(self._held.values())
+
+    def _let_go(self, ids: Iterable[int]) -> None:
+        for id in ids:
+            self._held.pop(id, None)
 
     def _finish(
         self, deliveries: Sequence[Delivery], act: Callable[[sqlite3.Connection, int, list[int]], int], verb: str
@@ -186,7 +204,7 @@ class EmbeddedConsumer:
             return
         with self._database.transaction(f"{verb} messages") as sql:
             count = act(sql, self._owner.id, ids)
-        self._held.difference_update(ids)
+        self._let_go(ids)
         self._demand(count, len(ids), f"{verb}d")
 
     def _demand(self, count: int, wanted: int, what: str) -> None:

@@ -232,9 +232,14 @@ def reclaim(sql: sqlite3.Connection, owner: int) -> list[int]:
     return [queue for (queue,) in found]
 
 
-def held(sql: sqlite3.Connection, owner: int) -> set[int]:
-    """The messages an owner holds."""
-    return {id for (id,) in sql.execute("SELECT id FROM msg WHERE owner = ? AND state = 2", (owner,))}
+def held(sql: sqlite3.Connection, owner: int) -> dict[int, int]:
+    """The messages an owner holds, with their sizes in bytes."""
+    return dict(
+        sql.execute(
+            "SELECT msg.id, length(message) FROM msg JOIN body ON body.id = msg.id WHERE owner = ? AND state = 2",
+            (owner,),
+        )
+    )
 
 
 def waiting(sql: sqlite3.Connection, queue: int, limit: int) -> int:

@@ -40,6 +40,7 @@ class Link:
         name: shown in RabbitMQ's list of connections.
         setup: makes a fresh channel ready (QoS, consumers, confirm mode).
         frames: how the frequent frames are spoken.
+        listens: whether to take in what comes, at the moment.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Link:
         name: str,
         setup: Callable[[Any], None],
         frames: Frames,
+        listens: Callable[[], bool] = lambda: True,
     ) -> None:
         self.settings = settings
         self.generation = 0  # counts the channels this link has had
@@ -56,6 +58,8 @@ class Link:
         self._name = name
         self._setup = setup
         self._frames = frames
+        self._listens = listens
+        self._listening = True
         self._connection: Any = None
         self._poll = select.poll()
         self._lock = threading.RLock()
@@ -150,8 +154,9 @@ class Link:
     # --- traffic ----------------------------------------------------------------------------------------------
 
     def read(self) -> None:
-        """Handle what has come, without waiting. Raises driver errors."""
-        self._handle()
+        """Handle what has come, if we are listening, without waiting. Raises driver errors."""
+        if self._listen():
+            self._handle()
         if self._socket in self._poll_now(0):  # the wake-up is polled too, and has nothing to receive
             self._receive()
         self._attended = time.monotonic()
@@ -159,17 +164,20 @@ class Link:
     def wait(self, timeout: float, wake: Wake | None = None) -> bool:
         """Wait for something to come and handle it; True when ``wake`` was set.
 
-        Raises driver errors, among them that of a peer that has been silent for two heartbeats.
+        Raises driver errors, among them that of a peer that has been silent for two heartbeats while we listened.
         """
         self._notice_absence()
+        listening = self._listen()
         if wake is not None:
             self._poll.register(wake.fileno(), select.POLLIN)
-        if self._handle():
+        if listening and self._handle():
             timeout = 0
         ready = self._poll_now(min(timeout, self.settings.heartbeat / 2))
         if self._socket in ready:
             self._receive()
         self._attended = time.monotonic()
+        if not listening:
+            self._heard = self._attended
         if self._attended - self._heard > 2 * self.settings.heartbeat:
             raise TimeoutError(f"the server has been silent for {2 * self.settings.heartbeat} s")
         return wake is not None and wake.fileno() in ready and wake.clear()
@@ -220,6 +228,7 @@ class Link:
             self.blocked = ""
             self._socket = self._connection.sock.fileno()
             self._poll.register(self._socket, select.POLLIN)
+            self._listening = True
             self._heard = self._attended = self._sent = time.monotonic()
             self.channel = self._connection.channel()
             self._frames.attach(self._connection, self.channel)
@@ -243,6 +252,14 @@ class Link:
 
     def _on_unblocked(self) -> None:
         self.blocked = ""
+
+    def _listen(self) -> bool:
+        """If we are not to, the poll tells nothing but the end of the connection, and the socket fills up."""
+        wanted = self._listens()
+        if wanted is not self._listening:
+            self._poll.modify(self._socket, select.POLLIN if wanted else 0)
+            self._listening = wanted
+        return wanted
 
     def _receive(self) -> None:
         with self._lock:

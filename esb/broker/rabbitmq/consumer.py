@@ -11,6 +11,7 @@ from amqp.exceptions import ConsumerCancelled, NotFound
 
 from esb.broker.port import Delivery, Outcome, Outgoing
 from esb.broker.rabbitmq import topology
+from esb.broker.rabbitmq.budget import Budget
 from esb.broker.rabbitmq.connection import DRIVER_ERRORS, Keeper, Link
 from esb.broker.rabbitmq.frames import Raw, frames_for
 from esb.broker.rabbitmq.publisher import Pending, RabbitMqPublisher
@@ -45,8 +46,9 @@ class RabbitMqConsumer:
     """A connection for taking, and another for what :meth:`transfer` publishes. Belongs to the thread that uses it.
 
     Quorum queues know a prefetch per queue only, so it is divided among the queues (50 each at least); what is handed
-    out never exceeds it. A redelivery after :meth:`release`, :meth:`pause` or :meth:`close` looks to RabbitMQ like one
-    after a crash: those messages come back marked as redelivered.
+    out never exceeds it. Nor do they know one in bytes: of that see :mod:`.budget`. A redelivery after :meth:`release`,
+    :meth:`pause` or :meth:`close`, or of what was over the budget, looks to RabbitMQ like one after a crash: those
+    messages come back marked as redelivered.
     """
 
     def __init__(
@@ -68,14 +70,19 @@ class RabbitMqConsumer:
         self._tags: dict[bytes, str] = {}  # consumer tag: queue
         self._rounds = 0
         self._waiting: deque[Raw] = deque()  # prefetched, not handed out
-        self._open: dict[int, None] = {}  # tags handed out and not settled, in order
+        self._open: dict[int, int] = {}  # tags handed out and not settled, in order: bytes of the body
+        self._budget = Budget()
         self._paused = False
-        self._frames = frames_for(settings, delivered=self._waiting.append)
-        self._link = keeper.keep(Link(settings, name or "esb consumer", self._setup, self._frames))
+        self._frames = frames_for(settings, delivered=self._waiting.append, budget=self._budget)
+        self._link = keeper.keep(
+            Link(settings, name or "esb consumer", self._setup, self._frames, self._budget.listens)
+        )
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """See the port."""
         deadline = time.monotonic() + timeout
+        if self._budget.spent and not (self._open or self._waiting):
+            self._link.close()  # which puts back what was left out; cut off, the server might miss the last acks
         self._link.open(wait=timeout)
         with self._link.failures("take from"):
             room = self._room(limit)
@@ -127,8 +134,9 @@ class RabbitMqConsumer:
             with self._link.exclusive():
                 for tag in self._tags:
                     self._link.channel.basic_cancel(tag.decode())
-            self._link.send(self._frames.reject([raw.tag for raw in self._waiting]))
+            self._link.send(self._frames.reject([*(raw.tag for raw in self._waiting), *self._budget.left_out]))
             self._waiting.clear()
+            self._budget.renew(sum(self._open.values()))
 
     def resume(self) -> None:
         """See the port."""
@@ -145,6 +153,7 @@ class RabbitMqConsumer:
 
     def close(self) -> None:
         """See the port: the broker takes back what a closed connection held."""
+        self._budget.spent = True  # what comes before the server's goodbye is not kept
         self._link.close()
         self._publisher.close()
 
@@ -162,6 +171,7 @@ class RabbitMqConsumer:
     def _begin(self, channel: Any) -> None:
         self._waiting.clear()
         self._open.clear()
+        self._budget.renew()
         share = max(self._prefetch // max(len(self._queues), 1), min(self._prefetch, _LEAST_SHARE))
         channel.basic_qos(0, share, False)
         if not self._paused:
@@ -189,7 +199,7 @@ class RabbitMqConsumer:
         queue = self._tags[raw.consumer]
         if queue == topology.UNROUTABLE:
             properties["routed-to"] = raw.target.decode("utf-8", "replace")
-        self._open[raw.tag] = None
+        self._open[raw.tag] = len(raw.body)
         return Delivery(message, queue, self._base | raw.tag, bool(raw.redelivered), properties)
 
     def _claim(self, deliveries: Sequence[Delivery]) -> list[int]:
@@ -197,12 +207,13 @@ class RabbitMqConsumer:
         if not self._link.connected:
             return []
         mask, generation, held = (1 << _GENERATION) - 1, self._link.generation, self._open
-        tags = []
+        tags, octets = [], 0
         for delivery in deliveries:
             tag = delivery.token & mask
             if delivery.token >> _GENERATION == generation and tag in held:
-                del held[tag]
+                octets += held.pop(tag)
                 tags.append(tag)
+        self._budget.held -= octets
         return sorted(tags)
 
     def _acks(self, tags: list[int]) -> Iterable[tuple[int, bool]]:

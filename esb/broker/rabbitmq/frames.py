@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from esb.broker.port import Outgoing
+from esb.broker.rabbitmq.budget import Budget
 from esb.broker.rabbitmq.bulk import BulkFrames
 from esb.broker.rabbitmq.plain import PlainFrames
 from esb.broker.rabbitmq.readers import Confirms, Deliveries, Frame, Reader
@@ -25,6 +26,7 @@ class Raw(Protocol):
     consumer: bytes  # the consumer's tag
     redelivered: int
     target: bytes  # routing key
+    body: bytes
 
 
 class Frames(Protocol):
@@ -81,15 +83,17 @@ def frames_for(
     settings: Settings,
     delivered: Callable[[Any], None] | None = None,
     confirmed: Callable[[int, bool], None] | None = None,
+    budget: Budget | None = None,
 ) -> Frames:
     """As the settings say, for a connection that takes, for one that publishes, or for one that does neither.
 
     Args:
-        delivered: receives each delivery, a :class:`Raw`.
+        delivered: receives each delivery that is kept, a :class:`Raw`.
+        budget: says which are kept.
         confirmed: receives confirms where they come in bulk; those that do not are events of the channel.
     """
     if settings.frames == PLAIN:
-        return PlainFrames(settings, delivered)
+        return PlainFrames(settings, delivered, budget)
     if delivered is not None:
-        return BulkFrames(Deliveries(delivered))
+        return BulkFrames(Deliveries(delivered, budget))
     return BulkFrames(Reader() if confirmed is None else Confirms(confirmed))

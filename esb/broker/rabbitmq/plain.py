@@ -15,6 +15,7 @@ from amqp.method_framing import frame_handler
 from kombu.transport import pyamqp
 
 from esb.broker.port import Outgoing
+from esb.broker.rabbitmq.budget import Budget
 from esb.broker.rabbitmq.confirms import destination
 from esb.broker.rabbitmq.decoder import interpret, read_properties
 from esb.broker.rabbitmq.readers import Frame
@@ -45,13 +46,16 @@ class Raw:
 
 
 class PlainFrames:
-    """``delivered`` receives each delivery; without it this connection takes nothing."""
+    """``delivered`` receives each delivery that ``budget`` admits; without it this connection takes nothing."""
 
     transport = pyamqp.Transport
 
-    def __init__(self, settings: Settings, delivered: Callable[[Raw], None] | None) -> None:
+    def __init__(
+        self, settings: Settings, delivered: Callable[[Raw], None] | None, budget: Budget | None = None
+    ) -> None:
         self._settings = settings
         self._delivered = delivered
+        self._budget = budget or Budget()
         self._connection: Any = None
         self._channel: Any = None
         self._readable = select.poll()
@@ -95,7 +99,7 @@ class PlainFrames:
                 self._live.drain_events(timeout=_MOMENT)
             except TimeoutError:
                 break
-            if not (self._pending() or self._readable.poll(0)):
+            if self._budget.full or not (self._pending() or self._readable.poll(0)):
                 break
         return True
 
@@ -127,8 +131,14 @@ class PlainFrames:
         return pending is not None and pending() > 0
 
     def _on_delivery(self, content: amqp.Message) -> None:
-        if self._delivered is not None:
-            self._delivered(Raw(content))
+        if self._delivered is None:
+            return
+        raw = Raw(content)
+        if self._budget.admits():
+            self._budget.held += len(raw.body)
+            self._delivered(raw)
+        else:
+            self._budget.left_out.append(raw.tag)
 
     def _publishing(self, each: Outgoing) -> Write:
         exchange, key = map(short, destination(each))

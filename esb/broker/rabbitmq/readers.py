@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from esb.broker.rabbitmq.budget import Budget
 from esb.broker.rabbitmq.wire import AROUND
 
 Frame = tuple[int, int, bytes]  # type, channel, payload
@@ -60,8 +61,11 @@ class Raw:
 class Deliveries(Reader):
     """Deliveries: a method frame, a header frame, and as many body frames as the body needs."""
 
-    def __init__(self, found: Callable[[Raw], None]) -> None:
+    def __init__(self, found: Callable[[Raw], None], budget: Budget | None = None) -> None:
+        """``found`` receives each that ``budget`` admits."""
         self._found = found
+        self._budget = budget or Budget()
+        self._kept = True  # the one that comes in pieces
         self._parts: list[bytes] = []  # payloads of one that comes in pieces
         self._missing = 0  # bytes of its body
 
@@ -70,7 +74,9 @@ class Deliveries(Reader):
 
         What follows the first pieces of a delivery is more of it (4.2.6), so this finds nothing until it is whole.
         """
-        found, length = self._found, len(data)
+        if self._budget.spent:
+            return at
+        found, length, octets = self._found, len(data), 0
         while at + 20 < length:
             kind, size, method = _NAMED.unpack_from(data, at)
             header = at + AROUND + size
@@ -89,7 +95,9 @@ class Deliveries(Reader):
             if end > length or not data[header - 1] == data[body - 1] == data[end - 1] == _END:
                 break
             found(Raw(data[at + 7 : header - 1], data[header + 7 : body - 1], data[body + 7 : end - 1]))
+            octets += missing
             at = end
+        self._budget.held += octets
         return at
 
     def frame(self, frame: Frame) -> bool:
@@ -97,24 +105,33 @@ class Deliveries(Reader):
         kind, _, payload = frame
         parts = self._parts
         if kind == _METHOD:
-            if payload[:4] == _DELIVER:
-                self._parts = [payload]
-                return True
-            return False
+            if payload[:4] != _DELIVER:
+                return False
+            self._parts = [payload]
+            self._kept = self._budget.admits()
+            return True
         if not parts or kind > _BODY:
             return False
         if kind == _HEADER:
             self._missing = int.from_bytes(payload[4:12], "big")
         else:
             self._missing -= len(payload)
-        parts.append(payload)
+        if kind == _HEADER or self._kept:
+            parts.append(payload)
         if self._missing <= 0:
             self._parts = []
-            self._found(Raw(parts[0], parts[1], b"".join(parts[2:])))
+            self._whole(Raw(parts[0], parts[1], b"".join(parts[2:])))
         return True
 
     def reset(self) -> None:
         self._parts = []
+
+    def _whole(self, raw: Raw) -> None:
+        if self._kept:
+            self._budget.held += len(raw.body)
+            self._found(raw)
+        else:
+            self._budget.left_out.append(raw.tag)
 
 
 class Confirms(Reader):
