@@ -13,6 +13,7 @@ from esb.broker.rabbitmq.budget import PATIENCE as PATIENCE_WITH_FULL_HANDS
 from esb.broker.rabbitmq.budget import Budget
 from esb.errors import LeaseLost
 from esb.testing.proxy import Proxy
+from esb.testing.servers import wait_until
 
 ENOUGH = 1_000_000
 LARGE = 200_000
@@ -94,6 +95,11 @@ def kept(consumer: Any) -> int:
     return sum(consumer._open.values()) + sum(len(raw.body) for raw in consumer._waiting)
 
 
+def hold_on(consumer: Any, condition: Any) -> None:
+    """Like a worker whose hands are full, until it is so."""
+    wait_until(lambda: consumer.take(0, 0.1) == [] and condition(), PATIENCE, "the server's messages to arrive")
+
+
 def all_of(consumer: Any, count: int) -> list[int]:
     """Take and settle as many as come at a time, until so many have."""
     found: list[int] = []
@@ -114,8 +120,7 @@ def test_a_worker_with_full_hands_is_sent_no_more(single: RabbitMqBroker, size: 
     publish(single, commands(count, "q", size))
     consumer = single.consumer(["q"], 600)
     held = consumer.take(1, PATIENCE)
-    while not consumer._budget.full:
-        assert consumer.take(0, 0.1) == []
+    hold_on(consumer, lambda: consumer._budget.full)
     for _ in range(3):
         assert consumer.take(0, 0.1) == []
         assert ENOUGH <= kept(consumer) == consumer._budget.held <= ENOUGH + SLACK
@@ -139,9 +144,8 @@ def test_the_server_is_not_kept_waiting_by_who_holds_on(
     publish(single, commands(count, "q", size))
     consumer = single.consumer(["q"], 600)
     held = consumer.take(1, PATIENCE)
-    while len(consumer._budget.left_out) + len(consumer._waiting) + 1 < count:
-        assert consumer.take(0, 0.1) == []
-        assert kept(consumer) == consumer._budget.held <= ENOUGH + SLACK
+    hold_on(consumer, lambda: len(consumer._budget.left_out) + len(consumer._waiting) + 1 == count)
+    assert kept(consumer) == consumer._budget.held <= ENOUGH + SLACK
     consumer.settle(held)
     monkeypatch.undo()
     assert numbers(held) + all_of(consumer, count - 1) == list(range(count))
@@ -158,8 +162,7 @@ def test_a_pause_gives_back_what_was_left_out(broker: RabbitMqBroker, monkeypatc
     publish(broker, commands(20, "a", LARGE))
     consumer, other = broker.consumer(["a"], 600), broker.consumer(["a"], 600)
     held = consumer.take(1, PATIENCE)
-    while len(consumer._budget.left_out) + len(consumer._waiting) + 1 < 20:
-        consumer.take(0, 0.1)
+    hold_on(consumer, lambda: len(consumer._budget.left_out) + len(consumer._waiting) + 1 == 20)
     consumer.pause()
     assert consumer._budget.held == LARGE
     assert sorted(all_of(other, 19)) == list(range(1, 20))
