@@ -1,44 +1,57 @@
-"""The registry of step kinds, by the word used in YAML. A new kind is a class in its family's file and a name here."""
+"""The registry of step kinds, by the word used in YAML: all that the modules of the families define."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from operator import or_
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import msgspec
 
-from esb.flow.aggregating import Aggregate
-from esb.flow.calling import Call, Enrich
-from esb.flow.claiming import Claim, Fetch
-from esb.flow.content import Keep, Remove, Unwrap, Wrap
-from esb.flow.control import Control
-from esb.flow.detour import Detour
-from esb.flow.gathering import Gather
+from esb.flow import (
+    aggregating,
+    calling,
+    claiming,
+    content,
+    control,
+    detour,
+    gathering,
+    idempotence,
+    messaging,
+    recipients,
+    repeating,
+    resequencing,
+    routing,
+    timing,
+    transformation,
+    trying,
+)
 from esb.flow.groups import Machine
-from esb.flow.idempotence import Idempotent
-from esb.flow.messaging import Publish, Send, Wiretap
-from esb.flow.recipients import RecipientList, Route
-from esb.flow.repeating import Loop, Slip
-from esb.flow.resequencing import Resequence
-from esb.flow.routing import Choose, Filter, Split
 from esb.flow.step import Kind
-from esb.flow.timing import Delay, Expire, Throttle
-from esb.flow.transformation import Map, Set
-from esb.flow.trying import Try
 
-STATELESS: tuple[type[Kind], ...] = (
-    Map, Set, Keep, Remove, Wrap, Unwrap,
-    Filter, Expire, Choose, Detour, Split,
-    Send, RecipientList, Route, Publish, Wiretap,
-    Call, Enrich,
-    Loop, Slip, Try,
-    Control,
+FAMILIES: tuple[ModuleType, ...] = (
+    transformation, content, routing, timing, detour,
+    messaging, recipients, calling,
+    repeating, trying, control,
+    aggregating, resequencing, gathering, idempotence, claiming,
 )  # fmt: skip
-STATEFUL: tuple[type[Kind], ...] = (Aggregate, Resequence, Gather, Idempotent, Throttle, Delay, Claim, Fetch)
-STEPS: Mapping[str, type[Kind]] = MappingProxyType({kind.kind: kind for kind in (*STATELESS, *STATEFUL)})
+
+
+def _kinds(family: ModuleType) -> Iterator[type[Kind]]:
+    """Those that a module defines; a class without a word is what some of them share."""
+    for one in vars(family).values():
+        if (
+            isinstance(one, type)
+            and issubclass(one, Kind)
+            and one.__module__ == family.__name__
+            and "kind" in vars(one)
+        ):
+            yield one
+
+
+STEPS: Mapping[str, type[Kind]] = MappingProxyType({kind.kind: kind for family in FAMILIES for kind in _kinds(family)})
 
 _MACHINES: Any = reduce(or_, (kind.machine for kind in STEPS.values() if kind.machine))
 _decoder = msgspec.msgpack.Decoder(_MACHINES)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 import jsonschema
 import pytest
 
+import esb.flow
 from esb.flow import STEPS
+from esb.flow.step import Kind
 
 
 @pytest.mark.parametrize(
@@ -111,3 +116,16 @@ def test_every_kind_is_described():
     for word, kind in STEPS.items():
         assert kind.kind == word
         assert kind.summary and kind.__doc__ and kind.Settings.__doc__
+
+
+def test_every_step_that_a_module_defines_is_known_by_its_word() -> None:
+    """Nobody has to list it; the words are all different."""
+    modules = [import_module(f"esb.flow.{one.name}") for one in pkgutil.iter_modules(esb.flow.__path__)]
+    found = {
+        one
+        for module in modules
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, Kind) and "kind" in vars(one)
+    }
+    assert found == set(STEPS.values())
+    assert all(STEPS[kind.kind] is kind for kind in found)
