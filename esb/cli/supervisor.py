@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ LONGEST_PAUSE = 10.0  # seconds between restarts of a role that keeps dying; rec
 GRACE = 5.0  # seconds beyond the drain time before a role is killed
 LOOK = 0.5  # seconds between looks at how much memory a role has, and at files that may have changed
 IMPATIENT = 2  # times one has to ask before roles are killed
+_TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # to stop
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
@@ -146,9 +147,12 @@ class Forked:
         sys.stdout.flush()
         sys.stderr.flush()
         gc.freeze()  # what is loaded stays where it is: the collector would copy it by looking
+        # Told to end before it listens by itself, it would do what we do when we are told, and go on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
         self.pid = os.fork()
         if self.pid == 0:
-            os._exit(_as_child(name, work, keep, parent, libc))
+            os._exit(_as_child(name, work, keep, parent, libc, before))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def poll(self) -> int | None:
         """How it ended, or None while it runs."""
@@ -188,7 +192,7 @@ class Supervisor:
 
     def run(self, on_ready: Callable[[], None], every: Callable[[], None] = lambda: None) -> None:
         """Blocks. ``on_ready`` is called when all roles are (again after a restart), ``every`` at each look."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _TOLD:
             signal.signal(number, lambda *_: self.stop())
         signal.signal(signal.SIGCHLD, lambda *_: self._news.set())
         while not self._asked:
@@ -219,6 +223,8 @@ class Supervisor:
 
     def _tend(self) -> None:
         for role in self.roles:
+            if self._asked:
+                return
             role.revive()
             role.listen()
             if role.memory() > self._memory:
@@ -307,15 +313,21 @@ def command_of(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "esb.cli", *arguments]
 
 
-def _as_child(name: str, work: Callable[[], object], keep: int, parent: int, libc: ctypes.CDLL) -> int:
-    """What a forked process does; its exit code. It must not return into what its parent was doing."""
+def _as_child(
+    name: str, work: Callable[[], object], keep: int, parent: int, libc: ctypes.CDLL, blocked: Collection[int]
+) -> int:
+    """What a forked process does; its exit code. It must not return into what its parent was doing.
+
+    ``blocked``: the signals that were blocked before it was forked.
+    """
     try:
         os.setsid()
         _end_with(parent, libc)
         if hasattr(libc, "prctl"):
             libc.prctl(_PR_SET_NAME, f"esb {name}".encode(), 0, 0, 0)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (*_TOLD, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         # The lock of the directory among them: it must go when the supervisor goes.
         for file in map(int, os.listdir("/dev/fd")):
             if file > 2 and file != keep:

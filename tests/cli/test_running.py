@@ -116,6 +116,7 @@ def test_stop_during_the_start(shop: Path, start: Start) -> None:
     assert bus.stop() == 0
     assert not any(map(alive, roles))
     assert "Traceback" not in bus.said
+    assert "is killed" not in bus.said
 
 
 def test_taken_port_is_seen_at_once(shop: Path, esb: Run, taken: int) -> None:
