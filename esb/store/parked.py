@@ -238,9 +238,10 @@ class ParkedMessages:
         """Messages that were sent on got through. Say so for those with the property ``esb-retry``."""
         self._db.many(_ACT, [("resolved", *key, "retrying") for key in keys])
 
-    def cleared_up(self, keys: Sequence[Key]) -> None:
-        """How these ended is known after all: what was in doubt of them waits for nobody any more."""
-        self._db.many(f"{_ACT} AND kind = ?", [("resolved", *key, "parked", IN_DOUBT) for key in keys])
+    def cleared_up(self, keys: Sequence[Key]) -> set[Key]:
+        """How these ended is known after all: what was in doubt waits for nobody any more. Those that were."""
+        doubts = f"{_ACT} AND kind = ?"
+        return {key for key in sorted(keys) if self._db.run(doubts, ("resolved", *key, "parked", IN_DOUBT))}
 
     def _take(self, keys: Sequence[Key], status: State) -> Sequence[Parked]:
         """Those of ``keys`` that were still parked: of two people who act at once, one gets each message."""

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from esb.broker.port import Consumer, Delivery, Outcome, Outgoing
 from esb.config.definition import LoadedEndpoint
-from esb.errors import EndpointError, Refused, RowRefused
+from esb.errors import EndpointError, Refused
 from esb.store import RETRY, Dispatch, Transaction
 from esb.worker import suspects
 from esb.worker.attempt import Attempt, Sender, operation_of
@@ -24,6 +24,7 @@ from esb.worker.context import Context
 from esb.worker.inbox import Entry, Inbox, Key, key_of
 from esb.worker.lines import Lines
 from esb.worker.queues import queues_left
+from esb.worker.record import Record
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
 from esb.worker.turns import Turns
@@ -56,10 +57,14 @@ class EndpointWorker(Worker):
         self._consumer = self._connect()
         self._pool = context.pool(endpoint.concurrency, self.name)
         self._marks = suspects.Marks(context, self.stopping)
+        self._record = Record(context, endpoint, self._turns, self._marks, self.stopping)
         self._finished: SimpleQueue[list[Attempt]] = SimpleQueue()  # of a call each
         self._calls = 0  # under way
         self._running: set[Key] = set()
         self._unrecorded: list[Attempt] = []  # ended, and not yet in the store
+        self._told: list[
+            Delivery
+        ] = []  # were in doubt here, until somebody else told how they ended, and want an answer
         self._suspects: deque[Delivery] = deque()
         self._alone = False  # a suspect is under way
         self._paused = False
@@ -122,7 +127,7 @@ class EndpointWorker(Worker):
             done = [self._judge(attempt) for attempt in self._unrecorded if attempt.went_well]
             harmless = [attempt.delivery for attempt in self._unrecorded if attempt.harmless]
             doubtful = [a.delivery for a in self._unrecorded if a.error is not None and not a.harmless]
-            self._record(done, harmless, doubtful)
+            self._write_down(done, harmless, doubtful)
 
     def finish(self) -> None:
         """Drain: what is under way ends and is settled, what was only prefetched goes back."""
@@ -313,15 +318,23 @@ class EndpointWorker(Worker):
     def _conclude(
         self, verdicts: Sequence[Verdict], later: Sequence[Verdict], outcomes: Sequence[Outcome], missed: list[Delivery]
     ) -> list[Delivery]:
-        """Write down what ended; a retry that no delay queue took goes back. What is owed an answer is not settled."""
+        """Write down what ended; a retry that no delay queue took goes back. What is owed an answer is not settled.
+
+        Nor is what somebody else has told of meanwhile, who may not live to answer: it comes again, and is answered.
+        """
         pairs = zip(later, outcomes, strict=True)
         missed += [v.attempt.delivery for v, outcome in pairs if outcome is not Outcome.CONFIRMED]
         ready = [v for v in verdicts if v.attempt.delivery not in missed]
         back = [v for v in later if v.attempt.delivery in missed]
-        self._record(
+        self._write_down(
             ready, [v.attempt.delivery for v in back if v.forget], [v.attempt.delivery for v in back if v.let_go]
         )
-        return [verdict.attempt.delivery for verdict in ready if not verdict.reply]
+        missed += self._record.told
+        return [v.attempt.delivery for v in ready if not v.reply and v.attempt.delivery not in missed]
+
+    def _write_down(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery], left: Sequence[Delivery]) -> None:
+        self._record.write(verdicts, forgotten, left)
+        self._unrecorded = []
 
     def _answer(self, verdicts: Sequence[Verdict]) -> None:
         """What is written down is answered, all of a batch together, and then settled."""
@@ -339,56 +352,3 @@ class EndpointWorker(Worker):
             commit(self._context.store, lambda t: t.outbox.add(stuck), self.stopping)
         self._context.point("endpoint: replied")
         return [verdict.attempt.delivery for verdict in verdicts]
-
-    def _record(
-        self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery] = (), left: Sequence[Delivery] = ()
-    ) -> None:
-        """In one commit; where the database refuses a row, each alone and made fit for it."""
-        self._context.point("endpoint: sent")
-        try:
-            self._commit(verdicts, forgotten, left)
-        except RowRefused:
-            for verdict in verdicts:
-                self._commit([verdict.sanitised()], (), ())
-            self._commit((), forgotten, left)
-        self._unrecorded = []
-        self._context.point("endpoint: recorded")
-
-    def _commit(self, verdicts: Sequence[Verdict], forgotten: Sequence[Delivery], left: Sequence[Delivery]) -> None:
-        forgotten = [*forgotten, *(v.attempt.delivery for v in verdicts if v.forget)]
-        left = [*left, *(v.attempt.delivery for v in verdicts if v.let_go)]
-
-        def write(t: Transaction) -> None:
-            t.inbox.clear([(self._endpoint.name, *key_of(delivery)) for delivery in forgotten])
-            t.inbox.let_go([(self._endpoint.name, *key_of(delivery)) for delivery in left])
-            self._write(t, verdicts)
-
-        commit(self._context.store, write, self.stopping)
-
-    def _write(self, t: Transaction, verdicts: Sequence[Verdict]) -> None:
-        """The one commit of a batch: done, attempts, journey, parked."""
-        marked = [v.attempt.delivery for v in verdicts if v.attempt.delivery.redelivered]
-        over, verdicts = self._still_true(t, verdicts)
-        if self._is_lined:
-            self._turns.write(t, verdicts, over, self._context.clock())
-        t.inbox.done([v.done for v in verdicts if v.done])
-        t.inbox.rejected([v.rejected for v in verdicts if v.rejected])
-        t.tracking.record([v.hop for v in verdicts])
-        t.parked.add([v.parked for v in verdicts if v.parked])
-        t.timers.add([v.timer for v in verdicts if v.timer])
-        returned = [v.attempt.delivery for v in verdicts if v.ended and RETRY in v.attempt.delivery.properties]
-        t.parked.resolved([suspects.key_at(delivery, self._place) for delivery in returned])
-        t.parked.cleared_up([suspects.key_at(v.attempt.delivery, self._place) for v in verdicts if self._was_open(v)])
-        self._marks.clear(t, [suspects.key_at(delivery, self._place) for delivery in marked])
-
-    def _still_true(self, t: Transaction, verdicts: Sequence[Verdict]) -> tuple[Sequence[Verdict], Sequence[Verdict]]:
-        """Doubts about what is over, for who was silent for too long, and taken for dead, has told since; the rest."""
-        doubts = {(self._endpoint.name, *key_of(v.attempt.delivery)) for v in verdicts if v.doubtful}
-        over = t.inbox.over(list(doubts))
-        told = [v for v in verdicts if (self._endpoint.name, *key_of(v.attempt.delivery)) in over]
-        return told, [v for v in verdicts if (self._endpoint.name, *key_of(v.attempt.delivery)) not in over]
-
-    def _was_open(self, verdict: Verdict) -> bool:
-        """Whether others may have taken it for in doubt, while this process was silent."""
-        operation = self._endpoint.operations.get(verdict.attempt.operation)
-        return verdict.ended and operation is not None and operation.effect == "unkeyed"

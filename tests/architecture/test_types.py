@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.architecture.places import ROOT
 
 
@@ -15,6 +17,7 @@ def check(installed) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=installed, capture_output=True, text=True)
 
 
+@pytest.mark.timeout(900)  # half a minute of work, which a busy machine stretches
 def test_types_hold(installed):
     """Every function is typed, and every call fits."""
     done = check(installed)

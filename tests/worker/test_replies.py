@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from esb.errors import Refused, Unreachable
 from esb.message import derive_id
 from esb.ports import Reply, Request
 from esb.store import Status
+from esb.worker.endpoint import EndpointWorker
 from tests.worker.rig import Point, Rig, dies, drive, endpoint_worker, order, send, sweep
 
 OUT = "out:target"
@@ -255,3 +257,50 @@ def test_an_answer_that_no_queue_takes_waits_in_the_outbox(asking: Rig) -> None:
     sweep(bus)
     with bus.store.reading() as t:
         assert t.outbox.count() == 1
+
+
+# --- taken for dead -----------------------------------------------------------------------------------------------
+
+
+def test_who_was_taken_for_dead_answers_though_its_delivery_is_gone(asking: Rig) -> None:
+    """Another process put the call in doubt and settled it: it never comes again, and the answer still goes out."""
+    silent, speak = slow_to_answer(asking)
+    other = endpoint_worker(asking.bus())
+    drive(other, asking.parked, "another process takes it for dead")
+    silent.recover()  # its connection is lost, and what it held is the other's, too
+    drive(other, lambda: asking.left(queue_of("target")) == 0, "the other settles it")
+    speak()
+    drive(silent, status_is(asking, Status.COMPLETED), "it is done after all")
+    sweep(asking.last)
+    assert {delivery.properties[REPLY] for delivery in answers(asking.last)} == {"done"}
+
+
+def test_what_is_over_in_the_meantime_is_answered(asking: Rig) -> None:
+    """Whoever wrote that it is done may not live to answer: the copy that another process has is answered too."""
+    silent, speak = slow_to_answer(asking)
+
+    def tell_and_die(point: str) -> None:
+        if point == "endpoint: sent":
+            speak()
+            ended = silent._wait(5.0)
+            silent._unrecorded += ended
+            silent._make_up()
+            silent._consumer.settle([attempt.delivery for attempt in ended])  # of two copies one is left
+
+    drive(endpoint_worker(asking.bus(tell_and_die)), status_is(asking, Status.COMPLETED), "the copy is settled")
+    assert [delivery.properties[REPLY] for delivery in answers(asking.last)] == ["done"]
+
+
+def slow_to_answer(rig: Rig) -> tuple[EndpointWorker, Callable[[], None]]:
+    """A worker that has made an unkeyed call, and what makes the other side answer; another copy of the call waits.
+
+    It keeps no lease, so that it looks dead to others.
+    """
+    event = threading.Event()
+    rig.outside("target").script = lambda request: answer(None) if event.wait(10) else None
+    bus = rig.bus()
+    ask(bus, operation="shoot")
+    worker = endpoint_worker(bus)
+    drive(worker, lambda: rig.outside("target").calls, "it is being sent")
+    ask(bus, operation="shoot")
+    return worker, event.set
