@@ -6,7 +6,6 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,9 +22,6 @@ os.environ["ESB_ADMIN_PORT"] = "0"
 
 # Folders whose tests share something dear: a browser before a running bus, the wheel as installed.
 WHOLE = ("architecture", "examples", "ui")
-
-# Tests that mostly wait, for what was killed to come back.
-WAITING = "faults"
 
 # What takes longest, longest first, so that no process is left with one of them at the end; the rest follows.
 LONGEST = (
@@ -49,13 +45,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Processes that share the tests take the units in this order: those that wait in turns with those that work."""
+    """Processes that share the tests take the units in this order.
+
+    Those that wait for what was killed come together, at the beginning: beside tests that need the processor they took
+    twice as long.
+    """
     if hasattr(config, "workerinput"):
-        units = sorted({_unit(item.nodeid): None for item in items}, key=_place)
-        waiting = [unit for unit in units if unit.startswith(WAITING)]
-        working = [unit for unit in units if not unit.startswith(WAITING)]
-        order = {unit: n for n, unit in enumerate(unit for pair in zip_longest(waiting, working) for unit in pair)}
-        items.sort(key=lambda item: order[_unit(item.nodeid)])
+        items.sort(key=lambda item: _place(_unit(item.nodeid)))
 
 
 def _unit(nodeid: str) -> str:
