@@ -16,7 +16,6 @@ from tests.faults.trial import Trial
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 HOLD = 1.5  # seconds that a fault lasts which does not end by itself
-PACE = 3.0  # messages a second of each feed, since other tests need the processor too
 FEW = {"under_way": 40, "delays": DELAYS}
 NETWORKS = [f"{what} {link}" for what in ("silence", "lag", "cut") for link in LINKS]
 ANSWERS = ["confirms late", "confirms refused", "commands returned"]
@@ -61,8 +60,6 @@ def _passes(fire: Fire, kinds: Iterable[str]) -> None:
     trial = Trial(fire, HOLD)
     try:
         trial.begin()
-        for feed in fire.feeds:
-            feed.keep_pace(PACE)
         for kind in sorted(kinds):
             trial.strike(kind, KINDS[kind].act(trial), KINDS[kind].lasts)
         verdict = trial.finish()

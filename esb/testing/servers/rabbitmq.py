@@ -255,11 +255,9 @@ def _environment(place: Path, epmd: int, distribution: int) -> dict[str, str]:
         "RABBITMQ_ALLOW_INPUT": "1",
         "ERL_EPMD_PORT": str(epmd),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        # Idle schedulers sleep at once: tests share few cores. The distribution listens on loopback only. What returns
-        # to a full queue comes again after seconds, not minutes, as the guide to deployment has it.
+        # Idle schedulers sleep at once: tests share few cores. The distribution listens on loopback only.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1} "
-            "-rabbit dead_letter_worker_publisher_confirm_timeout 15000"
+            "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
         ),
     }
 
