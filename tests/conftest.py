@@ -45,11 +45,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Processes that share the tests take the units in this order.
-
-    Those that wait for what was killed come together, at the beginning: beside tests that need the processor they took
-    twice as long.
-    """
+    """Processes that share the tests take the units in this order."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: _place(_unit(item.nodeid)))
 

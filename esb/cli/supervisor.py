@@ -149,10 +149,12 @@ class Forked:
         gc.freeze()  # what is loaded stays where it is: the collector would copy it by looking
         # Told to end before it listens by itself, it would do what we do when we are told, and go on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
-        self.pid = os.fork()
-        if self.pid == 0:
-            os._exit(_as_child(name, work, keep, parent, libc, before))
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                os._exit(_as_child(name, work, keep, parent, libc, before))
+        finally:  # where there can be no more processes, we must not be deaf as well
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def poll(self) -> int | None:
         """How it ended, or None while it runs."""

@@ -103,7 +103,10 @@ class Backlog:
         return bisect_right(self._given, moment) - bisect_right(self._done, moment)
 
     def gone(self, moment: float) -> float:
-        """When, from a moment on, no more than usual were under way for the first time."""
+        """When, from a moment on, no more than usual were under way for the first time.
+
+        That moment if they always were more: a bus that never catches up is not excused for it.
+        """
         later = self._done[bisect_right(self._done, moment) :]
         return next((at for at in (moment, *later) if self.at(at) <= self.usual), moment)
 
