@@ -175,11 +175,11 @@ def test_poison_is_parked_once_and_holds_up_nobody(ward: Ward) -> None:
             behind = ward.give_good()
             ward.until(lambda n=behind: ward.through(n), f"what is behind {name} passes")  # type: ignore[misc]
     ward.until(lambda: len(ward.parked()) >= given.total(), "all of it is parked")
-    parked, growth = ward.parked(), ward.memory() - before
+    parked = ward.parked()
     assert Counter(row.place for row in parked) == given
     assert len({row.message.id for row in parked}) == given.total()
     assert all(row.error for row in parked)
-    assert growth < GROWTH, f"it grew by {growth / MEGABYTE:.0f} MB"
+    ward.until(lambda: ward.memory() - before < GROWTH, "what was taken for it is given back")
 
 
 def test_a_message_that_kills_the_process_is_parked(ward: Ward) -> None:
