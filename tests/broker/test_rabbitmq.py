@@ -27,6 +27,7 @@ from traffic import (
 
 from esb.broker.port import Outgoing, Queue, Topology
 from esb.broker.rabbitmq import RabbitMqBroker, topology
+from esb.broker.rabbitmq import publisher as publishing
 from esb.errors import BrokerDown, LeaseLost
 from esb.testing.broker import BrokerFeatures, BrokerSuite
 from esb.testing.proxy import Proxy
@@ -265,6 +266,25 @@ def test_a_memory_alarm_stops_publishing_in_bounded_time_and_nothing_else(privat
     assert persistently(lambda: publisher.publish(commands(1))) == [CONFIRMED]
     for each in (consumer, publisher, broker):
         each.close()
+
+
+@both_ways
+def test_a_limit_that_is_taken_away_refuses_nobody_for_ever(
+    private_rabbitmq: Any, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ goes on refusing on a channel that was refused when an operator took the limit away."""
+    monkeypatch.setattr(publishing, "REFUSED", 0.5)
+    broker, vhost = RabbitMqBroker(url), url.partition("?")[0].rpartition("/")[2]
+    broker.declare(Topology((Queue("a"),)))
+    publisher = broker.publisher()
+    private_rabbitmq.set_policy(vhost, "^a$", **{"max-length": 1, "overflow": "reject-publish"})
+    wait_until(lambda: publisher.publish(commands(1)) == [REFUSED], PATIENCE, "the queue to be full")
+    private_rabbitmq.clear_policy(vhost)
+    wait_until(lambda: publisher.publish(commands(1)) == [CONFIRMED], PATIENCE, "the publisher to be heard again")
+    under_way = publisher.begin(commands(3))
+    assert [*publisher.publish(commands(2)), *under_way.outcomes()] == [CONFIRMED] * 5
+    publisher.close()
+    broker.close()
 
 
 def _blocked(publisher: Any) -> bool:

@@ -21,6 +21,9 @@ from esb.errors import BrokerDown
 
 _PIECE = 512 * 1024  # bytes that go out together: a batch of usual messages, since each write wakes the broker
 _HEADERS = 512  # of them, of a message, about
+# Seconds after which a channel that refused is replaced: where a queue's limit was taken away while a channel was being
+# refused, RabbitMQ (3.10) goes on refusing on that channel for as long as it lives.
+REFUSED = 5.0
 
 
 class RabbitMqPublisher:
@@ -37,6 +40,7 @@ class RabbitMqPublisher:
         self._known = delays
         self._declared: set[float] = set()
         self._published = 0  # sequence number of the last publish on this channel
+        self._refused_since: float | None = None  # the first refusal on this channel
         self._pending: list[Pending] = []  # batches whose outcomes nobody has asked for yet, in their order
 
     def publish(self, batch: Iterable[Outgoing]) -> list[Outcome]:
@@ -75,8 +79,12 @@ class RabbitMqPublisher:
         self._link.send(writes)
 
     def _open(self) -> None:
-        """Connected and not blocked. A connection that died while nothing was under way is replaced silently."""
+        """Connected. A connection that died while nothing was under way is replaced silently."""
         self._link.refresh()
+        if self._refused_since is not None and time.monotonic() - self._refused_since >= REFUSED:
+            for pending in list(self._pending):
+                self._wait(pending)
+            self._link.close()
         self._link.open()
 
     def _setup(self, channel: Any) -> None:
@@ -86,6 +94,7 @@ class RabbitMqPublisher:
         channel.events["basic_nack"].add(self._on_nack)
         channel.events["basic_return"].add(self._on_return)
         self._published = 0
+        self._refused_since = None
         self._declared.clear()
         self._abandon()
 
@@ -138,6 +147,7 @@ class RabbitMqPublisher:
             pending.confirm(tag, multiple, Outcome.CONFIRMED)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._refused_since = self._refused_since or time.monotonic()
         for pending in self._pending:
             pending.confirm(tag, multiple, Outcome.REFUSED)
 
