@@ -9,7 +9,7 @@
 #   make lint              style, types and import rules only
 #
 # Tests start a RabbitMQ and a PostgreSQL of their own. ESB_TEST_BROKER=amqp://… and ESB_TEST_DATABASE=postgresql://…
-# name others.
+# name others. Their files lie in memory where there is room, else where TMPDIR says.
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell \
 	$(name) -c 'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(name))))
 VENV   := .venv
@@ -54,7 +54,7 @@ $(VENV)/.made:
 
 test: install-test
 	@tests/servers.sh
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
+	tests/in_memory.sh $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 demo: install
 	$(BIN)/esb demo $(if $(ONCE),--once)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from pydantic import SecretStr
@@ -22,6 +22,8 @@ from esb.config.models import (
     TestMessage,
 )
 from esb.ports import Doubt, Effect, Settings
+
+Derived = TypeVar("Derived")
 
 
 class LoadedOperation(msgspec.Struct, frozen=True):
@@ -120,7 +122,7 @@ class LoadedMapping(msgspec.Struct, frozen=True):
     lines: Mapping[tuple[str | int, ...], int] = {}
 
 
-class Definition(msgspec.Struct, frozen=True):
+class Definition(msgspec.Struct, frozen=True, dict=True):
     """A whole bus directory, loaded. ``hash`` identifies its content (secrets and environment values excluded)."""
 
     root: str  # absolute directory
@@ -134,3 +136,10 @@ class Definition(msgspec.Struct, frozen=True):
     files: Mapping[str, str]  # relative name -> text as on disk, for the definitions table
     sagas: Mapping[str, LoadedSaga] = {}
     secrets: tuple[SecretStr, ...] = ()  # every resolved secret, for redact(); never stored
+
+    def once(self, derive: Callable[[Definition], Derived]) -> Derived:
+        """What follows from it, computed when it is first asked for and kept with it."""
+        known: dict[Any, Derived] = self.__dict__.setdefault("derived", {})
+        if derive not in known:
+            known[derive] = derive(self)
+        return known[derive]

@@ -35,10 +35,11 @@ def contract_uses(definition: Definition) -> dict[str, list[Use]]:
 def flows_at(definition: Definition, endpoint: str) -> tuple[list[str], list[str]]:
     """The flows that start at an endpoint, and those that send to it."""
     starts = [flow.name for flow in definition.flows.values() if flow.source == endpoint]
-    return starts, [flow.name for flow in definition.flows.values() if endpoint in _targets(flow)]
+    return starts, [flow.name for flow in definition.flows.values() if endpoint in targets(flow)]
 
 
-def _targets(flow: LoadedFlow) -> set[str]:
+def targets(flow: LoadedFlow) -> set[str]:
+    """The endpoints that a flow sends to, calls or asks."""
     links = (link for node in whole(flow) for link in node.links)
     return {link.name for link in links if link.kind == "endpoint"}
 

@@ -136,7 +136,7 @@ class OrderedWorker(FlowWorker):
     def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
         super()._write(t, runs, clean)
         stopped = [run for run in runs if self._key_of(run) and self._stops(t, run)]
-        t.held.stop([self._stop(run) for run in stopped], self._context.clock())
+        t.held.stop([self._set_back(run) for run in stopped], self._context.clock())
         through = [run for run in runs if run.message.id in self._standing and run not in stopped]
         t.held.over([(run.message.id, run.place) for run in through])
         for run in through:
@@ -146,7 +146,7 @@ class OrderedWorker(FlowWorker):
         """Whether those behind it have to wait: it is set aside, or waits itself."""
         return run.result.status == "waiting" or (run.error is not None and not self._is_over(t, run))
 
-    def _stop(self, run: Run) -> Held:
+    def _set_back(self, run: Run) -> Held:
         row = self._lines[run.flow.name].row(run.delivery, self._key_of(run), Stand.OUT)
         return msgspec.structs.replace(row, message=msgspec.structs.replace(run.message, body=b""))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from esb.broker.port import Broker, endpoint_queue, flow_queue, line_queues
 from esb.config.definition import Definition, LoadedFlow
 from esb.errors import BrokerDown
-from esb.flow.usage import flows_at
+from esb.flow.usage import targets
 
 
 def queue_of(flow: LoadedFlow) -> str:
@@ -15,8 +17,7 @@ def queue_of(flow: LoadedFlow) -> str:
 
 def lined_up(definition: Definition) -> list[str]:
     """Endpoints that flows send to which keep the order of their messages, sorted."""
-    ordered = {name for name, flow in definition.flows.items() if flow.ordering}
-    return sorted(name for name in definition.endpoints if ordered.intersection(flows_at(definition, name)[1]))
+    return sorted(definition.once(_lined_up))
 
 
 def queues_left(broker: Broker, definition: Definition, endpoint: str) -> tuple[str, ...]:
@@ -31,5 +32,10 @@ def queues_left(broker: Broker, definition: Definition, endpoint: str) -> tuple[
 
 def queues_to(definition: Definition, endpoint: str) -> tuple[str, ...]:
     """Where messages to be sent to an endpoint wait."""
-    lines = line_queues(endpoint) if endpoint in lined_up(definition) else ()
+    lines = line_queues(endpoint) if endpoint in definition.once(_lined_up) else ()
     return (endpoint_queue(endpoint), *lines)
+
+
+def _lined_up(definition: Definition) -> frozenset[str]:
+    ordered = (flow for flow in definition.flows.values() if flow.ordering)
+    return frozenset(definition.endpoints).intersection(chain.from_iterable(map(targets, ordered)))

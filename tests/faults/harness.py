@@ -207,7 +207,9 @@ class Fire:
         """Put it out."""
         for feed in self.feeds:
             feed.stop()
-        self.bus.stop()
+        ended = self.bus.stop()
         self.store.close()
         self.recorder.stop()
         self.place.close()
+        if ended > 0 or "a fault of esb itself" in self.log.read_text():
+            raise AssertionError(f"it did not stop as it should: {ended}\n{self.said()}")

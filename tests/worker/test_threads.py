@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import pkgutil
 import sys
 import threading
 from typing import Any
 
 import pytest
 
+import esb
 from esb.flow import Flow
 from esb.ports import Record
 from esb.worker.intake import Intake
@@ -120,3 +123,16 @@ def test_a_pool_runs_what_it_is_given_on_as_many_threads_as_it_may() -> None:
     until(lambda: len(running) == 5, "all ran")
     pool.close()
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("pool ")], "they end")
+
+
+def test_no_worker_hides_what_a_thread_is_made_of() -> None:
+    """`Thread.join` calls its own `_stop`: a worker with another method of such a name could not be ended."""
+    for module in pkgutil.walk_packages(esb.__path__, "esb."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    workers, found = [Worker], set[str]()
+    for worker in workers:
+        workers += worker.__subclasses__()
+        found |= {f"{worker.__name__}.{name}" for name in vars(worker).keys() & vars(threading.Thread).keys()}
+    assert {name for name in found if not name.endswith(("__", ".run"))} == set()
+    assert len(workers) > 5
