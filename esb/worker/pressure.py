@@ -18,6 +18,7 @@ from esb.flow.outline import whole
 from esb.worker.queues import queue_of, queues_to
 
 LOOK = 1.0  # seconds between looks at the queues
+REST = 20.0  # times as long as a look took: RabbitMQ is asked queue by queue, and a landscape may have a thousand
 AGAIN = 10.0  # the same while the broker is away
 
 
@@ -43,12 +44,14 @@ class Pressure:
 
     def _look(self) -> None:
         queues = {queue for limits in self._limits.values() for queue, most in limits.items() if most}
+        began = time.monotonic()
         try:
             depths = self._broker.depths(sorted(queues))
         except BrokerDown:  # whoever publishes is told, and should not have to wait for two connections
             self._look_at = time.monotonic() + AGAIN
             return
-        self._look_at = time.monotonic() + LOOK
+        now = time.monotonic()
+        self._look_at = now + max(LOOK, REST * (now - began))
         waiting = {queue: depth.ready for queue, depth in depths.items()}
         self._full = {
             endpoint: f"{waiting[queue]} messages wait in {queue}"
