@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from click.testing import CliRunner
 
-from esb.broker.port import endpoint_queue, flow_queue, inbound_queue
+from esb.broker.port import Broker, Depth, endpoint_queue, flow_queue, inbound_queue
 from esb.errors import BrokerDown, QueueFull
 from esb.ports import Arrival
 from esb.worker import pressure
@@ -100,3 +102,21 @@ def test_while_the_broker_is_away_it_is_not_asked_again_and_again(rig: Rig, monk
     monkeypatch.setattr(bus.broker, "depths", away)
     assert [bus.context.pressure("source") for _ in range(5)] == [""] * 5
     assert len(asked) == 1
+
+
+def test_a_look_that_takes_long_is_followed_by_a_longer_rest(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is asked for a thousand queues would do nothing else."""
+    clock, looks = [100.0], []
+
+    class Slow:
+        def depths(self, queues: list[str]) -> dict[str, Depth]:
+            looks.append(clock[0])
+            clock[0] += 0.5
+            return {}
+
+    monkeypatch.setattr(pressure.time, "monotonic", lambda: clock[0])
+    looked_at = pressure.Pressure(rig.bus(prepare=False).definition, cast(Broker, Slow()))
+    for _ in range(100):
+        looked_at.trouble("source")
+        clock[0] += 0.25
+    assert looks == [100.0, 110.5, 121.0]
