@@ -50,12 +50,15 @@ def make(kit: Kit) -> Plan:
 BENCHMARK = Benchmark("csv", "A file of CSV", make, ROWS)
 
 
-def through(flow: str, rows: int) -> Reading:
-    """Drop a file of so many rows, and wait until what came of it has ended."""
+def through(flow: str, rows: int, prefetch: int = 600) -> Reading:
+    """Drop a file of so many rows, and wait until what came of it has ended.
+
+    ``prefetch``: messages that a flow holds at most, if they come in faster than it works.
+    """
     with tempfile.TemporaryDirectory(prefix="esb-bench-") as directory:
         root = copy_bus(Path(directory) / "bus", [flow])
         size = write(root / "dropped" / f"{flow}.csv.part", rows)
-        with role("bus", root, Place()) as (child, _):
+        with role("bus", root, Place(), BENCH_PREFETCH=str(prefetch)) as (child, _):
             began, used = time.monotonic(), processor_time(child.pid)
             (root / "dropped" / f"{flow}.csv.part").rename(root / "dropped" / f"{flow}.csv")
             await_end(root, flow, rows, child)
