@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from esb.cli.scaffold import write
 from tests.cli.processes import Esb, until
@@ -21,6 +21,9 @@ from tests.conftest import missing
 
 CHROMIUM = "/usr/bin/chromium"
 NAME, PASSWORD = "ada", "four words are enough"
+PATIENCE = 30_000  # milliseconds until something must be seen: a machine under load is slow, not wrong
+
+expect.set_options(timeout=PATIENCE)
 
 
 class Site(NamedTuple):

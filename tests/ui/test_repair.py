@@ -70,10 +70,8 @@ def test_an_order_is_found_understood_mended_and_delivered(broken, tab, tmp_path
     form.get_by_role("button", name="Retry").click()
     expect(page.get_by_text("1 message sent on again.")).to_be_visible()
     until((site.place / "outbox" / "O-1001.json").exists, "it is delivered")
-    expect(page.locator("#tree").get_by_text("out:orders-out.order")).to_be_visible(timeout=15_000)
-    expect(page.locator("#tree li.hop", has_text="out:orders-out").get_by_text("completed")).to_be_visible(
-        timeout=15_000
-    )
+    expect(page.locator("#tree").get_by_text("out:orders-out.order")).to_be_visible()
+    expect(page.locator("#tree li.hop", has_text="out:orders-out").get_by_text("completed")).to_be_visible()
     complaints[:] = [said for said in complaints if "ERR_CONNECTION_REFUSED" not in said]  # while the roles restart
 
 

@@ -14,7 +14,6 @@ from tests.cli.processes import until
 from tests.docs.terminal import Shell, commands
 
 README = Path(__file__).parents[2] / "README.md"
-PATIENCE = 30_000  # milliseconds until something must be seen
 PART = re.compile(r"^```(?P<language>\w*)\n(?P<block>.*?)^```$|^\d+\. (?P<item>.*?)(?=^\d+\. |^$)", re.S | re.M)
 ACT = re.compile(
     r"(?P<open>open the link)|(?P<fill>\*\*(?P<label>[^*]+)\*\* with\s+`(?P<text>[^`]+)`)"
@@ -47,7 +46,6 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 def test_tour_works_as_it_stands(shell: Shell, tab: Callable[..., Page], complaints: list[str]) -> None:
     """Every command says what the README shows, and every click leads where it says."""
     page = tab()
-    page.set_default_timeout(PATIENCE)
     for place, text in tour():
         if place == "console":
             for command in commands(text.replace(":8481", f":{shell.port}")):
@@ -69,7 +67,7 @@ def do(page: Page, act: re.Match[str], shell: Shell) -> None:
         page.keyboard.press("Enter")
         page.wait_for_load_state()
     elif act["see"]:
-        expect(seen(page.get_by_text(act["seen"]))).to_be_visible(timeout=PATIENCE)
+        expect(seen(page.get_by_text(act["seen"]))).to_be_visible()
     else:
         click(page, act["name"])
 
