@@ -61,7 +61,9 @@ class EndpointWorker(Worker):
         self._finished: SimpleQueue[list[Attempt]] = SimpleQueue()  # of a call each
         self._calls = 0  # under way
         self._running: set[Key] = set()
+        self._adrift: set[Key] = set()  # of these: what went back to the broker while its call went on
         self._unrecorded: list[Attempt] = []  # ended, and not yet in the store
+        self._unsettled: list[Attempt] = []  # ended adrift: to be written down, and no more
         self._told: list[
             Delivery
         ] = []  # were in doubt here, until somebody else told how they ended, and want an answer
@@ -107,10 +109,12 @@ class EndpointWorker(Worker):
     def recover(self) -> None:
         """Broker or store failed: everything comes back as redelivered, except what the inbox knows was done.
 
-        What is under way ends first; what it came to is written down before anything is taken again.
+        What is under way ends first; what it came to is written down before anything is taken again. A call that
+        goes on for longer (its retries take their time) is adrift: what comes again of it waits until it has ended.
         """
         limit = 0.0 if self.stopping.is_set() else self._endpoint.timeout
         self._unrecorded += self._wait(limit)
+        self._adrift = set(self._running)
         self._suspects.clear()
         self._turns.clear()
         self._lines.close()
@@ -123,11 +127,13 @@ class EndpointWorker(Worker):
 
     def _make_up(self) -> None:
         """Write down what ended while it could not be settled: what was done, and what certainly had no effect."""
-        if self._unrecorded:
-            done = [self._judge(attempt) for attempt in self._unrecorded if attempt.went_well]
-            harmless = [attempt.delivery for attempt in self._unrecorded if attempt.harmless]
-            doubtful = [a.delivery for a in self._unrecorded if a.error is not None and not a.harmless]
+        ended = [*self._unrecorded, *self._unsettled]
+        if ended:
+            done = [self._judge(attempt) for attempt in ended if attempt.went_well]
+            harmless = [attempt.delivery for attempt in ended if attempt.harmless]
+            doubtful = [a.delivery for a in ended if a.error is not None and not a.harmless]
             self._write_down(done, harmless, doubtful)
+            self._unsettled = []
 
     def finish(self) -> None:
         """Drain: what is under way ends and is settled, what was only prefetched goes back."""
@@ -211,8 +217,8 @@ class EndpointWorker(Worker):
             self._running.update(map(key_of, call))
             self._calls += 1
             self._pool.submit(partial(self._attempt, call, call[0] in entry.ask))
-        if entry.repeats or entry.copies:
-            self._drop(entry.repeats, entry.copies)
+        if entry.repeats:
+            self._drop(entry.repeats)
         self._settle(entry.attempts)
 
     def _divided(self, entry: Entry) -> Iterator[list[Delivery]]:
@@ -235,9 +241,9 @@ class EndpointWorker(Worker):
             self._finished.put(self._sender.attempt_all(call, self._breaker.peek))
         self._consumer.wake()
 
-    def _drop(self, repeats: Sequence[Delivery], copies: Sequence[Delivery]) -> None:
+    def _drop(self, repeats: Sequence[Delivery]) -> None:
         """What was done before is not done again; if a person sent it on, it is settled for them, too."""
-        marked = [suspects.key_at(d, self._place) for d in (*repeats, *copies) if d.redelivered]
+        marked = [suspects.key_at(d, self._place) for d in repeats if d.redelivered]
         returned = [suspects.key_at(d, self._place) for d in repeats if RETRY in d.properties]
 
         def write(t: Transaction) -> None:
@@ -247,9 +253,9 @@ class EndpointWorker(Worker):
 
         if marked or returned or self._is_lined:
             commit(self._context.store, write, self.stopping)
-        self._consumer.settle([*repeats, *copies])
+        self._consumer.settle(repeats)
         self._marks.settled(marked)
-        self._follow([*repeats, *copies])
+        self._follow(repeats)
 
     def _follow(self, ended: Sequence[Delivery]) -> None:
         """These are under way no more: what is behind them has its turn, or was put behind them in the store."""
@@ -278,10 +284,15 @@ class EndpointWorker(Worker):
         return attempts
 
     def _ended(self, attempts: list[Attempt]) -> list[Attempt]:
-        """A call has ended."""
+        """A call has ended; of what it came to, what can be settled."""
         self._calls -= 1
-        self._running.difference_update(key_of(attempt.delivery) for attempt in attempts)
+        keys = {key_of(attempt.delivery) for attempt in attempts}
+        self._running -= keys
         self._alone = self._alone and bool(self._running)
+        if keys <= self._adrift:
+            self._adrift -= keys
+            self._unsettled += attempts
+            return []
         return attempts
 
     def _settle(self, attempts: Sequence[Attempt]) -> None:

@@ -36,8 +36,7 @@ class Entry(msgspec.Struct):
     send: list[Delivery] = []
     ask: list[Delivery] = []  # those of them that may have taken place: find out first
     repeats: list[Delivery] = []  # done before: settle them
-    copies: list[Delivery] = []  # of what is under way right here, whose own delivery stands for them: settle them
-    attempts: list[Attempt] = []  # decided without sending: in doubt, somebody else's, or to be answered again
+    attempts: list[Attempt] = []  # decided without sending: in doubt, under way already, or to be answered again
 
 
 class Inbox:
@@ -62,7 +61,7 @@ class Inbox:
         # A commit of unknown outcome is tried again: afresh, but what it may have put on record is ours to send.
         ours, asked = ({key_of(delivery) for delivery in some} for some in (entry.send, entry.ask))
         entry.ask = []
-        entry.send, entry.repeats, entry.copies, entry.attempts = [], [], [], []
+        entry.send, entry.repeats, entry.attempts = [], [], []
         known = t.inbox.seen(self._endpoint.name, [key_of(d) for d in deliveries])
         fresh: list[Delivery] = []
         again: list[Delivery] = []
@@ -70,7 +69,7 @@ class Inbox:
             key = key_of(delivery)
             row = known.get(key)
             if key in running:
-                entry.copies.append(delivery)
+                entry.attempts.append(self._under_way(delivery))
             elif row is None:
                 fresh.append(delivery)
             elif row.state == "rejected" and _asks_again(delivery, row):
@@ -79,6 +78,7 @@ class Inbox:
                 entry.attempts.append(self._answered(delivery, row))
             elif row.state == "done":
                 entry.repeats.append(delivery)
+                continue
             elif key in ours and row.owner == self._owner:
                 self._again(delivery, entry, ask=key in asked)
             else:
@@ -94,12 +94,12 @@ class Inbox:
         ours = t.inbox.start([self._row(d) for d in unkeyed]) if unkeyed else set()
         lost = [d for d in unkeyed if (self._endpoint.name, *key_of(d)) not in ours]
         entry.send += [d for d in fresh if d not in lost]
-        entry.attempts += [self._elsewhere(d) for d in lost]
+        entry.attempts += [self._under_way(d) for d in lost]
 
     def _doubt(self, t: Transaction, delivery: Delivery, row: InboxEntry, entry: Entry) -> None:
         """Started, and not done: by somebody who lives, or by somebody who died."""
         if row.owner != self._owner and t.leases.alive(row.owner):
-            entry.attempts.append(self._elsewhere(delivery))
+            entry.attempts.append(self._under_way(delivery))
         elif self._in_doubt(delivery) != "park" and t.inbox.take_over(row, self._owner, row.fence + 1):
             self._again(delivery, entry, ask=self._in_doubt(delivery) == "probe")
         else:
@@ -117,7 +117,8 @@ class Inbox:
             return Attempt(delivery=delivery, started=self._clock(), reply=stored_reply(row.reply))
         return Attempt(delivery=delivery, started=self._clock(), error=stored_failure(row.reply)[0])
 
-    def _elsewhere(self, delivery: Delivery) -> Attempt:
+    def _under_way(self, delivery: Delivery) -> Attempt:
+        """By somebody else, or right here. It is put off, not settled: the delivery under way may be void."""
         return Attempt(delivery=delivery, started=self._clock(), put_off=self._lease)
 
     def _unkeyed(self, delivery: Delivery) -> bool:

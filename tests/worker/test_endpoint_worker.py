@@ -17,6 +17,7 @@ from esb.worker import thread
 from esb.worker.breaker import may_probe
 from esb.worker.endpoint import EndpointWorker
 from tests.worker.rig import (
+    FILES,
     LIMIT,
     Point,
     Rig,
@@ -411,6 +412,27 @@ def test_what_a_person_sent_on_is_resolved_also_when_it_was_done_before(rig: Rig
 
 
 # --- broker and store ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [None, Unreachable("no route")], ids=["done", "failed"])
+def test_what_comes_again_while_its_call_goes_on_is_put_off(rig: Rig, error: Exception | None) -> None:
+    """It is no copy of what is under way, whose delivery is void: settled, nothing would stand for the message."""
+    rig.write("esb.yaml", FILES["esb.yaml"].replace("lease: 3s", "lease: 1s"))
+    rig.write("endpoints/target.yaml", FILES["endpoints/target.yaml"].replace("2s", "50ms"))
+    bus = rig.bus()
+    worker = endpoint_worker(bus)
+    answer = threading.Event()
+    then = failing(*filter(None, [error]))
+    rig.outside("target").script = lambda request: (answer.wait(LIMIT) and then(request)) or None
+    send(bus, order(1))
+    drive(worker, lambda: rig.outside("target").calls, "it is under way")
+    worker.recover()
+    drive(worker, settled(rig, 1, as_=Status.RETRYING), "what came again waits")
+    answer.set()
+    drive(worker, lambda: settled(rig, 1)() and rig.left(QUEUE) == 0, "it is done, and nothing is left")
+    assert len(rig.outside("target").calls) == (2 if error else 1)
+    assert rig.outside("target").numbers() == [1]
+    assert not worker._adrift
 
 
 def test_a_store_that_is_down_for_a_moment_is_waited_for(rig: Rig) -> None:

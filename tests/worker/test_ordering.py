@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,7 @@ from esb.ports import Reply, Request
 from esb.worker import hold, lines, ordered
 from esb.worker.ordered import OrderedWorker
 from esb.worker.purge import Channel, Reason, purge
-from tests.worker.rig import ORDER, Point, Rig, dies, drive, endpoint_worker, order, put, sweep
+from tests.worker.rig import FILES, ORDER, Point, Rig, dies, drive, endpoint_worker, order, put, sweep
 
 QUEUE = flow_queue("main", ordered=True)
 MAIN = """\
@@ -259,3 +260,28 @@ def test_a_purge_of_an_endpoint_takes_what_waits_in_order_too(rig: Rig) -> None:
     assert {row.queue for row in rig.parked()} <= set(line_queues("target"))
     rig.retry()
     drive(endpoint_worker(bus, "target"), lambda: len(rig.outside("target").sent) == 20, "all are sent")
+
+
+def test_a_connection_lost_under_a_long_call_changes_no_order(rig: Rig) -> None:
+    """The first of a key is still being sent when it comes again; what is behind it waits until it is through."""
+    rig.write("esb.yaml", FILES["esb.yaml"].replace("lease: 3s", "lease: 1s"))
+    rig.write("endpoints/target.yaml", FILES["endpoints/target.yaml"].replace("2s", "50ms"))
+    bus = rig.bus()
+    answer, calls = threading.Event(), []
+
+    def script(request: Request) -> None:
+        calls.append(request.document["number"])
+        if len(calls) == 1:
+            answer.wait(10)
+            raise Busy("try again")
+
+    rig.outside("target").script = script
+    feed(bus, (1, "a"), (2, "a"))
+    drive(OrderedWorker(bus.context), lambda: rig.depth(QUEUE) == 0, "they are sent on")
+    worker = endpoint_worker(bus)
+    drive(worker, lambda: calls, "the first is under way")
+    worker.recover()
+    drive(worker, lambda: held(rig) == 1, "what is behind it waits")
+    answer.set()
+    drive(worker, lambda: len(rig.outside("target").sent) == 2, "both are through")
+    assert (numbers(rig, "a"), calls) == ([1, 2], [1, 1, 2])
