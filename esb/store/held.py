@@ -107,6 +107,19 @@ class HeldMessages:
         )
         return [self._held(row[1:]) for row in sorted(rows)]
 
+    def places(self) -> list[str]:
+        """Where some key has a line."""
+        return [place for (place,) in self._db.rows("SELECT DISTINCT place FROM held ORDER BY place")]
+
+    def dissolve(self, place: str, limit: int) -> list[Held]:
+        """The oldest rows of a place are gone, and these are what they held, in their order."""
+        rows = self._db.rows(
+            "DELETE FROM held WHERE seq IN (SELECT seq FROM held WHERE place = ? ORDER BY seq LIMIT ? "
+            f"{self._db.skip_locked}) RETURNING seq, {_COLUMNS}",
+            (place, limit),
+        )
+        return [self._held(row[1:]) for row in sorted(rows)]
+
     def any(self, place: str) -> bool:
         """Whether some key has a line."""
         return self._db.row("SELECT 1 FROM held WHERE place = ? LIMIT 1", (place,)) is not None

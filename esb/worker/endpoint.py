@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from esb.broker.port import Consumer, Delivery, Outcome, Outgoing
 from esb.config.definition import LoadedEndpoint
-from esb.errors import EndpointError, Refused
+from esb.errors import BrokerDown, EndpointError, Refused
 from esb.store import RETRY, Dispatch, Transaction
 from esb.worker import suspects
 from esb.worker.attempt import Attempt, Sender, operation_of
@@ -23,7 +23,7 @@ from esb.worker.breaker import Breaker
 from esb.worker.context import Context
 from esb.worker.inbox import Entry, Inbox, Key, key_of
 from esb.worker.lines import Lines
-from esb.worker.queues import queues_left
+from esb.worker.queues import queues_left, queues_to
 from esb.worker.record import Record
 from esb.worker.replies import Replies
 from esb.worker.thread import Worker, commit
@@ -75,6 +75,8 @@ class EndpointWorker(Worker):
 
     def cycle(self) -> None:
         self._make_up()
+        if self._unsure:
+            self._look_for_lines()
         self._settle(self._collect())
         if not self._running:
             self._marks.leave()
@@ -118,11 +120,9 @@ class EndpointWorker(Worker):
         self._suspects.clear()
         self._turns.clear()
         self._lines.close()
-        try:
-            self._consumer.close()
-        finally:
-            self._consumer = self._connect()
-            self._paused = False
+        self._quietly(self._consumer.close)
+        self._consumer = self._connect()
+        self._paused = False
         self._marks.forgive()
 
     def _make_up(self) -> None:
@@ -146,8 +146,21 @@ class EndpointWorker(Worker):
         self._make_up()
         self._settle(self._wait(DRAIN * self._context.definition.config.worker.drain))
 
+    def _look_for_lines(self) -> None:
+        """While the broker was away nobody could tell whether a flow's ordering had left some; now it can."""
+        left = self._queues_left()
+        self._unsure = False
+        if left != self._queues:
+            self.recover()
+
+    def _queues_left(self) -> tuple[str, ...]:
+        return queues_left(self._context.broker, self._context.definition, self._endpoint.name)
+
     def _connect(self) -> Consumer:
-        self._queues = queues_left(self._context.broker, self._context.definition, self._endpoint.name)
+        try:
+            self._queues, self._unsure = self._queues_left(), False
+        except BrokerDown:
+            self._queues, self._unsure = queues_to(self._context.definition, self._endpoint.name), True
         prefetch = 2 * self._endpoint.concurrency * self._batch
         if self._is_lined:
             prefetch = max(prefetch, IN_HAND)  # one key with many messages must not keep out all others

@@ -27,6 +27,7 @@ from esb.worker.controls import carry_out
 from esb.worker.groups import Groups
 from esb.worker.hold import held_hop, hold_back
 from esb.worker.legs import Legs
+from esb.worker.lines import dissolve
 from esb.worker.pace import Pace
 from esb.worker.queues import queue_of
 from esb.worker.rows import kind_of, packed, text_of
@@ -34,6 +35,7 @@ from esb.worker.run import Run
 from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
+DISSOLVE = 10.0  # seconds between looks for lines of flows that keep no order
 UNDER_WAY = 2  # batches whose confirms are awaited while the next is computed: a broker that syncs its disk is slow
 
 _STATUS = {
@@ -69,11 +71,13 @@ class FlowWorker(Worker):
         self._board = context.board
         self._paused: Collection[str] = ()
         self._begun: deque[Begun] = deque()  # in their order
+        self._dissolve_at = 0.0
         self._consumer = self._connect()
 
     def cycle(self) -> None:
         """A batch is computed and published while the broker confirms those before, which are concluded in turn."""
         self._heed_pauses()
+        self._dissolve_lines()
         taken = self._consumer.take(self._pace.batch, 0.0 if self._begun else TAKE)
         together, alone = self._marks.divide(taken, self._place)
         if together and self._may_begin():
@@ -93,12 +97,9 @@ class FlowWorker(Worker):
     def recover(self) -> None:
         """What was taken and not settled goes back, by letting the consumer go."""
         self._begun.clear()
-        self._quietly(self._groups.let_go)
-        try:
-            self._consumer.close()
-        finally:
-            self._consumer = self._connect()
-        self._marks.forgive()
+        for act in (self._groups.let_go, self._consumer.close, self._marks.forgive):
+            self._quietly(act)
+        self._consumer = self._connect()
 
     def _connect(self) -> Consumer:
         """Also where answers arrive: of flows that call, and of those that did when the queue was made."""
@@ -114,6 +115,17 @@ class FlowWorker(Worker):
             return
         self._conclude_all()
         self.recover()
+
+    def _dissolve_lines(self) -> None:
+        """Of flows that kept an order once: whoever else serves one still may put more into them for a while."""
+        if time.monotonic() < self._dissolve_at:
+            return
+        with self._context.store.reading() as t:
+            places = set(t.held.places())
+        for flow in self._flows.values():
+            if f"flow:{flow.name}" in places:
+                dissolve(self._context, flow.name, self.stopping)
+        self._dissolve_at = time.monotonic() + DISSOLVE
 
     def _may_begin(self) -> bool:
         """Unless another worker is to be alone: then what was begun ends first. False when this worker is to stop."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from esb.broker.port import ORDER, Delivery
+from esb.broker.port import ORDER, Delivery, flow_queue
 from esb.store import Dispatch, Held, Hop, Stand, Status, Transaction
 from esb.worker.context import Context
 from esb.worker.relay import Relay
@@ -23,6 +23,26 @@ from esb.worker.thread import commit
 LOOK = 1.0  # seconds between looks for what has come to its turn or its time
 BATCH = 200
 HOLD = 30.0  # seconds in which nobody else publishes what was let go
+
+
+def dissolve(context: Context, flow: str, stopping: threading.Event) -> None:
+    """A flow keeps its order no more: what waits in its lines goes on, and nothing waits behind what is out.
+
+    What is out is with somebody else already: under way, or parked.
+    """
+    place, ordered = f"flow:{flow}", flow_queue(flow, ordered=True)
+    found: list[Held] = []
+
+    def write(t: Transaction) -> None:
+        found[:] = t.held.dissolve(place, BATCH)
+        t.outbox.add([
+            Dispatch(message=h.message, to=flow_queue(flow) if h.queue == ordered else h.queue, properties=h.properties)
+            for h in found if h.stand is not Stand.OUT
+        ])  # fmt: skip
+
+    commit(context.store, write, stopping)
+    while len(found) == BATCH and not stopping.is_set():
+        commit(context.store, write, stopping)
 
 
 def order_key(delivery: Delivery) -> str:

@@ -6,7 +6,6 @@ from itertools import chain
 
 from esb.broker.port import Broker, endpoint_queue, flow_queue, line_queues
 from esb.config.definition import Definition, LoadedFlow
-from esb.errors import BrokerDown
 from esb.flow.usage import targets
 
 
@@ -21,12 +20,9 @@ def lined_up(definition: Definition) -> list[str]:
 
 
 def queues_left(broker: Broker, definition: Definition, endpoint: str) -> tuple[str, ...]:
-    """The same, and where they lay while a flow kept their order that does so no more."""
+    """The same, and where they lay while a flow kept their order that does so no more. Raises ``BrokerDown``."""
     queues, lines = queues_to(definition, endpoint), line_queues(endpoint)
-    try:
-        left = len(queues) == 1 and lines[0] in broker.depths(lines[:1])
-    except BrokerDown:
-        left = False  # whoever takes next asks again
+    left = len(queues) == 1 and lines[0] in broker.depths(lines[:1])
     return (*queues, *lines) if left else queues
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from esb.broker.port import flow_queue, line_queues
 from esb.bus import Bus
-from esb.errors import Busy, Refused
+from esb.errors import BrokerDown, Busy, Refused
 from esb.ports import Reply, Request
+from esb.store import Status
 from esb.worker import hold, lines, ordered
 from esb.worker.ordered import OrderedWorker
 from esb.worker.purge import Channel, Reason, purge
@@ -90,6 +91,12 @@ def held(rig: Rig) -> int:
     """How many wait for another."""
     with rig.last.store.reading() as t:
         return sum(line.behind for line in t.held.lines())
+
+
+def lines_of(rig: Rig) -> int:
+    """How many keys stand still."""
+    with rig.last.store.reading() as t:
+        return len(t.held.lines())
 
 
 def failing(number: int, error: Exception, times: int = 10**6) -> Callable[[Request], Reply | None]:
@@ -245,6 +252,39 @@ def test_what_lay_in_the_queue_before_ordering_was_said_is_taken(rig: Rig) -> No
         lambda: rig.hop("order-1", "flow:main") and rig.hop("order-2", "flow:main"),
         "both are through",
     )
+
+
+def test_what_waits_in_line_goes_on_when_ordering_is_taken_away(rig: Rig) -> None:
+    """And what it waited for leaves no ghost, behind which all would wait were ordering said again."""
+    bus = rig.bus()
+    feed(bus, (1, "a"), items="none")
+    feed(bus, (2, "a"), (3, "a"))
+    drive(OrderedWorker(bus.context), lambda: held(rig) == 2, "one is parked, and two wait")
+    rig.write("flows/main.yaml", MAIN.replace("    ordering: customer\n", ""))
+    plain = rig.bus()
+    flows = next(worker for worker in plain.workers() if worker.name == "flows")
+    drive(flows, lambda: lines_of(rig) == 0, "nothing waits in line")
+    sweep(plain)
+    drive(flows, lambda: rig.hop("order-3", "flow:main").status == Status.COMPLETED, "both go on")
+    assert rig.hop("order-2", "flow:main").status == Status.COMPLETED
+    assert [row.message.id for row in rig.parked()] == ["order-1"]
+
+
+def test_lines_left_are_served_behind_an_outage_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the broker is away nobody can tell whether there are some: the worker asks again when it is back."""
+    bus = rig.bus()
+    feed(bus, (1, "a"))
+    drive(OrderedWorker(bus.context), lambda: rig.depth(QUEUE) == 0, "it lies in a line of the endpoint")
+    rig.write("flows/main.yaml", MAIN.replace("    ordering: customer\n", ""))
+    plain = rig.bus()
+
+    def away(queues: Sequence[str]) -> None:
+        raise BrokerDown("it does not answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(plain.broker, "depths", away)
+        worker = endpoint_worker(plain)
+    drive(worker, lambda: numbers(rig, "a") == [1], "it is sent")
 
 
 def test_a_purge_of_an_endpoint_takes_what_waits_in_order_too(rig: Rig) -> None:

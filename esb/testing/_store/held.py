@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from esb.message import create
 from esb.store import Held, Stand, Store
 from esb.testing._store.given import race
@@ -42,6 +44,20 @@ class HeldScenarios:
             (line,) = t.held.lines()
             assert t.held.keys("out:wms", ["m2", "none"]) == {"m2": "4711"}
         assert (line.first, line.stand, line.behind) == ("m1", Stand.OUT, 1)
+
+    def test_lines_are_dissolved_in_their_order(self, store: Store) -> None:
+        """Of one place, so many at a time; nothing is left of them."""
+        with store.transaction() as t:
+            t.held.stop([_held("m1", Stand.OUT)], 1.0)
+            t.held.join([_held("m2"), _held("x1", key="other"), _held("m3")], 1.0)
+            t.held.join([msgspec.structs.replace(_held("f1"), place="flow:main")], 1.0)
+            assert t.held.places() == ["flow:main", "out:wms"]
+        with store.transaction() as t:
+            assert [(h.message.id, h.stand) for h in t.held.dissolve("out:wms", 3)] == [
+                ("m1", Stand.OUT), ("m2", Stand.WAITING), ("x1", Stand.WAITING),
+            ]  # fmt: skip
+            assert [h.message.id for h in t.held.dissolve("out:wms", 3)] == ["m3"]
+            assert t.held.places() == ["flow:main"]
 
     def test_of_several_that_let_go_one_gets_each(self, store: Store) -> None:
         """Processes that look at the same time do not send the same message twice."""
