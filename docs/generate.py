@@ -9,7 +9,9 @@ are really made. Nothing is said here that the code does not say.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +25,7 @@ from click.testing import CliRunner
 from keys import table
 from pydantic import BaseModel
 
-from esb import errors
+from esb import errors, worker
 from esb.bus import discover
 from esb.cases.models import FlowCases, MappingCases, SagaCases
 from esb.cli import COMMANDS, main
@@ -217,11 +219,21 @@ def _errors() -> str:
 
 
 def error_kinds() -> list[type[errors.EsbError]]:
-    """Every error of the bus, in the order of the module and then of whoever adds one."""
-    from esb.worker import inbox, saga_acts, saga_round, suspects
-
+    """Every error of the bus, in the order of the module; then what workers add, one of each kind of failure."""
+    for module in pkgutil.walk_packages(worker.__path__, "esb.worker."):
+        importlib.import_module(module.name)
     own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EsbError)]
-    return [*own, suspects.KillsWorker, inbox.InDoubtError, saga_round.Conflict, saga_acts.ActRefused]
+    added: dict[str, type[errors.EsbError]] = {}
+    for kind in _below(errors.EsbError):
+        if kind not in own and kind.__module__.startswith("esb.") and "kind" in vars(kind) and _side(kind):
+            added.setdefault(kind.kind, kind)
+    return [*own, *(added[kind] for kind in sorted(added))]
+
+
+def _below(kind: type[errors.EsbError]) -> Iterator[type[errors.EsbError]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _below(below)
 
 
 def _side(kind: type[errors.EsbError]) -> str:

@@ -52,7 +52,7 @@ class FileSettings(Settings):
 
     directory: str = Field(min_length=1, description="Where the files are; relative to the bus directory.")
     create: bool = Field(True, description="Make the directory when it is missing.")
-    pattern: str = Field("*", description="Names to take, as in a shell: *.csv, till-??.txt.")
+    pattern: str = Field("*", description="Names to take, as in a shell: *.csv, till-??.txt; case counts.")
     recursive: bool = Field(False, description="Look into subdirectories too.")
     ready: ReadyText = Field(
         Ready(how="stable"),
