@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
 
 from esb.broker import open_broker
-from esb.broker.embedded import EmbeddedBroker, tables
+from esb.broker.embedded import EmbeddedBroker, database, tables
 from esb.broker.embedded.broker import EmbeddedPublisher
 from esb.broker.embedded.consumer import EmbeddedConsumer
-from esb.broker.embedded.database import Database
+from esb.broker.embedded.database import Database, Gate
 from esb.broker.embedded.inotify import Inotify, Polling, source
 from esb.broker.port import Outcome, Outgoing, Queue, Topology
 from esb.errors import BrokerDown, BrokerError, LeaseLost
@@ -289,6 +292,96 @@ def test_a_foreign_lock_is_named(broker: EmbeddedBroker, tmp_path: Path) -> None
     trouble(publisher, "another program holds the database locked")
     shell.close()
     assert publisher.publish([command(order(2))]) == [Outcome.CONFIRMED]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes for longer than a moment hangs."""
+    monkeypatch.setattr(database, "_PATIENCE", 0.05)
+
+
+@contextmanager
+def somebody_writes(root: Path) -> Iterator[None]:
+    """The gate in other hands, for as long as they like."""
+    with (root / "broker.gate").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.timeout(60)
+def test_a_writer_that_hangs_is_named_and_survived(impatient: None, broker: EmbeddedBroker, tmp_path: Path) -> None:
+    """A process stopped within its transaction holds up nobody for ever; reading goes on, and then all does."""
+    publisher = broker.publisher()
+    with somebody_writes(tmp_path):
+        trouble(publisher, r"cannot publish a batch in .*broker\.db: somebody else has been writing for 0\.05 s")
+        assert broker.depths(["a"])["a"].ready == 0
+    assert publisher.publish([command(order(2))]) == [Outcome.CONFIRMED]
+    assert numbers(drain(broker, "a", 1)) == [2]
+
+
+@pytest.mark.timeout(60)
+def test_what_is_closed_while_a_writer_hangs_comes_back(
+    impatient: None, broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """Closing does not fail: what the consumer held is found without an owner, once there is a turn to write."""
+    publish(broker, *(command(order(n)) for n in range(3)))
+    other = EmbeddedBroker(tmp_path)
+    consumers = [other.consumer(["a"], 1) for _ in range(2)]
+    for consumer in consumers:
+        take(consumer, 1)
+    with somebody_writes(tmp_path):
+        other.close()
+        with pytest.raises(BrokerDown, match="look for one that hangs"):
+            broker.consumer(["a"], 1)
+    found = drain(broker, "a", 3)
+    assert sorted(numbers(found)) == [0, 1, 2]
+    assert sum(delivery.redelivered for delivery in found) == 2
+
+
+@pytest.mark.timeout(60)
+def test_trying_again_while_a_writer_hangs_leaves_nothing_open(
+    impatient: None, broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """Workers do so for as long as it takes, and the number of files is limited."""
+    opened = []
+    with somebody_writes(tmp_path):
+        for _ in range(3):
+            for attempt in (lambda: EmbeddedBroker(tmp_path), broker.publisher):
+                with pytest.raises(BrokerDown, match="cannot open the embedded broker"):
+                    attempt()
+            opened.append(len(os.listdir("/proc/self/fd")))
+    assert len(set(opened)) == 1
+
+
+class Followed:
+    """A gate that somebody else takes, and keeps, as soon as it is let go."""
+
+    def __init__(self, gate: Gate, other: IO[str]) -> None:
+        self._gate, self._other = gate, other
+
+    def __enter__(self) -> None:
+        self._gate.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._gate.__exit__()
+        fcntl.flock(self._other, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        self._gate.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_commit_that_makes_the_log_long_needs_no_second_turn(
+    impatient: None, broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who hangs right behind it does not make what is committed look as if it had failed."""
+    publisher = broker.publisher()
+    publisher._database._next_checkpoint = 1
+    with (tmp_path / "broker.gate").open("a") as other:
+        monkeypatch.setattr(publisher._database, "_gate", Followed(publisher._database._gate, other))
+        assert publisher.publish([command(order(1))]) == [Outcome.CONFIRMED]
+    assert (tmp_path / "broker.db-wal").stat().st_size == 0
+    assert numbers(drain(broker, "a", 1)) == [1]
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ class EmbeddedBroker:
     def _watching(self) -> Watch:
         with self._lock:
             if self._watch is None:
-                self._watched = self._connect()
+                self._watched = self._watched or self._connect()
                 owners = self._root / "owners"
                 reaper = Reaper(self._watched, owners, self._stuck_after)
                 self._bells.ring(reaper.reap())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -14,7 +15,7 @@ from esb.broker.embedded.owners import Owner
 from esb.broker.embedded.routing import Plan, Router, properties
 from esb.broker.embedded.watch import Bells, Watch
 from esb.broker.port import Delivery, Outcome, Outgoing
-from esb.errors import BrokerError, LeaseLost
+from esb.errors import BrokerDown, BrokerError, LeaseLost
 from esb.message import unpack
 
 _LONGEST_WAIT = 0.5  # seconds between two looks, should a bell be missed
@@ -108,7 +109,7 @@ class EmbeddedConsumer:
         self._signal.set()
 
     def close(self) -> None:
-        """Put back everything unsettled; it comes again as redelivered."""
+        """Put back everything unsettled; it comes again as redelivered. Never fails for a broker that is down."""
         if self._closed:
             return
         self._closed = True
@@ -118,6 +119,9 @@ class EmbeddedConsumer:
             with self._database.transaction("close a consumer") as sql:
                 queues = self._owner.retire(sql)
             self._bells.ring(queues)
+        except BrokerDown as error:
+            # Without its lock this owner is dead, and whoever looks next puts it back.
+            logging.getLogger(__name__).warning("what a consumer held comes back later: %s", error)
         finally:
             self._owner.drop()
             self._database.close()

@@ -7,18 +7,22 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from esb.broker.embedded import tables
-from esb.broker.embedded.failures import translated
+from esb.broker.embedded.failures import NoTurnError, translated
 from esb.errors import BrokerDown, BrokerError
 
 Synchronous = Literal["NORMAL", "FULL"]
 
 _BUSY = 10_000  # ms that SQLite waits for a lock which a foreign program holds
+_GLANCE = 1_000  # ms that a checkpoint waits for readers: all who want to write wait with it
+_PATIENCE = 10.0  # seconds to wait for other writers
+_LOOK = 0.001  # seconds between two tries
 _WAL_LIMIT = 16 * 1024**2  # bytes; beyond it the log is written back and truncated
 _VACUUM_FROM = 16_384  # free pages (64 MB) that are kept for reuse before the file shrinks
 _VACUUM_STEP = 2_000  # pages given back at a time
@@ -27,15 +31,26 @@ _VACUUM_STEP = 2_000  # pages given back at a time
 class Gate:
     """A file lock in front of SQLite's write lock.
 
-    SQLite's own busy handler sleeps and tries again, so that under load a writer may starve for a second; a blocking
-    ``flock`` queues. Each connection opens the file itself, so it also holds between the threads of a process.
+    SQLite's own busy handler sleeps for longer and longer, so that under load a writer may starve for a second; this
+    one looks each millisecond. A blocking ``flock`` would be fairer still, but nothing ends it: a writer that was
+    stopped would hold up all others without a word. Each connection opens the file itself, so it also holds between
+    the threads of a process.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float) -> None:
+        """Args: the file, made if need be; seconds after which whoever writes counts as hanging."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._patience = patience
 
     def __enter__(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        """Raises ``NoTurnError`` when others hold it for too long."""
+        if self._try():
+            return
+        deadline = time.monotonic() + self._patience
+        while not self._try():
+            if time.monotonic() > deadline:
+                raise NoTurnError(f"somebody else has been writing for {self._patience:g} s")
+            time.sleep(_LOOK)
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
@@ -45,6 +60,13 @@ class Gate:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 class Database:
@@ -70,10 +92,13 @@ class Database:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             except FileExistsError:
                 pass
-            self._gate = Gate(path.with_suffix(".gate"))
-            self.sql = sqlite3.connect(path, timeout=_BUSY / 1000, isolation_level=None, check_same_thread=False)
-            with self._gate:
-                _prepare(self.sql, synchronous)
+            self._gate = Gate(path.with_suffix(".gate"), _PATIENCE)
+            try:
+                self.sql = sqlite3.connect(path, timeout=_BUSY / 1000, isolation_level=None, check_same_thread=False)
+                self._begin(synchronous)
+            except BaseException:
+                self._gate.close()  # whoever waits for the broker tries again and again, each time with a new file
+                raise
 
     @contextmanager
     def transaction(self, attempt: str) -> Iterator[sqlite3.Connection]:
@@ -82,15 +107,14 @@ class Database:
         Args:
             attempt: what it is for, to be named by an error.
         """
-        with self._open(attempt):
-            with self._gate:
-                self.sql.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self.sql
-                    self.sql.execute("COMMIT")
-                finally:
-                    if self.sql.in_transaction:
-                        self.sql.execute("ROLLBACK")
+        with self._open(attempt), self._gate:
+            self.sql.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.sql
+                self.sql.execute("COMMIT")
+            finally:
+                if self.sql.in_transaction:
+                    self.sql.execute("ROLLBACK")
             self._checkpoint()
 
     @contextmanager
@@ -106,6 +130,14 @@ class Database:
             self.sql.close()
             self._gate.close()
 
+    def _begin(self, synchronous: Synchronous) -> None:
+        try:
+            with self._gate:
+                _prepare(self.sql, synchronous)
+        except BaseException:
+            self.sql.close()
+            raise
+
     @contextmanager
     def _open(self, attempt: str) -> Iterator[None]:
         with self._lock, translated(attempt, self.path):
@@ -115,7 +147,8 @@ class Database:
 
     def _checkpoint(self) -> None:
         # SQLite before 3.51.3 can corrupt a database when a log is restarted while another connection writes. So
-        # nothing checkpoints by itself; it is done here, holding the gate, by which nobody writes meanwhile.
+        # nothing checkpoints by itself; it is done here, holding the gate, by which nobody writes meanwhile. It is the
+        # gate of the commit before: one that had to be waited for could fail, and the commit would seem to have failed.
         size = _size(self._wal)
         if size >= self._next_checkpoint:
             # Where a reader or a full disk is in the way, the next try is when the log has grown further.
@@ -123,13 +156,15 @@ class Database:
 
     def _write_back(self) -> bool:
         try:
-            with self._gate:
-                busy = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-                self._shrink()
+            self.sql.execute(f"PRAGMA busy_timeout={_GLANCE}")
+            busy = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._shrink()
         except sqlite3.Error as error:
             # The transaction before it is committed and must not look as if it had failed.
             logging.getLogger(__name__).warning("%s: the write-ahead log stays long for now: %s", self.path, error)
             return False
+        finally:
+            self.sql.execute(f"PRAGMA busy_timeout={_BUSY}")
         return not busy
 
     def _shrink(self) -> None:

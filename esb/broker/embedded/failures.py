@@ -22,9 +22,13 @@ _ADVICE = {
 }
 
 
+class NoTurnError(Exception):
+    """The turn to write does not come."""
+
+
 @contextmanager
 def translated(attempt: str, path: Path) -> Iterator[None]:
-    """Raise what SQLite or the file system raises inside as ``BrokerDown``.
+    """Raise what SQLite, the file system or the gate raises inside as ``BrokerDown``.
 
     Args:
         attempt: what is being done, as in "cannot <publish>".
@@ -36,6 +40,10 @@ def translated(attempt: str, path: Path) -> Iterator[None]:
         raise BrokerError(f"cannot {attempt} in {path}: {error}; a message may have up to 1 GB") from error
     except sqlite3.Error as error:
         raise BrokerDown(f"cannot {attempt} in {path}: {_advice(error)}") from error
+    except NoTurnError as error:
+        raise BrokerDown(
+            f"cannot {attempt} in {path}: {error}: look for one that hangs, or for a program that locks the database"
+        ) from error
     except OSError as error:
         raise BrokerDown(f"cannot {attempt} in {path}: {error}; check the disk and the data directory") from error
 
