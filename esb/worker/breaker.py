@@ -29,6 +29,7 @@ class Policy(Protocol):
 
 State = Literal["closed", "open", "probing"]
 PROBE_LIMIT = 60.0  # seconds after which another worker may take over a probe whose owner fell silent
+APART = 60.0  # seconds by which clocks of machines may differ: a moment further ahead is of before ours was set back
 
 
 def after_failure(row: Row, limit: int, now: float) -> Row:
@@ -47,8 +48,8 @@ def after_success(row: Row) -> Row:
 def may_probe(row: Row, reset: float, now: float) -> bool:
     """Has it been open long enough, or has the last probe gone silent?"""
     if row.state == "open":
-        return now >= row.opened_at + reset
-    return row.state == "probing" and now >= row.probe_at + PROBE_LIMIT
+        return _is_over(row.opened_at, reset, now)
+    return row.state == "probing" and _is_over(row.probe_at, PROBE_LIMIT, now)
 
 
 def probing(row: Row, owner: str, now: float) -> Row:
@@ -130,6 +131,12 @@ class Breaker:
                 return True
             self._read()
         return False
+
+
+def _is_over(since: float, seconds: float, now: float) -> bool:
+    # Nobody can say how long ago it was by a clock that was set back. To probe too early costs one attempt; to wait
+    # until the clock is there again costs all that waits behind the breaker.
+    return now >= since + seconds or now < since - APART
 
 
 def _changed(row: Row, **values: Any) -> Row:

@@ -14,10 +14,18 @@ from esb.worker.thread import Worker
 STUCK = 30.0  # seconds to let rest what nobody takes, so that it neither spins nor stands before others
 EVERY = 1.0  # seconds between looks at the outbox
 BATCH = 200
+# How long a lease may still run by the look of it; what runs for longer was taken before the clock was set back. A
+# living owner must renew within that time, which it does three times a lease. Processes may have other leases than this
+# one (while a changed setting is rolled out): up to six minutes, or twelve times this one's, they are in time.
+LONGEST = 120.0  # seconds, and at least
+LEASES = 4.0  # times this process's own
 
 
 class Heartbeat(Worker):
-    """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it."""
+    """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it.
+
+    It also sees to it that the leases of those who died run out when the clock is set back.
+    """
 
     def __init__(self, home: Home, role: str = "bus") -> None:
         """Args: what this process works with; its role, which people see beside its machine."""
@@ -37,6 +45,8 @@ class Heartbeat(Worker):
         with self._home.store.transaction() as t:
             for name in self._names:
                 self._fences[name] = t.leases.acquire(name, self._home.owner, self._ttl) or 0
+            # Behind our own: holding rows of others we must not wait for anybody.
+            t.leases.shorten(max(LONGEST, LEASES * self._ttl))
 
     def finish(self) -> None:
         with self._home.store.transaction() as t:

@@ -12,9 +12,9 @@ import pytest
 from esb.broker.port import endpoint_queue
 from esb.errors import Busy, Interrupted, LeaseLost, Refused, StoreDown, Unreachable
 from esb.ports import Reply, Request
-from esb.store import Status
+from esb.store import BreakerRow, Status
 from esb.worker import thread
-from esb.worker.breaker import may_probe
+from esb.worker.breaker import after_failure, may_probe, probing
 from esb.worker.endpoint import EndpointWorker
 from tests.worker.rig import (
     FILES,
@@ -593,6 +593,15 @@ def test_a_pause_lets_what_is_under_way_end(rig: Rig) -> None:
     for _ in range(3):
         worker.cycle()
     assert [request.document["number"] for request in rig.outside("target").calls] == [1]
+
+
+def test_a_clock_that_is_set_back_keeps_no_breaker_open() -> None:
+    """When it opened, and when it was last tried, lies an hour ahead then; clocks that differ a little mean nothing."""
+    opened = after_failure(BreakerRow(endpoint="target"), 1, 10_000.0)
+    tried = probing(opened, "somebody", 10_000.0)
+    for row in (opened, tried):
+        moments = (10_000 - 3600, 10_000 - 30, 10_000, 10_000 + 59, 10_000 + 60)
+        assert [may_probe(row, 60.0, now) for now in moments] == [True, False, False, False, True]
 
 
 def test_a_breaker_that_a_person_closes_is_closed_for_its_workers(rig: Rig) -> None:

@@ -98,6 +98,30 @@ def test_a_heartbeat_keeps_its_owner_alive_until_it_ends(rig: Rig) -> None:
     assert not _alive(bus)
 
 
+def test_a_clock_that_is_set_back_keeps_no_dead_alive(rig: Rig) -> None:
+    """Their leases run out all the same, and others take over; whoever lives is alive at every moment."""
+    dead, slow, bus = rig.bus(), rig.bus(), rig.bus()
+    for one in (dead, slow, bus):
+        Heartbeat(one.context).beat()
+    with dead.store.transaction() as t:
+        t.leases.acquire("poll source", dead.context.owner, 15.0)
+    _turn_clock(bus, -3600)
+    Heartbeat(bus.context).beat()
+    assert [_alive(one) for one in (dead, slow, bus)] == [True, True, True]
+    Heartbeat(slow.context).beat()
+    _turn_clock(bus, 121)
+    Heartbeat(bus.context).beat()
+    assert not _alive(dead)
+    with bus.store.transaction() as t:
+        assert t.leases.acquire("poll source", bus.context.owner, 15.0) == 2
+
+
+def _turn_clock(bus: Bus, seconds: float) -> None:
+    """For the leases it is the same whether the clock goes on or they go back."""
+    with bus.store.transaction() as t:
+        t.connection.run("UPDATE leases SET expires_at = expires_at - ?", (seconds,))
+
+
 def _alive(bus: Bus) -> bool:
     with bus.store.reading() as t:
         return t.leases.alive(bus.context.owner)

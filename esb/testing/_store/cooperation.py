@@ -95,6 +95,37 @@ class LeaseScenarios:
             assert not t.leases.renew("poll:pos", "a", 1, 60)
             assert not t.leases.alive("a")
 
+    def test_leases_of_before_the_clock_was_set_back_run_out(self, store: Store) -> None:
+        """None is taken away at once, since its owner may live; who renews keeps it, and others are as they were."""
+        for name in ("dead", "living"):
+            _acquire(store, name, 3600, name)
+        _acquire(store, "other", 60, "other")
+        _acquire(store, "gone", -1, "gone")
+        with store.transaction() as t:
+            assert t.leases.shorten(100) == 2
+            assert t.leases.shorten(100) == 0
+            assert [t.leases.alive(name) for name in ("dead", "living", "other", "gone")] == [True, True, True, False]
+            assert t.leases.renew("living", "living", 1, 3600)
+            t.connection.run("UPDATE leases SET expires_at = expires_at - 61")
+            assert [t.leases.alive(name) for name in ("dead", "living", "other")] == [True, True, False]
+            t.connection.run("UPDATE leases SET expires_at = expires_at - 40")
+            assert [t.leases.alive(name) for name in ("dead", "living")] == [False, True]
+        assert _acquire(store, "heir", 60, "dead") == 2
+
+    def test_shortening_waits_for_nobody(self, store: Store) -> None:
+        """A lease that is being renewed at that moment is left alone."""
+        for name in ("a", "b"):
+            _acquire(store, name, 3600, name)
+
+        def act(name: str) -> None:
+            with store.transaction() as t:
+                t.leases.acquire(name, name, 60)
+                t.leases.shorten(100)
+
+        race(act)
+        with store.transaction() as t:
+            assert t.leases.shorten(100) == 0
+
 
 class BreakerScenarios:
     """Breakers shared by processes."""
