@@ -27,6 +27,7 @@ from esb.broker.port import (
 )
 from esb.errors import ConfigError, MessageError
 from esb.flow import Call, Continuation, Failure, Flow, Result, build_parts
+from esb.flow.holding import stay
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.formats.numbers import decode_json
 from esb.message import JSON, Message
@@ -56,11 +57,15 @@ def parked(seal: Seal, at: Continuation) -> tuple[Message, dict[str, str]]:
 
 
 def carried(t: Transaction, at: Continuation, now: float) -> str:
-    """The property that takes a continuation along; what is too large is written down with the transaction."""
+    """The property that takes a continuation along; what is too large is written down with the transaction.
+
+    Its id is that of this very stay: what is kept under an id never changes, and a message stays at a step once in each
+    round of a loop, and at steps of one name in each of its flows.
+    """
     content = sealed(t.connection.seal, at)
     if len(content) <= INLINE:
         return content.decode()
-    id = f"{at.message.id}/{at.step}/{at.asked}"
+    id = f"{stay(at)}/{at.flow}/{at.step}"
     t.continuations.keep(id, content, now)
     return _STORED + id
 

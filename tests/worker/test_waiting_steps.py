@@ -275,6 +275,37 @@ def test_too_few_answers_have_an_on_error(rig: Rig) -> None:
     running.sends(99)
 
 
+ASK = "gather: {ask: [a.quote], as: q, timeout: 10m}, name: ask"
+LARGE = "x" * 70_000  # with it a continuation does not travel with the request
+
+
+@pytest.mark.parametrize(
+    "repeating",
+    [
+        pytest.param("loop: {while: number < 3, most: 5, do: [%s]}", id="loop"),
+        pytest.param("slip: {by: '\"a,b,a\"', among: {a: [%s], b: [{set: {number: number + 1}}]}}", id="slip"),
+    ],
+)
+def test_each_round_goes_on_with_its_own_document(rig: Rig, repeating: str) -> None:
+    """However large it is: what an earlier round left behind is not what a later one goes on with."""
+    ask(rig, a=7)
+    running = Running(rig, steps(repeating % f"{{{ASK}}}, {{set: {{number: number + 1}}}}"))
+    feed(running.bus, order(0, filling=LARGE))
+    running.sends(3)
+    assert running.hop("order-0").status is Status.COMPLETED
+
+
+def test_two_flows_of_one_message_go_on_each_with_its_own_document(rig: Rig) -> None:
+    """Both wait at a step of the same name, and each has a copy under the same id."""
+    ask(rig, a=7)
+    rig.write("flows/other.yaml", steps("set: {number: 2}", f"{{{ASK}}}").replace("main", "other"))
+    running = Running(rig, steps(f"{{{ASK}}}"))
+    for name in ("main", "other"):
+        feed(running.bus, order(1, filling=LARGE), flow=name)
+    running.until(lambda: len(rig.outside("target").sent) == 2, "both are sent")
+    assert sorted(rig.outside("target").numbers()) == [1, 2]
+
+
 def test_a_message_that_kills_its_process_holds_up_no_other(rig: Rig) -> None:
     """It is set aside unrun, and the next number goes on."""
     running = Running(rig, steps("resequence: number"))
