@@ -19,6 +19,7 @@ import jsonschema_rs
 from esb.errors import ContractError
 from esb.expression import Data, Expression
 from esb.masking import Mask, mask_of
+from esb.message import LONGEST_KEY
 from esb.quoting import quote
 
 MOST = 10  # violations reported of one document
@@ -77,11 +78,21 @@ class Contract:
 
         Args:
             document: the document, or its :class:`~esb.expression.Data` where that exists already.
+
+        Raises ``ContractError`` for a key that is too long: cut, it would be found by nobody.
         """
         if self._subject is None:
             return None
         key = self._subject.evaluate(document if type(document) is Data else Data(document))
-        return key if key is None or type(key) is str else quote(key, 200)
+        if type(key) is not str:
+            return None if key is None else quote(key, 200)
+        if len(key) > LONGEST_KEY:
+            raise ContractError(
+                f"contract {self.ref}: x-subject `{self._subject.text}` gives a business key of {len(key)} characters, "
+                f"and {LONGEST_KEY} are the most: name a shorter field there, or mend the document",
+                self.ref,
+            )
+        return key
 
 
 def references(schema: Any, pointer: str = "") -> Iterator[tuple[str, str]]:

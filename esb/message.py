@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 JSON = "application/json"
+LONGEST_KEY = 500  # characters of a business key or one to keep order by: they travel in headers, and are kept whole
 TEST = "test:"  # how the correlation id of a test message begins, and of all that comes of one
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 

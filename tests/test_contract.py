@@ -89,6 +89,14 @@ def test_no_subject():
     assert Contract("a/v1", {}).subject({"id": 1}) is None
 
 
+def test_a_business_key_has_an_end(order):
+    """It travels in a header and is kept whole: a longer one is this document's failure, with the field and lengths."""
+    assert order.subject({"id": "x" * 500}) == "x" * 500
+    with pytest.raises(ContractError, match=r"order/v1: x-subject `id` gives .* of 501 characters, .* 500") as caught:
+        order.subject({"id": "x" * 501})
+    assert caught.value.contract == "order/v1"
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [

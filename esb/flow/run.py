@@ -22,7 +22,7 @@ from esb.flow.result import Failure, Result, Ticket
 from esb.flow.switches import NOTHING_SET, Switches
 from esb.flow.work import Action, Document, Work
 from esb.formats.numbers import decode_json
-from esb.message import JSON, Message
+from esb.message import JSON, LONGEST_KEY, Message
 from esb.quoting import quote
 
 _ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -76,7 +76,10 @@ class Flow:
         return _result(work, goes_on, message)
 
     def key(self, message: Message) -> str:
-        """The key by which a message keeps its order with others. Raises ``MessageError`` when it has none."""
+        """The key by which a message keeps its order with others.
+
+        Raises ``MessageError`` when it has none, or one that would be kept cut, and so be the key of others too.
+        """
         assert self._order is not None
         work = Work(message, self._entry, [], self._place, NOTHING_SET)
         try:
@@ -87,7 +90,13 @@ class Flow:
         if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
             given = "nothing" if value is None else quote(value)
             raise MessageError(f"flow {self.name}: messages are ordered by text or a number, and this one has {given}")
-        return str(value)
+        text, most = str(value), LONGEST_KEY - len(f"{self.name}/")  # the flow's name stands before it
+        if len(text) > most:
+            raise MessageError(
+                f"flow {self.name}: the key that messages are ordered by has {len(text)} characters here, "
+                f"and {most} are the most: order them by a shorter field, or mend the document"
+            )
+        return text
 
     @property
     def waits(self) -> bool:

@@ -15,7 +15,7 @@ from esb.errors import ConfigError, ExpressionError, MessageError
 from esb.expression import Bindings, Data, Expression
 from esb.formats.numbers import decode_json
 from esb.mapping import Mapping as CompiledMapping
-from esb.message import Message, child_of, derive_id
+from esb.message import LONGEST_KEY, Message, child_of, derive_id
 from esb.saga.state import Direction, Saga
 
 LEAST_GRACE = 5.0  # seconds, beyond what an attempt under way may still take
@@ -86,14 +86,20 @@ class SagaDefinition(msgspec.Struct, frozen=True, kw_only=True):
         return derive_id(trigger.id, trigger.epoch, self.place, "saga", 0)
 
     def key(self, trigger: Message) -> str:
-        """The business key. Raises ``MessageError`` when the trigger breaks its contract or has none."""
+        """The business key. Raises ``MessageError`` when the trigger breaks its contract, has none, or one too long."""
         document = decode_json(trigger.body)
         if self.contract is not None:
             self.contract.check(document)
         key = self.key_of.evaluate(Data(document), Bindings(trigger))
         if key is None or isinstance(key, bool | list | dict) or key == "":
             raise ExpressionError(f"saga {self.name}: the key `{self.key_of.text}` gives no text and no number")
-        return trigger.key(str(key))
+        text, most = str(key), LONGEST_KEY - len(trigger.key(""))
+        if len(text) > most:
+            raise ExpressionError(
+                f"saga {self.name}: the key `{self.key_of.text}` gives {len(text)} characters, "
+                f"and {most} are the most: name a shorter field there, or mend the document"
+            )
+        return trigger.key(text)
 
     def command_id(self, saga: Saga, step: str, direction: Direction) -> str:
         """A step's command has one id, however often it is sent."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
-from esb.message import Message, pack, unpack
+from esb.message import LONGEST_KEY, Message, pack, unpack
 from esb.store import tables
 from esb.store.audit import Audit
 from esb.store.connection import Connection
@@ -320,7 +320,7 @@ def _row(parked: Parked) -> tuple[Any, ...]:
     m = parked.message
     fields = {name: getattr(parked, name) for name in _FIELDS}
     fields["error"] = cut(parked.error, 8000)
-    subject = None if m.subject is None else cut(m.subject, 500)
+    subject = None if m.subject is None else cut(m.subject, LONGEST_KEY)
     return (
         *fields.values(), cut(m.id, 500), cut(m.type, 500), subject, shape(parked.error),
         pack(m), properties_encoder.encode(parked.properties),

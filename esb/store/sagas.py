@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from esb.message import LONGEST_KEY
 from esb.store import tables
 from esb.store.connection import Connection
 from esb.store.text import cut
@@ -47,7 +48,7 @@ _ALL = ", ".join(_COLUMNS)
 _FIXED = ("id", "name", "key", "definition", "trigger_id", "correlation_id", "deadline", "started_at")
 _CHANGED = [name for name in _COLUMNS if name not in _FIXED]
 _OPEN = frozenset(("running", "compensating", "stuck"))
-_LIMITS = {"reason": 2000, "key": 500, "trigger_id": 500, "correlation_id": 500}
+_LIMITS = {"reason": 2000, "key": LONGEST_KEY, "trigger_id": 500, "correlation_id": 500}
 
 
 class Sagas:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from esb.message import TEST
+from esb.message import LONGEST_KEY, TEST
 from esb.store import ledger, tables, traffic
 from esb.store.connection import Connection
 from esb.store.text import cut
@@ -98,7 +98,7 @@ _TEXTS = (
     "error_kind", "error", "definition", "detail", "content_type",
 )  # fmt: skip
 _BLOBS = ("steps", "headers", "body")
-_LIMITS = {"error": 8000, "message_id": 500, "place": 500, "correlation_id": 500, "type": 500, "subject": 500}
+_LIMITS = {"error": 8000, "message_id": 500, "place": 500, "correlation_id": 500, "type": 500, "subject": LONGEST_KEY}
 _BLOB_LIMIT = 64 * 1024**2
 _BEHIND_TESTS = TEST[:-1] + chr(ord(TEST[-1]) + 1)  # the first correlation id that is no test's any more
 _COLUMNS = Hop.__struct_fields__

@@ -112,19 +112,31 @@ class Ingress(Worker):
 
     def _enter_batch(self, endpoint: str, waiting: Sequence[_Waiting]) -> None:
         """Answer all of them, whatever happens: somebody waits for each, and one failure must not silence the next."""
-        try:
-            answers = self._answers(endpoint, waiting)
-        except Exception as error:
-            log.warning("arrivals are not accepted", endpoint=endpoint, error=str(error), exc_info=_trace(error))
-            answers = [_failure(error)] * len(waiting)
-            self.recover()
-        for one, answer in zip(waiting, answers, strict=True):
+        for one, answer in zip(waiting, self._tried(endpoint, waiting), strict=True):
             if not one.answer.set_running_or_notify_cancel():
                 continue
             if isinstance(answer, Exception):
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
+
+    def _tried(self, endpoint: str, waiting: Sequence[_Waiting]) -> list[Answer | Exception]:
+        """What became of each.
+
+        Where the broker cannot take one of them (its headers are too long), that one is refused; the others enter.
+        """
+        try:
+            return self._answers(endpoint, waiting)
+        except Exception as error:
+            self.recover()
+            if isinstance(error, MessageError) and len(waiting) > 1:
+                return [answer for one in waiting for answer in self._tried(endpoint, [one])]
+            log.warning("arrivals are not accepted", endpoint=endpoint, error=str(error), exc_info=_trace(error))
+            return [self._refused(one, error) for one in waiting]
+
+    def _refused(self, waiting: _Waiting, error: Exception) -> Answer | Exception:
+        failure = _failure(error)
+        return Answer("refused", waiting.id, error=failure) if isinstance(failure, MessageError) else failure
 
     def _answers(self, endpoint: str, waiting: Sequence[_Waiting]) -> list[Answer | Exception]:
         """Enter what is new, once where the same comes twice in one batch; an answer for each, in order."""

@@ -144,7 +144,7 @@ class Poller(Worker):
         state: State = "done"
         try:
             for batch in self._batches(claim):
-                self._door.enter([self._admit(claim, number, record) for number, record in batch], self._publish())
+                self._enter([self._admit(claim, number, record) for number, record in batch])
                 claim.advance(batch[-1][0])
                 if not self._goes_on():
                     return False
@@ -153,6 +153,19 @@ class Poller(Worker):
             state = "rejected"
         self._commit(lambda t: t.claims.finish(self._endpoint.name, key, state))
         return True
+
+    def _enter(self, batch: Sequence[Admitted]) -> None:
+        """Where the broker cannot take one of them (its headers are too long), that one is parked; the others enter."""
+        try:
+            self._door.enter(batch, self._publish())
+        except MessageError as error:
+            self.recover()
+            if len(batch) > 1:
+                for admitted in batch:
+                    self._enter([admitted])
+            else:
+                batch[0].error = without_frames(error)
+                self._door.enter(batch, self._publish())
 
     def _batches(self, claim: Claim) -> Iterator[list[Numbered]]:
         """Its records behind the last confirmed one. Raises ``MessageError`` when the claim cannot be understood."""

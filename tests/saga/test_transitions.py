@@ -129,6 +129,14 @@ def test_a_trigger_without_a_key_starts_nothing(body: bytes) -> None:
         PIVOTAL.key(trigger)
 
 
+def test_a_key_that_would_be_cut_starts_nothing() -> None:
+    """Two sagas must not look like one of the same key."""
+    fits, too_long = (create(b'{"orderId": "%s"}' % (b"x" * n), type="o", source="shop") for n in (500, 501))
+    assert PIVOTAL.key(fits) == "x" * 500
+    with pytest.raises(ExpressionError, match=r"checkout: the key `orderId` gives 501 characters, .* 500"):
+        PIVOTAL.key(too_long)
+
+
 def test_a_test_message_has_a_saga_of_its_own() -> None:
     """Its key is that of no order, nor of the next test message."""
     trigger = create(b'{"orderId": "O-1"}', type="order.placed", version=1, source="shop", id="m1")

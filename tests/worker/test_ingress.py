@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
+import msgspec
 import pytest
 
 from esb.broker.port import Queue, Topology, flow_queue
 from esb.bus import Bus
-from esb.errors import BrokerDown, ContractError, Paused, QueueFull, StoreDown
+from esb.errors import BrokerDown, ContractError, MessageError, Paused, QueueFull, StoreDown
 from esb.ports import Arrival
 from esb.worker import ingress as module
 from esb.worker.ingress import Answer, Ingress
@@ -50,6 +51,20 @@ def test_refused_is_stored_nowhere(rig: Rig) -> None:
     assert isinstance(answer.result(0).error, ContractError)
     assert rig.ledger().accepted == 0
     assert rig.parked() == []
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_one_that_the_broker_cannot_take_is_refused_alone(server_rig: Rig) -> None:
+    """Its business key or its headers are too long; whoever comes at the same moment, or the same again, gets in."""
+    bus = server_rig.bus()
+    body = b'{"number": 2, "key": "%s"}' % (b"k" * 140_000)
+    keyed = Arrival(body=body, content_type="application/x-ndjson", id="b")
+    headed = msgspec.structs.replace(arrival(3, "c"), headers={"note": "n" * 140_000})
+    answers = entered(bus, arrival(1, "a"), keyed, headed, arrival(4, "d"), arrival(4, "d"))
+    assert states(answers) == ["accepted", "refused", "refused", "accepted", "duplicate"]
+    assert [type(answers[n].result(0).error) for n in (1, 2)] == [ContractError, MessageError]
+    assert (server_rig.depth(QUEUE), server_rig.ledger().accepted, server_rig.parked()) == (2, 2, [])
 
 
 def test_what_comes_in_through_a_paused_endpoint_is_told_to_come_again(rig: Rig) -> None:

@@ -183,6 +183,16 @@ def test_a_message_without_a_key_is_parked_and_holds_up_nobody(rig: Rig) -> None
     assert "ordered by text or a number" in rig.parked()[0].error
 
 
+def test_a_message_whose_key_is_too_long_is_parked_and_holds_up_nobody(rig: Rig) -> None:
+    """Cut, it would be the key of others, too."""
+    bus = rig.bus()
+    feed(bus, (1, "x" * 495), (2, "x" * 496), (3, "a"))
+    drive(both(bus), lambda: numbers(rig, "a") == [3] and numbers(rig, "x" * 495) == [1], "the others are through")
+    (row,) = rig.parked()
+    assert row.message.id == "order-2"
+    assert "flow main: the key that messages are ordered by has 496 characters here, and 495 are the most" in row.error
+
+
 def test_a_full_queue_holds_up_its_key_without_a_delay_queue(rig: Rig) -> None:
     """What was refused is tried again from its line; a delay queue would let the next one pass."""
     bus = rig.bus()

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from esb import contract
 from esb.adapters.memory import MemoryClaim
 from esb.broker.port import Queue, Topology, flow_queue
 from esb.errors import Unreachable
@@ -247,6 +248,22 @@ def test_a_record_whose_business_key_cannot_be_told_is_parked(rig: Rig) -> None:
     drive(poller(bus), lambda: source.done, "done")
     assert [row.kind for row in rig.parked()] == ["expression"]
     assert rig.depth(QUEUE) == 1
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("longest", "kind"), [(500, "contract"), (10**6, "message")])
+def test_a_record_that_the_broker_cannot_take_is_parked_alone(
+    server_rig: Rig, monkeypatch: pytest.MonkeyPatch, longest: int, kind: str
+) -> None:
+    """Its business key is too long, or whatever else stands in its headers; the others of its file go in."""
+    monkeypatch.setattr(contract, "LONGEST_KEY", longest)
+    source, bus = server_rig.outside("source"), server_rig.bus()
+    source.offer(lines(1, 2) + b'{"number": 3, "key": "%s"}\n' % (b"k" * 140_000) + lines(4))
+    drive(poller(bus), lambda: source.done, "done")
+    (row,) = server_rig.parked()
+    assert (row.kind, json.loads(row.message.body)["number"]) == (kind, 3)
+    assert (server_rig.depth(QUEUE), server_rig.ledger().accepted, source.rejected) == (3, 4, [])
 
 
 # --- broker, store, others ----------------------------------------------------------------------------------------
