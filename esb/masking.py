@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
@@ -16,10 +17,9 @@ from typing import Any
 import msgspec
 
 from esb.errors import ContractError
+from esb.hidden_values import HIDDEN, HiddenValues
 from esb.message import Message
-from esb.quoting import quote
 
-HIDDEN = "***"
 KEYWORD = "x-mask"
 HEADERS = "$message.headers."  # a mask that begins so is a header's
 
@@ -29,12 +29,12 @@ _UNKNOWN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\d[\d.,-]{3,}""")
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 # A value in a text: quoted (with a colon behind it, the name of a field), or a number that is more than a line's.
 _VALUE = re.compile(r"""(["'])(?<!\w['])(?:(?!\1).)*\1(\s*:)?|(?<![\w:./-])\d[\d.,-]{2,}\d""", re.DOTALL)
-_HEAD = 8  # characters of a long value by which a cut-off piece of it is recognised
 _DEEPEST = 32  # references followed from contract to contract
 
 # Numbers that a document holds are written as they stood there: a float would round them.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_UNREADABLE = object()
 _NO_CONTRACTS: Mapping[str, Any] = MappingProxyType({})
 
 Tree = Mapping[str, Any]  # name -> tree of what lies below; an empty one: all of it is hidden
@@ -103,40 +103,81 @@ class Mask:
 
     def body(self, body: bytes) -> bytes:
         """A JSON body, covered. One that cannot be read is hidden as a whole: nobody knows what lies where."""
-        try:
-            return _encode(self.document(_decode(body)))
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return HIDDEN.encode() if self.wary else body
+        return self.encoded(_read(body), body)
+
+    def encoded(self, document: Any, body: bytes) -> bytes:
+        """As :meth:`body`, where the body is read already."""
+        if document is not _UNREADABLE:
+            with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                return _encode(self.document(document))
+        return HIDDEN.encode() if self.wary else body
+
+    def about(self, message: Message) -> About:
+        """A message and what is said of it, as they may be shown."""
+        return About(self, message)
 
     def message(self, message: Message) -> Message:
         """A message as it may be shown."""
-        subject = message.subject
-        return msgspec.structs.replace(
-            message,
-            body=self.body(message.body) if self.fields else message.body,
-            headers=self.shown_headers(message.headers),
-            subject=None if subject is None else self.text(subject, message),
-        )
+        return self.about(message).message()
 
     def shown_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers, covered."""
         return {name: HIDDEN if name.lower() in self.headers else value for name, value in headers.items()}
 
     def text(self, text: str, message: Message) -> str:
-        """A text about a message without the values hidden in it.
+        """A text about a message without the values hidden in it; see :meth:`About.text`."""
+        return self.about(message).text(text)
+
+    def unquoted(self, text: str) -> str:
+        """A text without any quoted value, if it names a hidden field: it may quote what was made of it."""
+        return _unquoted(text, self._names)
+
+
+class About:
+    """A message, and any number of texts about it, as they may be shown.
+
+    The message is read once, and its hidden values are sought out once, when the first text asks for them.
+    """
+
+    def __init__(self, mask: Mask, message: Message) -> None:
+        self._mask = mask
+        self._message = message
+
+    @cached_property
+    def _document(self) -> Any:
+        return _read(self._message.body)
+
+    @cached_property
+    def _is_unknown(self) -> bool:
+        return bool(self._mask.fields and self._message.body) and self._document is _UNREADABLE
+
+    @cached_property
+    def _values(self) -> HiddenValues:
+        mask, message = self._mask, self._message
+        found = {value for name, value in message.headers.items() if name.lower() in mask.headers}
+        if self._document is not _UNREADABLE:
+            _gather(self._document, mask.tree, found)
+        return HiddenValues(found)
+
+    def message(self) -> Message:
+        """The message, covered."""
+        mask, message = self._mask, self._message
+        return msgspec.structs.replace(
+            message,
+            body=mask.encoded(self._document, message.body) if mask.fields else message.body,
+            headers=mask.shown_headers(message.headers),
+            subject=None if message.subject is None else self.text(message.subject),
+        )
+
+    def text(self, text: str) -> str:
+        """A text without the values hidden in the message.
 
         A text that names a hidden field may quote what was made of it, so it keeps no quoted value at all. Where the
         message cannot be read it keeps neither those nor any number that could be more than a line or a count.
         """
-        try:
-            document = _decode(message.body) if self.fields and message.body else None
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            document = None
-            text = _UNKNOWN.sub(HIDDEN, text) if self.wary else text
-        headers = (value for name, value in message.headers.items() if name.lower() in self.headers)
-        for value in sorted({*_scalars(document, self.tree), *headers}, key=len, reverse=True):
-            text = _without(text, value)
-        return _unquoted(text, self._names)
+        if self._is_unknown and self._mask.wary:
+            text = _UNKNOWN.sub(HIDDEN, text)
+        return self._mask.unquoted(self._values.without(text))
 
 
 class Masks:
@@ -166,13 +207,14 @@ class Masks:
         return self._known.get(type, self._everywhere)
 
     def text(self, text: str, message: Message) -> str:
-        """A text about a message without the values hidden in it; see :meth:`Mask.text`.
-
-        It may be about what was made of the message, so it keeps no value either where it names a field that is hidden
-        anywhere.
-        """
+        """A text about a message without the values hidden in it; see :meth:`About.text` and :meth:`unquoted`."""
         mask = self.of(message.type)
-        return _unquoted(text if mask is None else mask.text(text, message), self._names)
+        return self.unquoted(text if mask is None else mask.text(text, message))
+
+    def unquoted(self, text: str) -> str:
+        """A text without any quoted value, if it names a field that is hidden anywhere: it may be about what was made
+        of the message."""
+        return _unquoted(text, self._names)
 
 
 def mask_of(ref: str, schema: Any, siblings: Mapping[str, Any] = _NO_CONTRACTS) -> Mask:
@@ -309,38 +351,26 @@ def _restored(edited: Any, original: Any, tree: Tree | None, at: Path) -> Any:
     return edited
 
 
-def _scalars(value: Any, tree: Tree | None) -> Iterator[str]:
+def _read(body: bytes) -> Any:
+    """A JSON body, or that it is none."""
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _UNREADABLE
+
+
+def _gather(value: Any, tree: Tree | None, found: set[str]) -> None:
     """Every hidden text and number. A boolean is in half of all sentences, and hides nothing there."""
     if tree is None or value is None or isinstance(value, bool):
         return
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _scalars(item, tree)
+            _gather(item, tree, found)
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            if not tree:
-                yield from _scalars(item, tree)
-            elif name in tree:
-                yield from _scalars(item, tree[name])
-    elif not tree and str(value):
-        yield str(value)
-
-
-def _without(text: str, value: str) -> str:
-    """The text without a value, as it stands or escaped, whole or cut off at its end."""
-    for form in dict.fromkeys((value, quote(value, 10_000)[1:-1], ascii(value)[1:-1])):
-        text = _replaced(text, form)
-    return text
-
-
-def _replaced(text: str, form: str) -> str:
-    if len(form) <= _HEAD:
-        return re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", HIDDEN, text)
-    head, at, pieces = form[:_HEAD], 0, []
-    while (found := text.find(head, at)) >= 0:
-        end = found + _HEAD
-        while end < len(text) and end - found < len(form) and text[end] == form[end - found]:
-            end += 1
-        pieces += [text[at:found], HIDDEN]
-        at = end
-    return "".join([*pieces, text[at:]])
+            if not tree or name in tree:
+                _gather(item, tree and tree[name], found)
+    elif not tree:
+        found.add(str(value))
+        if isinstance(value, Decimal):
+            found.add(str(float(value)))  # as a program writes it that does not keep its digits

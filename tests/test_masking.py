@@ -1,6 +1,8 @@
 """Masking: what a contract hides is in no document and in no text that is written down."""
 
 import json
+import re
+import sys
 
 import pytest
 
@@ -92,6 +94,47 @@ def test_headers_are_covered_by_name(mask):
 def test_hidden_values_are_taken_out_of_texts(mask, text, shown):
     """Whole, cut off, from a header, and derived ones where the text names the field."""
     assert mask.text(text, order()) == shown
+
+
+def test_however_many_values_are_hidden_no_pattern_is_made_for_one(mask, monkeypatch):
+    """A message of a few megabytes hides hundreds of thousands: each would cost a tenth of a millisecond, and each text
+    that is written about it all of them again."""
+    made = []
+    compiled = re._compiler.compile
+    monkeypatch.setattr(re._compiler, "compile", lambda *args: made.append(args) or compiled(*args))
+    message = order(lines=[{"note": f"n{number:05d}"} for number in range(400)])
+    assert mask.text("they say: n00007, n00399 and n00400", message) == "they say: ***, *** and n00400"
+    assert len(made) < 5
+
+
+def test_a_text_takes_no_longer_where_more_is_hidden():
+    """What is done for it is counted: the same for ten values and for a thousand, alike in their heads or not."""
+
+    def done(count: int) -> int:
+        calls = 0
+
+        def count_calls(*_):
+            nonlocal calls
+            calls += 1
+
+        notes = [f"n{number:04d}" for number in range(count)] + [f"a note that is long, {n:04d}" for n in range(count)]
+        about = Mask([("notes",)]).about(create(json.dumps({"notes": notes}).encode(), type="order", source="shop"))
+        about.text("the values are sought out now")
+        sys.setprofile(count_calls)
+        try:
+            shown = about.text("no n0007, no 'a note that is long, 0003', no a note that is lost, " * 20)
+        finally:
+            sys.setprofile(None)
+        assert shown == "no ***, no '***', no ***st, " * 20
+        return calls
+
+    assert done(1000) < 2 * done(10)
+
+
+def test_values_that_overlap_in_a_text_are_both_hidden(mask):
+    """Nothing of one is left because the other was found first."""
+    message = order(lines=[{"note": "a b"}, {"note": "b c d"}])
+    assert mask.text("it is a b c d, and a b", message) == "it is ***, and ***"
 
 
 @pytest.mark.parametrize("value", ['a"quoted"\nnote that is long', "Zoë, Straße 7, Köln am Rhein", "back\\slash\\path"])

@@ -105,8 +105,8 @@ class Bench:
         # Of the flow's own worker, so that no other consumer waits at its queues afterwards.
         consumer = self.traffic.consumer([queue for queue in together if queue in found], PIECE)
         deliveries = consumer.take(PIECE, 0.0)
-        with self.store.transaction() as t:
-            set_aside(t, deliveries, self._context.journal(), channel, Reason("test", why), self.traffic.clock.now)
+        journal, now = self._context.journal(), self.traffic.clock.now
+        set_aside(self.store, deliveries, journal, channel, Reason("test", why), now)
         consumer.settle(deliveries)
 
     def into(self, source: str, message: Message) -> list[Outgoing]:

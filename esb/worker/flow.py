@@ -43,6 +43,16 @@ _STATUS = {
 }  # fmt: skip
 
 
+class Rows(msgspec.Struct):
+    """What is written down of a batch. Made before the store is taken, since covering large messages takes its time.
+
+    ``failures``: of each run those of its parts, and its own.
+    """
+
+    hops: list[Hop]
+    failures: list[tuple[Run, list[Parked], Parked | None]]
+
+
 class Begun(msgspec.Struct):
     """A batch whose results are on their way to the broker."""
 
@@ -216,21 +226,28 @@ class FlowWorker(Worker):
 
     def _track(self, runs: Sequence[Run]) -> None:
         """In one commit; a row that the database refuses is split off and tried alone, made fit for it."""
+        rows = self._rows(runs)
         try:
-            commit(self._context.store, lambda t: self._write(t, runs), self.stopping)
+            commit(self._context.store, lambda t: self._write(t, runs, rows), self.stopping)
         except RowRefused:
             if len(runs) > 1:
                 for run in runs:
                     self._track([run])
             else:
-                commit(self._context.store, lambda t: self._write(t, runs, clean=True), self.stopping)
+                rows.hops = [row.sanitised() for row in rows.hops]
+                commit(self._context.store, lambda t: self._write(t, runs, rows), self.stopping)
         self._groups.committed()
 
-    def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
+    def _rows(self, runs: Sequence[Run]) -> Rows:
         now = self._context.clock()
-        hops = [row for run in runs for row in self._hops(run, now)]
-        failures = [row for run in runs if not run.smooth for row in self._failures(t, run, now)]
-        t.tracking.record([row.sanitised() for row in hops] if clean else hops)
+        return Rows(
+            hops=[row for run in runs for row in self._hops(run, now)],
+            failures=[(run, self._parts(run, now), self._failure(run, now)) for run in runs if not run.smooth],
+        )
+
+    def _write(self, t: Transaction, runs: Sequence[Run], rows: Rows) -> None:
+        t.tracking.record(rows.hops)
+        failures = [row for run, parts, own in rows.failures for row in (*parts, *self._still_open(t, run, own))]
         if failures:
             t.parked.add(failures)
         done = [run.key for run in runs if RETRY in run.delivery.properties and not run.error]
@@ -288,17 +305,22 @@ class FlowWorker(Worker):
         )
         return hop if run.at is None else msgspec.structs.replace(hop, body=None)  # it was stored when it came
 
-    def _failures(self, t: Transaction, run: Run, now: float) -> list[Parked]:
+    def _parts(self, run: Run, now: float) -> list[Parked]:
         queue, journal = queue_of(self._context.definition.flows[run.flow.name]), self._journal
-        rows = [
+        return [
             journal.parked(c.message, run.place, queue, c.error, now, step=c.step, properties=dict(c.properties))
             for c in run.result.children
         ]
-        if run.error and not self._is_over(t, run):
-            message, properties = self._set_aside(run)
-            queue, step = run.delivery.queue, run.result.step
-            rows.append(journal.parked(message, run.place, queue, run.error, now, step=step, properties=properties))
-        return rows
+
+    def _failure(self, run: Run, now: float) -> Parked | None:
+        if not run.error:
+            return None
+        message, properties = self._set_aside(run)
+        queue, step = run.delivery.queue, run.result.step
+        return self._journal.parked(message, run.place, queue, run.error, now, step=step, properties=properties)
+
+    def _still_open(self, t: Transaction, run: Run, own: Parked | None) -> list[Parked]:
+        return [] if own is None or self._is_over(t, run) else [own]
 
     def _set_aside(self, run: Run) -> tuple[Message, dict[str, str]]:
         """What is parked: the message where it goes on, or what was delivered."""

@@ -121,11 +121,10 @@ class InboundWorker(Worker):
 
     def _record_held(self, deliveries: Sequence[Delivery]) -> None:
         now = self._context.clock()
+        rows = [held_hop(self._journal, d.message, self._place(d), now, received_at=now) for d in deliveries]
 
         def write(t: Transaction) -> None:
-            t.tracking.record(
-                [held_hop(self._journal, d.message, self._place(d), now, received_at=now) for d in deliveries]
-            )
+            t.tracking.record(rows)
             self._marks.clear(t, self._suspected(deliveries))
 
         commit(self._context.store, write, self.stopping)

@@ -168,10 +168,13 @@ class Door:
         """Track a batch whose publishing had these fates."""
         self._context.point("in: published")
         self._blame(batch, fates)
+        now = self._context.clock()
+        hops = [self._hop(admitted, now) for admitted in batch]  # before the store is taken: large ones take their time
+        failures = [self._parked(admitted, now) for admitted in batch if admitted.error]
         try:
-            self._commit(lambda t: self._write(t, batch, False, then))
+            self._commit(lambda t: _write(t, hops, failures, then))
         except RowRefused:
-            self._commit(lambda t: self._write(t, batch, True, then))
+            self._commit(lambda t: _write(t, [row.sanitised() for row in hops], failures, then))
         self._context.point("in: tracked")
 
     def _blame(self, batch: Sequence[Admitted], fates: Sequence[Outcome]) -> None:
@@ -181,17 +184,6 @@ class Door:
                 admitted.error = RoutingError(
                     f"a flow of endpoint {self._endpoint.name} has no queue: start the bus with its configuration"
                 )
-
-    def _write(
-        self, t: Transaction, batch: Sequence[Admitted], clean: bool, then: Callable[[Transaction], None] | None
-    ) -> None:
-        now = self._context.clock()
-        hops = [self._hop(admitted, now) for admitted in batch]
-        failures = [self._parked(admitted, now) for admitted in batch if admitted.error]
-        t.tracking.record([row.sanitised() for row in hops] if clean else hops)
-        t.parked.add(failures)
-        if then:
-            then(t)
 
     def _hop(self, admitted: Admitted, now: float) -> Hop:
         error = admitted.error
@@ -209,6 +201,15 @@ class Door:
         return self._journal.parked(
             admitted.message, self._place, queue, admitted.error, now, properties=properties
         )  # fmt: skip
+
+
+def _write(
+    t: Transaction, hops: Sequence[Hop], failures: Sequence[Parked], then: Callable[[Transaction], None] | None
+) -> None:
+    t.tracking.record(hops)
+    t.parked.add(failures)
+    if then:
+        then(t)
 
 
 def _worst(outcomes: Sequence[Outcome]) -> Outcome:

@@ -75,13 +75,18 @@ class Lines:
     def hold(self, deliveries: Sequence[Delivery]) -> None:
         """Put them behind the others of their keys; then they are settled."""
         if deliveries:
-            commit(self._context.store, lambda t: self.join(t, deliveries), self._stopping)
+            now = self._context.clock()
+            hops = [self._hop(d, now) for d in deliveries]  # before the store is taken
+            commit(self._context.store, lambda t: self._write(t, deliveries, hops, now), self._stopping)
 
     def join(self, t: Transaction, deliveries: Sequence[Delivery]) -> None:
         """The same as part of a transaction."""
         now = self._context.clock()
+        self._write(t, deliveries, [self._hop(d, now) for d in deliveries], now)
+
+    def _write(self, t: Transaction, deliveries: Sequence[Delivery], hops: Sequence[Hop], now: float) -> None:
         t.held.join([self.row(d, order_key(d), Stand.WAITING) for d in deliveries], now)
-        t.tracking.record([self._hop(d, now) for d in deliveries])
+        t.tracking.record(hops)
 
     def row(self, delivery: Delivery, key: str, stand: Stand, due_at: float | None = None) -> Held:
         """A message as it stands in its line. What is out is with somebody else, so nothing is kept to let it go."""

@@ -15,9 +15,9 @@ from esb.broker.port import ORDER, Delivery, Outgoing, line_queue
 from esb.errors import MessageError
 from esb.flow import Result
 from esb.flow.switches import Switches
-from esb.store import Held, Stand, Transaction
+from esb.store import Held, Hop, Stand, Transaction
 from esb.worker.context import Context
-from esb.worker.flow import TAKE, FlowWorker
+from esb.worker.flow import TAKE, FlowWorker, Rows
 from esb.worker.hold import FULL, held_hop
 from esb.worker.lines import Lines, order_key
 from esb.worker.run import Run
@@ -133,8 +133,8 @@ class OrderedWorker(FlowWorker):
     def _key_of(self, run: Run) -> str:
         return order_key(run.delivery) or self._keys.get(run.message.id, "")
 
-    def _write(self, t: Transaction, runs: Sequence[Run], clean: bool = False) -> None:
-        super()._write(t, runs, clean)
+    def _write(self, t: Transaction, runs: Sequence[Run], rows: Rows) -> None:
+        super()._write(t, runs, rows)
         stopped = [run for run in runs if self._key_of(run) and self._stops(t, run)]
         t.held.stop([self._set_back(run) for run in stopped], self._context.clock())
         through = [run for run in runs if run.message.id in self._standing and run not in stopped]
@@ -162,19 +162,20 @@ class OrderedWorker(FlowWorker):
         others = [run for run in runs if not order_key(run.delivery)]
         if others:
             super()._hold_back(others)
-        commit(self._context.store, lambda t: self._stop_for_now(t, entered), self.stopping)
+        now = self._context.clock()
+        rows = [
+            held_hop(self._journal, r.message, r.place, now, received_at=r.started, sent=r.sent, published=r.published)
+            for r in entered
+        ]  # before the store is taken
+        commit(self._context.store, lambda t: self._stop_for_now(t, entered, rows, now), self.stopping)
         self._consumer.settle([run.delivery for run in entered])
 
-    def _stop_for_now(self, t: Transaction, runs: Sequence[Run]) -> None:
-        now = self._context.clock()
+    def _stop_for_now(self, t: Transaction, runs: Sequence[Run], rows: Sequence[Hop], now: float) -> None:
         due = now + FULL
         t.held.stop(
             [self._lines[r.flow.name].row(r.delivery, order_key(r.delivery), Stand.DUE, due) for r in runs], now
         )
-        t.tracking.record([
-            held_hop(self._journal, r.message, r.place, now, received_at=r.started, sent=r.sent, published=r.published)
-            for r in runs
-        ])  # fmt: skip
+        t.tracking.record(rows)
         self._marks.clear(t, [run.key for run in runs if run.delivery.redelivered])
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from esb.broker.port import Broker, Delivery, Depth, endpoint_queue, flow_queue, line_queues
 from esb.errors import EsbError
-from esb.store import Hop, Parked, Status, Store, Transaction
+from esb.store import Hop, Parked, Status, Store
 from esb.worker.attempt import operation_of
 from esb.worker.rows import Journal, uncounted
 from esb.worker.settle import discard
@@ -88,8 +88,7 @@ def purge(
     consumer = broker.consumer(list(depths), PIECE, "purge")
     try:
         while left and (deliveries := consumer.take(min(PIECE, left), PATIENCE)):
-            with store.transaction() as t:
-                set_aside(t, deliveries, journal, channel, reason, clock())
+            set_aside(store, deliveries, journal, channel, reason, clock())
             consumer.settle(deliveries)
             left -= len(deliveries)
             told(len(deliveries))
@@ -101,15 +100,17 @@ def purge(
 
 
 def set_aside(
-    t: Transaction, deliveries: Sequence[Delivery], journal: Journal, channel: Channel, reason: Reason, now: float
+    store: Store, deliveries: Sequence[Delivery], journal: Journal, channel: Channel, reason: Reason, now: float
 ) -> None:
     """Write down what was taken out of a queue; arguments as for :func:`purge`, ``now`` in epoch seconds."""
     cause = Purged(f"taken out of its queue by {reason.who}: {reason.why}")
     rows = [_parked(delivery, journal, channel, cause, now) for delivery in deliveries]
-    t.tracking.record([_hop(delivery, journal, channel, cause, now) for delivery in deliveries])
-    t.parked.add(rows)
-    if not reason.keep:
-        discard(t, [row.key for row in rows], reason.who, reason.why)
+    hops = [_hop(delivery, journal, channel, cause, now) for delivery in deliveries]
+    with store.transaction() as t:
+        t.tracking.record(hops)
+        t.parked.add(rows)
+        if not reason.keep:
+            discard(t, [row.key for row in rows], reason.who, reason.why)
 
 
 def _hop(delivery: Delivery, journal: Journal, channel: Channel, cause: Purged, now: float) -> Hop:

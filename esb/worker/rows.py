@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from esb.config import redact
 from esb.flow import StepTrace
-from esb.masking import Mask, Masks
+from esb.masking import About, Mask, Masks
 from esb.message import Message
 from esb.store import Hop, Parked, Status
 from esb.store.text import cut
@@ -83,19 +83,29 @@ class Journal(msgspec.Struct, frozen=True):
 
     def _shown(self, message: Message, mask: Mask | None, fields: dict[str, Any]) -> tuple[Message, dict[str, Any]]:
         """A message, and what is said of it, as they may be seen."""
+        about = None if mask is None else mask.about(message)
         for name in _TEXTS & fields.keys():
             if fields[name]:
-                fields[name] = self.text(fields[name], message)
-        if mask is None:
+                fields[name] = self._text(fields[name], about)
+        if about is None:
             return message, fields
         if fields.get("steps"):
             steps = _steps.decode(fields["steps"])
-            fields["steps"] = _pack([replace(step, outcome=mask.text(step.outcome, message)) for step in steps])
-        return mask.message(message), fields
+            fields["steps"] = _pack([replace(step, outcome=about.text(step.outcome)) for step in steps])
+        return about.message(), fields
 
     def text(self, text: str, message: Message) -> str:
         """A text about a message (an error, an endpoint's answer, a line of a log) as it may be seen."""
-        return redact(self.masks.text(text, message), self.secrets)
+        return self.texts(message)(text)
+
+    def texts(self, message: Message) -> Callable[[str], str]:
+        """As :meth:`text`, for any number of texts: what the message hides is sought out once."""
+        mask = self.masks.of(message.type)
+        about = None if mask is None else mask.about(message)
+        return lambda text: self._text(text, about)
+
+    def _text(self, text: str, about: About | None) -> str:
+        return redact(self.masks.unquoted(text if about is None else about.text(text)), self.secrets)
 
 
 def kind_of(error: Exception) -> str:

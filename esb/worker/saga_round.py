@@ -185,10 +185,10 @@ class Round:
 
     def _shown(self, saga: Saga) -> Saga:
         """The same, with nothing in what people read of it that its messages mask, or the answers that it keeps."""
-        about = self._whole(saga)
+        shown = self._journal.texts(self._whole(saga))
 
         def text(value: str) -> str:
-            return self._journal.text(value, about) if value else value
+            return shown(value) if value else value
 
         def leg(value: Leg) -> Leg:
             return replace(value, error=text(value.error)) if value.error else value

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from esb.broker.port import Consumer, Delivery
 from esb.errors import BrokerError, MessageError, RowRefused, StoreError
-from esb.store import Status, Transaction
+from esb.store import Hop, Parked, Status, Transaction
 from esb.worker.context import Context
 from esb.worker.rows import Journal, fit, kind_of, text_of, uncounted
 from esb.worker.thread import commit
@@ -162,9 +162,11 @@ class Morgue:
     def park(self, delivery: Delivery, place: str, error: Exception) -> None:
         """Park it, clear its marks, settle it."""
         key = key_at(delivery, place)
+        hop, row = self._rows(delivery, place, error)
 
         def write(t: Transaction) -> None:
-            self._write(t, delivery, place, error)
+            t.tracking.record([hop])
+            t.parked.add([row])
             self._also(t, delivery)
             self._marks.clear(t, [key])
 
@@ -172,20 +174,18 @@ class Morgue:
         self._consumer.settle([delivery])
         self._marks.settled([key])
 
-    def _write(self, t: Transaction, delivery: Delivery, place: str, error: Exception) -> None:
+    def _rows(self, delivery: Delivery, place: str, error: Exception) -> tuple[Hop, Parked]:
         now, message = self._context.clock(), delivery.message
         operation = delivery.properties.get("operation", "")
         hop = self._journal.hop(
             message, place, Status.PARKED, operation=operation or None, received_at=now, ended_at=now,
             error_kind=kind_of(error), error=text_of(error),
         )  # fmt: skip
-        t.tracking.record([hop.sanitised()])
-        properties = uncounted(delivery.properties)
-        t.parked.add([
-            self._journal.parked(
-                message, place, delivery.queue, error, now, operation=fit(operation), properties=properties
-            )
-        ])  # fmt: skip
+        row = self._journal.parked(
+            message, place, delivery.queue, error, now, operation=fit(operation),
+            properties=uncounted(delivery.properties),
+        )  # fmt: skip
+        return hop.sanitised(), row
 
 
 def run_alone(

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import json
 import textwrap
+from contextlib import contextmanager
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from esb import masking
 from esb.broker.port import CONTEXT, ERROR, REPLY_TO
 from esb.bus import Bus
 from esb.cli import main
 from esb.cli.trace import plain
 from esb.errors import Refused, StoreError
+from esb.flow import StepTrace
 from esb.message import create
 from esb.ports import Record
-from esb.store import open_store, tables
+from esb.store import Status, open_store, tables
+from esb.worker.purge import Channel, Reason, purge
+from esb.worker.rows import Journal, packed
 from tests.worker import rig as rigs
 from tests.worker.rig import ORDER, Rig, drive, endpoint_worker, feed, flow_worker, inbound_worker, put, send, sweep
 
 CARD = "4111-1111-1111-1111"
 SECRET = "s3cret-of-the-endpoint"
 MASKED = {**ORDER, "x-mask": ["card", "$message.headers.token"], "properties": {**ORDER["properties"], "card": {}}}
+FAILING = """\
+    flow: main
+    from: source
+    steps:
+      - choose: [{when: key = "bad", do: {set: {pad: $error("no")}}}]
+      - send: target.put
+    """
 
 
 @pytest.fixture
@@ -104,6 +117,54 @@ def test_the_journey_shows_it_covered(rig: Rig):
     assert json.loads(shown["body"]) == {"number": 1, "key": "no-1", "card": "***"}
     assert shown["headers"] == {"token": "***", "lang": "en"}
     assert CARD not in str(shown)
+
+
+def test_a_row_reads_its_message_once(rig: Rig, monkeypatch):
+    """However many texts are in it: the business key, the error, the detail, and what each step says."""
+    journal, read = rig.bus().context.journal(), []
+    decode = masking._decode
+    monkeypatch.setattr(masking, "_decode", lambda body: read.append(body) or decode(body))
+    steps = packed([StepTrace(f"step-{number}", "send", f"sent {CARD}") for number in range(10)])
+    row = journal.hop(an_order(), "flow:main", Status.PARKED, error=f"no {CARD}", detail=CARD, steps=steps)
+    assert (row.error, row.detail, CARD.encode() in row.steps) == ("no ***", "***", False)
+    assert len(read) == 1
+
+
+def test_rows_are_made_before_the_store_is_taken(rig: Rig, monkeypatch):
+    """Covering a large message takes its time, in which others must be able to write: at the door, in a flow, at an
+    endpoint, when it comes through, when it is parked, and when it is taken out of its queue."""
+    rig.write("flows/main.yaml", FAILING)
+    bus = rig.bus()
+    refuse(rig)
+    transaction, written, made = bus.store.transaction, [], []
+
+    @contextmanager
+    def watched():
+        with transaction() as t:
+            written.append(t)
+            yield t
+            written.pop()
+
+    def watch(name):
+        def making(*args, **more):
+            made.append((name, bool(written)))
+            return real(*args, **more)
+
+        real = getattr(Journal, name)
+        monkeypatch.setattr(Journal, name, making)
+
+    monkeypatch.setattr(bus.store, "transaction", watched)
+    watch("hop")
+    watch("parked")
+    put(bus, "esb.in.source", an_order(1), msgspec.structs.replace(an_order(2), body=b"{}"))
+    drive(inbound_worker(bus), rig.parked, "one came in, the other is parked")
+    feed(bus, msgspec.structs.replace(an_order(3), body=b'{"number": 3, "key": "bad"}'))
+    drive(flow_worker(bus), lambda: len(rig.parked()) == 2, "one is sent, the other is parked")
+    drive(endpoint_worker(bus), lambda: len(rig.parked()) == 3, "it is refused and parked")
+    send(bus, an_order(4))
+    purge(bus.broker, bus.store, bus.context.journal(), Channel.of_endpoint("target"), Reason("me", "why"), lambda: 1.0)
+    assert len([name for name, _ in made if name == "parked"]) == 4
+    assert not any(inside for _, inside in made)
 
 
 def test_no_command_shows_it(rig: Rig):
