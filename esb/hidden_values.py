@@ -27,10 +27,10 @@ class HiddenValues:
 
     def __init__(self, values: Iterable[str]) -> None:
         """Args: the values; each is sought as it stands, as JSON with and without letters beyond ASCII, and as Python
-        shows it. Empty ones do not count."""
+        shows it, likewise. Empty ones do not count."""
         forms = set(values) - {""}
         for value in [value for value in forms if _ESCAPED.search(value)]:
-            forms.update((quote(value, 10_000)[1:-1], json.dumps(value)[1:-1], ascii(value)[1:-1]))
+            forms.update((quote(value, 10_000)[1:-1], json.dumps(value)[1:-1], ascii(value)[1:-1], repr(value)[1:-1]))
         self._words = {form for form in forms if len(form) <= _HEAD}
         self._sizes = sorted({len(form) for form in self._words}, reverse=True)
         self._long = sorted(form for form in forms if len(form) > _HEAD)

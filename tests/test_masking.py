@@ -3,9 +3,11 @@
 import json
 import re
 import sys
+from urllib import parse
 
 import pytest
 
+from esb.adapters.file.paths import file_name_part
 from esb.contract import Contract
 from esb.errors import ContractError
 from esb.masking import Mask, Masks, covers, mask_of, path_of
@@ -143,6 +145,24 @@ def test_a_value_is_found_however_it_is_written(mask, value):
     message = order(lines=[{"note": value}])
     for form in (value, json.dumps(value), json.dumps(value, ensure_ascii=False), ascii(value)):
         assert value[2:8] not in mask.text(f"it says {form} here", message)
+
+
+@pytest.mark.parametrize(
+    "value", ["anna.ax@example.org", "K/4711", "K 7", "Zoë", '5% off: it\'s "new"', ".hidden", "a+b c"]
+)
+def test_a_value_is_found_percent_encoded(mask, value):
+    """In a path, a query, a form, the name of a file, or as another side writes it that escapes more or less."""
+    message = order(lines=[{"note": value}])
+    lower = re.sub("%..", lambda found: found[0].lower(), parse.quote(value, safe=""))
+    forms = [parse.quote(value, safe=""), parse.quote(value), parse.quote_plus(value), file_name_part(value), lower]
+    for form in [*forms, "".join(f"%{byte:02X}" for byte in value.encode())]:
+        assert mask.text(f"/shelf-a%20b/{form}?x answered", message) == "/shelf-a%20b/***?x answered"
+
+
+def test_a_number_is_found_as_programs_write_it(mask):
+    """What a document says with two decimals stands in a path with one."""
+    message = create(b'{"lines": [{"note": 41.10}]}', type="order", source="shop")
+    assert mask.text("/paid/41.1 or 41.10", message) == "/paid/*** or ***"
 
 
 def test_short_values_are_taken_out_as_words(mask):

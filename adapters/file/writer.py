@@ -19,12 +19,16 @@ STALE = 3600.0  # seconds after which a temporary file belongs to nobody
 
 
 class Writer:
-    """Writes the messages of one operation. Holds nothing that changes, so threads share it."""
+    """Writes the messages of one operation. Holds nothing that changes, so threads share it.
+
+    Errors show the path as it is configured, since what it is filled with may be masked.
+    """
 
     def __init__(self, endpoint: str, directory: Path, operation: FileOperation) -> None:
         self._endpoint = endpoint
         self._directory = directory
         self._template = Template(operation.path)
+        self._path = directory / operation.path
         self._overwrite = operation.overwrite
 
     def write(self, request: Request) -> Reply:
@@ -51,7 +55,7 @@ class Writer:
             self._prepare(target)
             self._place(target, request.body)
         except OSError as error:
-            return _no_effect(self._endpoint, target, error)
+            return _no_effect(self._endpoint, self._path, error)
         except EsbError as error:
             return error
         return target
@@ -60,7 +64,7 @@ class Writer:
         try:
             _sync_directory(directory)
         except OSError as error:
-            return Interrupted(f"{self._endpoint}: {shown(directory)} may not be on disk: {error.strerror}")
+            return Interrupted(f"{self._endpoint}: {shown(self._path.parent)} may not be on disk: {error.strerror}")
         return None
 
     def _written(self, target: Path) -> Reply:
@@ -73,7 +77,7 @@ class Writer:
             for parent in target.parent.relative_to(self._directory).parents:
                 _sync_directory(self._directory / parent)
         if not target.parent.resolve().is_relative_to(self._directory.resolve()):
-            raise Refused(f"{self._endpoint}: {shown(target)} leads out of the directory through a link")
+            raise Refused(f"{self._endpoint}: {shown(self._path)} leads out of the directory through a link")
 
     def _place(self, target: Path, body: bytes) -> None:
         temporary = _temporary(self._directory / TEMPORARY, body)
@@ -82,15 +86,15 @@ class Writer:
                 os.replace(temporary, target)
             elif not _link(temporary, target) and not _same(target, body):
                 raise Refused(
-                    f"{self._endpoint}: {shown(target)} exists with another content; "
+                    f"{self._endpoint}: {shown(self._path)} exists with another content; "
                     "put {message_id} into the path, or set overwrite: true"
                 )
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _no_effect(endpoint: str, target: Path, error: OSError) -> EsbError:
-    text = f"{endpoint}: cannot write {shown(target)}: {error.strerror or error}"
+def _no_effect(endpoint: str, path: Path, error: OSError) -> EsbError:
+    text = f"{endpoint}: cannot write {shown(path)}: {error.strerror or type(error).__name__}"
     if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
         return Refused(text)
     return Busy(text) if error.errno in (errno.ENOSPC, errno.EDQUOT) else Unreachable(text)

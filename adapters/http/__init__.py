@@ -129,7 +129,7 @@ class HttpAdapter(Adapter):
 
     def _ask(self, call: Call, request: Request) -> tuple[str, Answer]:
         target = call.target(request)
-        what = f"{self.name}: {call.method} {self.settings.url}{target.partition('?')[0]}"
+        what = f"{self.name}: {call.method} {self.settings.url}{call.path}"
         headers = self._headers | call.headers(request)
         body = request.body if call.method in _WITH_BODY else None
         return what, self._call(what, call.method, target, headers, body, request.timeout)
@@ -177,11 +177,15 @@ class HttpAdapter(Adapter):
 
 
 class Call:
-    """One operation, compiled: fills the path, the query and the headers of a request."""
+    """One operation, compiled: fills the path, the query and the headers of a request.
+
+    ``path`` is what errors show of it: as it is configured, since what it is filled with may be masked.
+    """
 
     def __init__(self, url: str, operation: HttpOperation) -> None:
         self.operation = operation
         self.method, path = operation.call
+        self.path = path.partition("?")[0]
         self._path = Template(path)
         self._query = {name: Template(text) for name, text in operation.query.items()}
         self._source = url
@@ -191,7 +195,7 @@ class Call:
         words = request.words()
         path = self._path.fill(request.document, words, _segment)
         if {".", ".."} & set(path.split("/")):
-            raise Refused(f"the path {path} climbs: a field of the message is . or ..")
+            raise Refused(f"the path {self.path} climbs: a field of the message is . or ..")
         pairs = {name: one.fill(request.document, words, str) for name, one in self._query.items()}
         return f"{path}?{urlencode(pairs, errors='replace')}" if pairs else path
 

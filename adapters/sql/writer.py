@@ -210,7 +210,8 @@ class TableEffect(Effect):
         if not changes:
             raise Refused(f"the message has none of the fields to change in {self._operation.table}")
         if connection.execute(sa.update(table).where(self._row(table, values)).values(changes)).rowcount == 0:
-            shown = ", ".join(f"{name} = {values[name]}" for name in self._key)
+            # Fields, not their values, which may be masked, and look otherwise here than in the message.
+            shown = ", ".join(f"{name} = {{{self._operation.values[name]}}}" for name in self._key)
             raise Refused(f"{self._operation.table} has no row with {shown}")
         return "updated"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from esb.adapters.file import FileAdapter, FileOperation, FileSettings
+from esb.adapters.file import FileAdapter, FileOperation, FileSettings, writer
 from esb.adapters.file.paths import file_name_part
-from esb.errors import EndpointError, Refused, Unreachable
+from esb.errors import EndpointError, EsbError, Refused, Unreachable
 from esb.ports import Request
 
 
@@ -311,6 +312,32 @@ def test_another_content_under_the_same_name_is_refused_or_replaced_as_told(tmp_
         careful.send(message({"id": "a"}, b"second"))
     opened(tmp_path, {"path": "{id}", "overwrite": True}).send(message({"id": "a"}, b"second"))
     assert (tmp_path / "a").read_bytes() == b"second"
+
+
+@pytest.mark.parametrize("trouble", ["taken", "a directory", "too long", "a link", "unsynced"])
+def test_an_error_shows_the_path_as_it_is_configured(tmp_path, monkeypatch, trouble):
+    """What it is filled with may be masked, and stands in it in another form than in the message."""
+    adapter = opened(tmp_path, {"path": "z{zone}/{id}-{name}-{id}.json", "overwrite": trouble == "a directory"})
+    document = {"zone": "K/1", "id": 4711, "name": "é" * 120 if trouble == "too long" else "n"}
+    if trouble == "taken":
+        adapter.send(message(document, b"first"))
+    elif trouble == "a directory":
+        (tmp_path / "zK%2F1" / "4711-n-4711.json").mkdir(parents=True)
+    elif trouble == "too long":
+        document["id"] = "1" * 150
+    elif trouble == "a link":
+        (tmp_path / "zK%2F1").symlink_to(tmp_path.parent)
+    else:
+        (tmp_path / "zK%2F1").mkdir()
+        monkeypatch.setattr(writer, "_sync_directory", broken_disk)
+    with pytest.raises(EsbError, match=r"z\{zone\}") as raised:
+        adapter.send(message(document, b"second"))
+    assert "K%2F1" not in str(raised.value)
+    assert "4711" not in str(raised.value)
+
+
+def broken_disk(directory: Path) -> None:
+    raise OSError(errno.EIO, "the disk is broken")
 
 
 def test_half_written_files_are_cleared_but_not_those_under_way(tmp_path):

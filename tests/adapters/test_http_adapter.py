@@ -83,6 +83,17 @@ def test_what_a_status_means(service, status, error):
     assert type(raised.value) is error
 
 
+@pytest.mark.parametrize("behave", [answering, lambda service, _: saying(service)])
+def test_an_error_shows_the_path_as_it_is_configured(service, behave):
+    """What it is filled with may be masked, and stands in it in another form than in the message."""
+    behave(service, 404)
+    adapter = opened(service.url, {"delete": "/people/{email}/p{zone}"})
+    with pytest.raises((Refused, Interrupted), match=r"DELETE http.*/people/\{email\}/p\{zone\}") as raised:
+        adapter.send(message({"email": "anna.ax@example.org", "zone": "K7"}))
+    assert "anna" not in str(raised.value)
+    assert "K7" not in str(raised.value)
+
+
 def test_a_conflict_that_names_a_time_is_a_repeat_under_way(service):
     """The other side is still busy with the same key."""
     answering(service, 409, Retry_After="2")
