@@ -15,19 +15,31 @@ from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 
-from esb.adapters.file.paths import free_name, may_read, move, remove_empty, shown, unreachable
+from esb.adapters.file.paths import (
+    free_name,
+    may_read,
+    move,
+    remove_empty,
+    shown,
+    stay_below,
+    unreachable,
+    write_anew,
+)
 from esb.adapters.file.settings import FileSettings
 from esb.errors import EndpointError
 from esb.ports import Claim
 
 CLAIMED, REJECTED, REASON = ".claimed", ".rejected", ".reason.txt"
+_LONGEST_POSITION = 20  # digits
 
 
 class FileClaim:
     """A file in ``.claimed``. See :class:`esb.ports.Claim`."""
 
-    def __init__(self, endpoint: str, claimed: Path, id: str, relative: str) -> None:
+    def __init__(self, endpoint: str, directory: Path, id: str, relative: str) -> None:
+        claimed = directory / CLAIMED / endpoint
         self._endpoint = endpoint
+        self._directory = directory
         self._sidecar = claimed / f"{id}.position"
         self.id = id
         self.relative = relative
@@ -39,17 +51,23 @@ class FileClaim:
         self.position = _position(self._sidecar)
 
     def open(self) -> BufferedReader:
-        """The content; a symbolic link put in its place is not followed."""
+        """The content; a symbolic link put in its place, or on the way there, is not followed."""
         try:
+            self.stay()
             return os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
         except OSError as error:
             raise unreachable(self._endpoint, "cannot read the claimed file", self.path, error) from error
+
+    def stay(self) -> None:
+        """Raise ``OSError`` when it is reached through a link by now: another's file would be read, or moved away."""
+        stay_below(self.path.parent, self._directory)
 
     def advance(self, position: int) -> None:
         """Write the position beside the claim. Not synced: after a power cut, records repeat under the same ids."""
         temporary = self._sidecar.with_suffix(".next")
         try:
-            temporary.write_text(str(position))
+            stay_below(temporary.parent, self._directory)
+            write_anew(temporary, str(position))
             os.replace(temporary, self._sidecar)
         except OSError as error:
             raise unreachable(self._endpoint, "cannot note the position of", self.path, error) from error
@@ -78,11 +96,12 @@ class Inbox:
     def claim(self, limit: int) -> list[FileClaim]:
         """Up to ``limit`` claims. What must not be read is named once, and left alone from then on."""
         self._denied = set()
+        stay_below(self._claimed, self._directory)
         left = self._leftovers()
         found = self._ready(list(self._scan(self._directory, ""))) if len(left) < limit else []
         paths = [path for _, path in found if self._may_read(path)]
         self._complain()
-        claims = [FileClaim(self._endpoint, self._claimed, id, path) for id, path in left[:limit]]
+        claims = [FileClaim(self._endpoint, self._directory, id, path) for id, path in left[:limit]]
         claims.extend(islice(self._take(paths), limit - len(claims)))
         return claims
 
@@ -160,6 +179,7 @@ class Inbox:
             # The time in front makes a successor resume in the order of claiming.
             id = f"{time.time_ns():016x}{secrets.token_hex(4)}"
             target = self._claimed / id / path
+            stay_below(target.parent, self._directory)
             target.parent.mkdir(parents=True)
             try:
                 os.rename(self._directory / path, target)
@@ -167,7 +187,7 @@ class Inbox:
                 remove_empty(target.parent, self._claimed)
                 continue
             self._remove_marker(path)
-            yield FileClaim(self._endpoint, self._claimed, id, path)
+            yield FileClaim(self._endpoint, self._directory, id, path)
 
     def _remove_marker(self, path: str) -> None:
         """A marker that outlives its file would vouch for the next one of that name."""
@@ -180,6 +200,7 @@ class Inbox:
         """Do ``move`` with the claimed file, unless it is gone already, and forget the claim."""
         assert isinstance(claim, FileClaim)
         try:
+            claim.stay()
             if claim.path.exists():
                 move(claim)
             claim.forget()
@@ -191,25 +212,38 @@ class Inbox:
         if self._archive is None:
             claim.path.unlink(missing_ok=True)
         else:
-            move(claim.path, self._archive / datetime.now(UTC).date().isoformat() / claim.relative, claim.id)
+            target = self._archive / datetime.now(UTC).date().isoformat() / claim.relative
+            move(claim.path, target, claim.id, _limit(self._directory, self._archive))
 
     def put_aside(self, claim: FileClaim, reason: str) -> None:
         """The reason first, so that a rejected file without one never lies there."""
         target = free_name(self._directory / REJECTED / claim.relative, claim.id, extra=len(REASON))
+        stay_below(target.parent, self._directory)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.with_name(target.name + REASON).write_text(reason + "\n", "utf-8", "backslashreplace")
-        move(claim.path, target, claim.id)
+        write_anew(target.with_name(target.name + REASON), reason + "\n")
+        move(claim.path, target, claim.id, self._directory)
 
     def give_back(self, claim: FileClaim) -> None:
         """Where it lay; beside it, if something else lies there by now."""
-        place = move(claim.path, self._directory / claim.relative, claim.id)
+        place = move(claim.path, self._directory / claim.relative, claim.id, self._directory)
         if self._settings.ready.how == "marker":
-            place.with_name(place.name + self._settings.ready.suffix).touch()
+            write_anew(place.with_name(place.name + self._settings.ready.suffix), "")
+
+
+def _limit(directory: Path, archive: Path) -> Path:
+    """What finished files must not leave: the directory, or the archive where the settings put that elsewhere.
+
+    Asked of the places above the archive, so that no link below the directory makes it look as if it were elsewhere.
+    """
+    parents = (os.path.realpath(parent) for parent in Path(os.path.abspath(archive)).parents)
+    return directory if os.path.realpath(directory) in parents else archive
 
 
 def _position(sidecar: Path) -> int:
     try:
-        return int(sidecar.read_text("ascii"))
+        handle = os.open(sidecar, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # not a link, not a pipe
+        with open(handle, "rb") as file:
+            return int(file.read(_LONGEST_POSITION))
     except (OSError, ValueError):  # none yet, or cut short by a power failure: from the start, under the same ids
         return 0
 
@@ -223,6 +257,8 @@ def _names(directory: Path) -> list[str]:
 
 def _only_file(directory: Path) -> str | None:
     """The one file below a claim's directory, relative to it; anything but a regular file does not count."""
+    if directory.is_symlink():  # which a walk would follow
+        return None
     for parent, _, names in os.walk(directory):
         for name in names:
             path = os.path.join(parent, name)

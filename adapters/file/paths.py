@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -51,9 +52,37 @@ def free_name(path: Path, id: str, extra: int = 0) -> Path:
     return path.with_name(f"{os.fsdecode(os.fsencode(path.stem)[:room])}~{id}{path.suffix}")
 
 
-def move(source: Path, target: Path, id: str) -> Path:
-    """Rename without replacing anything; copies where the target is on another file system."""
+def stay_below(path: Path, directory: Path) -> None:
+    """Raise ``OSError`` where a link on the way leads ``path`` out of ``directory``; neither need be there yet.
+
+    Whoever may put files into the directory may put a link there, too, and the bus may write where they may not.
+    """
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory)):
+        return
+    way = [one for one in (*reversed(path.parents), path) if one != directory and one.is_relative_to(directory)]
+    link = next((one for one in way if one.is_symlink()), path)
+    raise OSError(
+        errno.ELOOP,
+        f"{shown(link)} is a link that leads out of {shown(directory)}, and links are not followed: remove it, or put "
+        "a directory in its place (finished files may go elsewhere: `done: /path`)",
+    )
+
+
+def write_anew(path: Path, text: str) -> None:
+    """A file of our own in place of what has the name: nothing is written through a link, a pipe, a second name."""
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+
+
+def move(source: Path, target: Path, id: str, below: Path) -> Path:
+    """Rename without replacing anything; copies where the target is on another file system.
+
+    Raises ``OSError`` when a link would take the target out of the directory ``below``.
+    """
     target = free_name(target, id)
+    stay_below(target.parent, below)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(source, target)
     return target

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from esb.adapters.file.paths import file_name_part, shown
+from esb.adapters.file.paths import file_name_part, shown, stay_below
 from esb.adapters.file.settings import FileOperation
 from esb.errors import Busy, EsbError, Interrupted, Refused, Unreachable
 from esb.ports import Reply, Request, Template
@@ -72,14 +72,15 @@ class Writer:
 
     def _prepare(self, target: Path) -> None:
         os.stat(self._directory)  # a directory that went away (an unmounted share) is not made anew
+        if not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(self._directory)):
+            raise Refused(f"{self._endpoint}: {shown(self._path)} leads out of the directory through a link")
         if not target.parent.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             for parent in target.parent.relative_to(self._directory).parents:
                 _sync_directory(self._directory / parent)
-        if not target.parent.resolve().is_relative_to(self._directory.resolve()):
-            raise Refused(f"{self._endpoint}: {shown(self._path)} leads out of the directory through a link")
 
     def _place(self, target: Path, body: bytes) -> None:
+        stay_below(self._directory / TEMPORARY, self._directory)
         temporary = _temporary(self._directory / TEMPORARY, body)
         try:
             if self._overwrite:
@@ -143,7 +144,9 @@ def _sync_directory(directory: Path) -> None:
 
 
 def clear_stale(directory: Path) -> None:
-    """Remove temporary files that a crash left behind."""
+    """Remove temporary files that a crash left behind; never another directory's, through a link."""
+    if directory.is_symlink():
+        return
     with os.scandir(directory) as entries:
         for entry in entries:
             if time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE:

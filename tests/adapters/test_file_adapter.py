@@ -244,6 +244,167 @@ def test_a_crash_between_any_two_steps_leaves_a_claim_that_resumes(tmp_path):
     assert "2" not in os.listdir(claimed)
 
 
+# --- links that somebody planted ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path) -> Path:
+    """A directory that the bus may write to and whoever drops files may not."""
+    (tmp_path / "mybus").mkdir()
+    (tmp_path / "mybus" / "esb.yaml").write_text("bus: shop")
+    return tmp_path / "mybus"
+
+
+@pytest.fixture
+def box(tmp_path) -> Path:
+    """The directory that is polled, with one file in it."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "evil.yaml").write_bytes(b"endpoint: evil")
+    return tmp_path / "in"
+
+
+def untouched(directory: Path) -> bool:
+    """It holds what it held."""
+    return [path.name for path in directory.rglob("*")] == ["esb.yaml"] and (
+        directory / "esb.yaml"
+    ).read_text() == "bus: shop"
+
+
+def settled(adapter: FileAdapter, how: str) -> None:
+    """Take the one file and put it away."""
+    (claim,) = adapter.claim("me", 5)
+    adapter.reject(claim, "no csv") if how == "reject" else adapter.done(claim)
+
+
+@pytest.mark.parametrize(("how", "link"), [("reject", ".rejected"), ("done", ".done")])
+def test_nothing_is_put_away_through_a_planted_link(box, elsewhere, how, link):
+    """It stays claimed, the error names the link, and once the link is gone the file goes where it should."""
+    adapter = opened(box)
+    (box / link).symlink_to(elsewhere)
+    with pytest.raises(Unreachable, match=rf"{link} is a link that leads out of .*: remove it"):
+        settled(adapter, how)
+    assert untouched(elsewhere)
+    (box / link).unlink()
+    settled(adapter, how)
+    assert len(list((box / link).rglob("evil.yaml"))) == 1
+
+
+def test_a_file_behind_a_planted_link_does_not_hold_up_others(box, elsewhere):
+    """Only what cannot be put away waits."""
+    adapter = opened(box)
+    (box / ".rejected").symlink_to(elsewhere)
+    with pytest.raises(Unreachable):
+        settled(adapter, "reject")
+    (box / "good.csv").write_bytes(b"x")
+    *_, good = adapter.claim("me", 5)
+    adapter.done(good)
+    assert [path.name for path in (box / ".done").glob("*/*")] == ["good.csv"]
+
+
+def test_no_directory_is_made_behind_a_planted_link(box, elsewhere):
+    """A link that leads to nothing yet would have it made."""
+    adapter = opened(box)
+    (box / ".rejected").symlink_to(elsewhere / "endpoints")
+    with pytest.raises(Unreachable, match=r"\.rejected is a link"):
+        settled(adapter, "reject")
+    assert untouched(elsewhere)
+
+
+def test_a_reason_is_not_written_through_a_planted_link(box, elsewhere):
+    """The link is replaced: its name is ours."""
+    (box / ".rejected").mkdir()
+    (box / ".rejected" / "evil.yaml.reason.txt").symlink_to(elsewhere / "esb.yaml")
+    settled(opened(box), "reject")
+    assert untouched(elsewhere)
+    assert (box / ".rejected" / "evil.yaml.reason.txt").read_text() == "no csv\n"
+
+
+@pytest.mark.parametrize("link", [".claimed", ".claimed/till"])
+def test_nothing_is_claimed_through_a_planted_link(box, elsewhere, link):
+    """The file stays where it lies."""
+    adapter = opened(box)
+    (box / link).parent.mkdir(exist_ok=True)
+    (box / link).symlink_to(elsewhere)
+    with pytest.raises(Unreachable, match=rf"{link} is a link"):
+        adapter.claim("me", 5)
+    assert untouched(elsewhere)
+    assert (box / "evil.yaml").exists()
+
+
+def test_a_link_among_the_claims_is_no_claim(box, elsewhere):
+    """It would have another directory's files read as messages, and moved away."""
+    (box / ".claimed" / "till").mkdir(parents=True)
+    (box / ".claimed" / "till" / "1").symlink_to(elsewhere)
+    assert names(opened(box)) == ["evil.yaml"]
+    assert untouched(elsewhere)
+
+
+@pytest.mark.parametrize("act", [FileAdapter.done, FileAdapter.release])
+def test_a_link_in_place_of_a_claim_gives_nothing_away(box, elsewhere, act):
+    """A file of the same name that lies elsewhere would be moved to where anybody reads it."""
+    (box / "evil.yaml").rename(box / "esb.yaml")
+    adapter = opened(box)
+    (claim,) = adapter.claim("me", 5)
+    shutil.rmtree(claim.path.parent)
+    claim.path.parent.symlink_to(elsewhere)
+    with pytest.raises(Unreachable, match="is a link"):
+        claim.open()
+    with pytest.raises(Unreachable, match="is a link"):
+        act(adapter, claim)
+    assert untouched(elsewhere)
+
+
+def test_a_position_is_not_written_through_a_planted_link(box, elsewhere):
+    """Nor read from a pipe, which would never end."""
+    adapter = opened(box)
+    (claim,) = adapter.claim("me", 5)
+    (box / ".claimed" / "till" / f"{claim.id}.next").symlink_to(elsewhere / "esb.yaml")
+    claim.advance(5)
+    assert untouched(elsewhere)
+    assert adapter.claim("me", 5)[0].position == 5
+    (box / ".claimed" / "till" / f"{claim.id}.position").unlink()
+    os.mkfifo(box / ".claimed" / "till" / f"{claim.id}.position")
+    assert adapter.claim("me", 5)[0].position == 0
+
+
+def test_a_marker_is_not_made_through_a_planted_link(box, elsewhere):
+    """A released file has its marker again, and nothing else appears."""
+    (box / "evil.yaml.ok").touch()
+    adapter = opened(box, ready="marker .ok")
+    (claim,) = adapter.claim("me", 5)
+    (box / "evil.yaml.ok").symlink_to(elsewhere / "made")
+    adapter.release(claim)
+    assert untouched(elsewhere)
+    assert names(adapter) == ["evil.yaml"]
+
+
+def test_finished_files_may_go_elsewhere_when_the_settings_say_so(box, elsewhere, tmp_path):
+    """Below there a link leads nowhere either; and a path that leads back into the directory is one in it."""
+    adapter = opened(box, done=str(tmp_path / "archive"))
+    settled(adapter, "done")
+    (day,) = (tmp_path / "archive").iterdir()
+    assert [path.name for path in day.iterdir()] == ["evil.yaml"]
+    shutil.rmtree(day)
+    day.symlink_to(elsewhere)
+    (box / "b.csv").touch()
+    with pytest.raises(Unreachable, match=r"is a link that leads out of .*archive"):
+        settled(adapter, "done")
+    (box / ".done").symlink_to(elsewhere)
+    with pytest.raises(Unreachable, match=r"\.done is a link"):
+        settled(opened(box, done=str(box / ".done")), "done")
+    assert untouched(elsewhere)
+
+
+def test_temporary_files_are_neither_cleared_nor_made_behind_a_planted_link(box, elsewhere):
+    """A start would have removed whatever is old there."""
+    os.utime(elsewhere / "esb.yaml", (1, 1))
+    (box / ".tmp").symlink_to(elsewhere)
+    adapter = opened(box, {"path": "{message_id}"})
+    assert untouched(elsewhere)
+    with pytest.raises(Unreachable, match=r"\.tmp is a link"):
+        adapter.send(message())
+
+
 # --- out ----------------------------------------------------------------------------------------------------------
 
 
@@ -271,8 +432,9 @@ def test_a_link_below_the_directory_leads_nowhere(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "orders").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Refused, match="leads out"):
-        opened(tmp_path / "out", {"path": "orders/{message_id}"}).send(message())
+    for path in ("orders/{message_id}", "orders/new/{message_id}"):
+        with pytest.raises(Refused, match="leads out"):
+            opened(tmp_path / "out", {"path": path}).send(message())
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
