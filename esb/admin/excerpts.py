@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-_PLACE = re.compile(r"([A-Za-z0-9_./-]+\.(?:yaml|json|csv)):(\d+)")
+_PLACE = re.compile(r"([A-Za-z0-9_./-]+\.(?:yaml|json|csv)):(\d{1,7})(?!\d)")  # errors may quote what came in
 AROUND = 3  # lines before and after the one that is named
 MOST = 3
 

@@ -45,10 +45,10 @@ def decode_json(body: bytes, max_depth: int = DEPTH) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         _explain(body, error, max_depth)
     shape = body.translate(_SHAPE)
+    if shape.count(b"{") > max_depth:
+        _refuse_depth(document, max_depth)  # first: what looks for long numbers goes down by calling itself
     if _LONG_RUN in shape and _LONG_NUMBER.search(body):
         _refuse_long_numbers(body)
-    if shape.count(b"{") > max_depth:
-        _refuse_depth(document, max_depth)
     return document
 
 
@@ -67,7 +67,8 @@ def _fraction(text: str) -> Any:
 
 
 def _integer(text: str) -> Any:
-    return _Long(text) if significant(text) > DIGITS or int(float(text)) != int(text) else int(text)
+    # A float and an int compare exactly, and what is beyond all doubles is infinite.
+    return _Long(text) if significant(text) > DIGITS or float(text) != int(text) else int(text)
 
 
 def _refuse_long_numbers(body: bytes) -> None:

@@ -65,10 +65,10 @@ def tree(
 
 
 def pretty(body: bytes) -> str:
-    """A body for people: JSON indented, anything else as text."""
+    """A body for people: JSON indented, anything else as text; so is JSON that is too deep to indent."""
     try:
         return msgspec.json.format(body, indent=2).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace")
 
 

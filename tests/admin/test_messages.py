@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from bench.seed import seed
+from esb.admin.excerpts import excerpts
 from esb.broker.port import REPLY, REPLY_TO
 from esb.bus import Bus
 from esb.message import Message, create
@@ -357,6 +358,23 @@ def test_a_page_says_why_there_is_no_test_case(bus, browser, body, at, why):
     page = client.get(f"/parked/message?id=odd&place={at}").text
     assert "It cannot be kept as a test case: " in page and why in page and "/parked/case" not in page
     assert client.get(f"/parked/case?id=odd&place={at}").status_code == 400
+
+
+def test_a_document_that_is_too_deep_to_indent_is_shown_as_it_came(bus, browser):
+    """Parked for its depth, and then looked at."""
+    message = create(b"[" * 5000, type="orders-in", source="orders-in", id="deep", content_type="application/json")
+    through(bus, message)
+    client = browser("operator")
+    for address in ("/parked/message", "/journey"):
+        page = client.get(address, query_string={"id": message.id, "place": "flow:orders"})
+        assert (page.status_code, "[" * 5000 in page.text) == (200, True), address
+
+
+@pytest.mark.parametrize(("line", "shown"), [("2", [1, 2, 3]), ("9" * 5000, []), ("2" * 8, []), ("0", [])])
+def test_only_a_line_that_there_can_be_is_looked_up(line, shown):
+    """A message may have the error say any number."""
+    found = excerpts(f'no row for "flows/a.yaml:{line}"', {"flows/a.yaml": "flow: a\nfrom: b\nsteps: []"})
+    assert [number for one in found for number, _ in one.lines] == shown
 
 
 @pytest.fixture

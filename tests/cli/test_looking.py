@@ -16,8 +16,9 @@ from click.testing import Result
 
 from esb.cli import common
 from esb.config import load_bus_config
+from esb.message import create
 from esb.ports import Reply
-from esb.store import InboxEntry, Probe, Store, open_store
+from esb.store import InboxEntry, Parked, Probe, Store, open_store
 from esb.worker.replies import kept_reply
 
 Run = Callable[..., Result]
@@ -33,6 +34,14 @@ def data(result: Result) -> Any:
 
 def store_of(place: Path) -> Store:
     return open_store("embedded", place / load_bus_config(place)[1].data)
+
+
+def park(place: Path, row: Parked) -> None:
+    """Add a parked message to the store of a bus."""
+    store = store_of(place)
+    with store.transaction() as t:
+        t.parked.add([row])
+    store.close()
 
 
 def parked_id(esb: Run, place: Path) -> str:
@@ -172,6 +181,14 @@ def test_failed_are_listed_shown_and_grouped(esb: Run, ran: Path) -> None:
     assert "Barbara Liskov" in shown
     assert data(esb("failed", "list", "-C", ran, "--at", "out:archive", "--json")) == []
     assert data(esb("failed", "list", "-C", ran, "--groups", "--json"))[0]["count"] == 1
+
+
+def test_failed_that_is_too_deep_to_indent_is_shown_as_it_came(esb: Run, ran: Path) -> None:
+    """What was parked for its depth can be looked at."""
+    message = create(b"[" * 5000, type="order.row", source="orders-in", id="deep")
+    park(ran, Parked(message=message, place="flow:orders", queue="q", kind="decode", error="too deep", parked_at=1.0))
+    result = esb("failed", "show", "-C", ran, "deep")
+    assert (result.exit_code, "[" * 5000 in result.stdout) == (0, True)
 
 
 def test_failed_that_is_none(esb: Run, ran: Path) -> None:

@@ -40,6 +40,15 @@ def test_lines():
     assert [r.document for r in read(format, format.join([r.raw for r in records]))] == [{"a": 1}, None, {"a": 3}]
 
 
+def test_a_line_with_an_immense_number_does_not_end_the_stream():
+    """Nor one that is deep and has a long number; the lines behind them are read."""
+    deep = b"[" * 990 + b"1234567890123456" + b"]" * 990
+    records = read(json_format(records="lines"), b"1\n1" + b"0" * 400 + b"\n" + deep + b"\n4\n")
+    assert [(record.document, bool(record.error)) for record in records] == [
+        (1, False), (None, True), (None, True), (4, False),
+    ]  # fmt: skip
+
+
 def test_lines_are_streamed():
     """A line is out before the next one is read."""
     stream = io.BytesIO(b"1\n" * 100_000)

@@ -34,6 +34,11 @@ from esb.formats.numbers import decode_json
         (b'{"a":123456789.12345678e3}', "at a has more than 15"),
         (b"-1234567890123456", "at the top has more than 15"),
         (b'{"a":123456789012345000}', "at a has more than 15"),
+        (b'{"a":1' + b"0" * 400 + b"}", "at a has more than 15"),
+        (b"-1" + b"0" * 400, "at the top has more than 15"),
+        (b"1" + b"0" * 5000, "out of range"),
+        (b"[" * 500 + b"1234567890123456" + b"]" * 500, "more than 100 objects and arrays"),
+        (b"[" * 990 + b"1234567890123456" + b"]" * 990, "more than 100 objects and arrays"),
     ],
 )
 def test_refused(body, text):
