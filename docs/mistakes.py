@@ -216,7 +216,10 @@ ALL = (
     ),
     Mistake(
         kind="inline-secret",
-        about="A secret stands in the file itself. It is not repeated in the finding.",
+        about=(
+            "A secret stands in the file itself, also as the password in the URL of the broker or the database. It is "
+            "not repeated in the finding."
+        ),
         writes={"endpoints/partner.yaml": PARTNER % "correct-horse-battery"},
     ),
     Mistake(

@@ -22,6 +22,7 @@ from esb.wake import Stop
 from esb.worker.life import persist
 from esb.worker.topology import topology
 from tests.forks import Fork
+from tests.references import references
 from tests.worker.rig import Rig, drive, endpoint_worker, feed, flow_worker, order, until
 
 
@@ -158,9 +159,10 @@ operations: {keep: {path: "kept/{message_id}.json"}}
 
 def role(root: Path, broker: str = "embedded", database: str = "embedded") -> Fork:
     """The bus role of a small directory, as a process."""
+    servers = references(root, broker, database)
     for name, text in BUS.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text.format(broker=broker, database=database) if name == "esb.yaml" else text)
+        (root / name).write_text(text.format(**servers) if name == "esb.yaml" else text)
     (root / "box").mkdir(exist_ok=True)
     return Fork("run", "--role", "bus", "-C", root, log=root / "log", env={"ESB_BROKER": "", "ESB_DATABASE": ""})
 
@@ -219,7 +221,8 @@ def test_a_hop_without_our_frames_is_a_hop(rabbitmq: Any, tmp_path: Path, migrat
 
 def test_a_wrong_password_of_rabbitmq_ends_the_start(rabbitmq: Any, rig: Rig) -> None:
     """With a text that says what to check, and without the password."""
-    rig.write("esb.yaml", f'bus: rig\nbroker: "{_with_password(rabbitmq.vhost(), "s3cret-canary")}"\n')
+    at = references(rig.root, broker=_with_password(rabbitmq.vhost(), "s3cret-canary"))
+    rig.write("esb.yaml", f"bus: rig\nbroker: {at['broker']}\n")
     bus = rig.bus(prepare=False)
     with pytest.raises(LoginRefused, match="check user, password and rights") as caught:
         run(bus, Stop(), nothing)
@@ -228,7 +231,8 @@ def test_a_wrong_password_of_rabbitmq_ends_the_start(rabbitmq: Any, rig: Rig) ->
 
 def test_a_wrong_password_of_postgresql_ends_the_start(postgresql: Any, rig: Rig) -> None:
     """The same."""
-    rig.write("esb.yaml", f'bus: rig\ndatabase: "{_with_password(postgresql.database(), "s3cret-canary")}"\n')
+    at = references(rig.root, database=_with_password(postgresql.database(), "s3cret-canary"))
+    rig.write("esb.yaml", f"bus: rig\ndatabase: {at['database']}\n")
     bus = rig.bus(prepare=False)
     with pytest.raises(StoreError, match="check user and password") as caught:
         run(bus, _soon(), nothing)
@@ -237,7 +241,7 @@ def test_a_wrong_password_of_postgresql_ends_the_start(postgresql: Any, rig: Rig
 
 def test_a_database_without_tables_ends_the_start(postgresql: Any, rig: Rig) -> None:
     """And names the command that makes them."""
-    rig.write("esb.yaml", f'bus: rig\ndatabase: "{postgresql.database()}"\n')
+    rig.write("esb.yaml", f"bus: rig\ndatabase: {references(rig.root, database=postgresql.database())['database']}\n")
     with pytest.raises(StoreError, match="esb db upgrade"):
         run(rig.bus(prepare=False), _soon(), nothing)
 

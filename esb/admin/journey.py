@@ -13,7 +13,7 @@ from werkzeug.utils import secure_filename
 from esb.admin import pages
 from esb.admin.excerpts import excerpts
 from esb.admin.services import Services
-from esb.store import Hop, Status, StoredDefinition
+from esb.store import Hop, Status
 from esb.worker.differences import lines
 from esb.worker.journey import Node, headers_of, pretty, steps_of, tree
 from esb.worker.recompute import Recomputed, Recomputer, StepView
@@ -49,7 +49,8 @@ def blueprint(services: Services) -> flask.Blueprint:
         return flask.render_template(
             "journey/index.html", hop=hop, parked=parked, family=family, rows=_rows(family[:MOST], id), most=MOST,
             started=family[0].received_at, body=_body(hop.body), headers=headers_of(hop),
-            steps=_steps(recomputer, hop, family), lines=lines, marks=_marks, excerpts=_excerpts(hop, stored),
+            steps=_steps(recomputer, hop, family), lines=lines, marks=_marks,
+            excerpts=excerpts(hop.error or "", stored.files if stored else {}, services.definition.secrets),
         )  # fmt: skip
 
     @area.get("/body")
@@ -108,10 +109,6 @@ def _body(body: bytes | None) -> str:
     if len(body) <= SHOWN:
         return pretty(body)
     return body[:SHOWN].decode("utf-8", "replace")
-
-
-def _excerpts(hop: Hop, stored: StoredDefinition | None) -> Any:
-    return excerpts(hop.error or "", stored.files if stored else {})
 
 
 def _download(services: Services, id: str, place: str) -> Any:

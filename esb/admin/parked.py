@@ -149,7 +149,7 @@ def _message(services: Services, key: repair.Key | None = None, draft: str | Non
     return flask.render_template(
         "parked/message.html", one=found, body=body, draft=draft, problem=problem, acts=acts,
         asked=REPLY_TO in found.properties, no_case=no_case,
-        excerpts=excerpts(found.error, stored.files if stored else {}),
+        excerpts=excerpts(found.error, stored.files if stored else {}, services.definition.secrets),
     )  # fmt: skip
 
 

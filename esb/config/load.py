@@ -37,7 +37,7 @@ from esb.config.rules import (
 )
 from esb.config.sagas import check_sagas, load_saga
 from esb.config.scope import World
-from esb.config.secrets import Outside, password_of, redact
+from esb.config.secrets import SERVERS, Outside, redact, refuse_passwords
 from esb.config.steps import ParsedFlow, parse_flow
 from esb.config.synthetic import check_test_messages, check_test_replies
 from esb.config.tree import Map, Place, put_at, root
@@ -215,13 +215,17 @@ class _Loader:
         if self.sources.bus is None:
             # An empty file is a bus with nothing but defaults; a missing or unreadable one has its finding.
             return BusConfig() if "esb.yaml" in self.sources.texts else None
+        for written in (self.sources.bus, self.sources.overlay):  # each, for what goes before another is stored with it
+            if written is not None:
+                refuse_passwords(written, self.report)
         document = merged(self.sources.bus, _without_endpoints(self.sources.overlay))
         document = self._overridden(document)
         self.bus_document = document
         spot = root(document, "esb.yaml")
         resolved = self.outside.resolve(document, document.place)
-        for url in (resolved.get("broker"), resolved.get("database")):  # also of one that has a finding
-            self.outside.secrets.extend(filter(None, [password_of(url)] if isinstance(url, str) else []))
+        for key in SERVERS:  # also of one that has a finding
+            if key in resolved:
+                resolved[key] = self.outside.address(resolved[key])
         return build(BusConfig, resolved, spot, self.report)
 
     def _overridden(self, document: Map) -> Map:

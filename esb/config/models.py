@@ -339,12 +339,14 @@ def _database(value: str) -> str:
 
 
 BrokerUrl = Annotated[
-    str, AfterValidator(_broker), WithJsonSchema({"type": "string", "pattern": "^embedded$|^amqps?://"})
+    str,
+    AfterValidator(_broker),
+    WithJsonSchema({"type": "string", "pattern": "^embedded$|^amqps?://|^secret:(env|file):"}),
 ]
 DatabaseUrl = Annotated[
     str,
     AfterValidator(_database),
-    WithJsonSchema({"type": "string", "pattern": r"^embedded$|^postgresql(\+psycopg)?://"}),
+    WithJsonSchema({"type": "string", "pattern": r"^embedded$|^postgresql(\+psycopg)?://|^secret:(env|file):"}),
 ]
 
 
@@ -353,10 +355,14 @@ class BusConfig(Settings):
 
     bus: Name = Field("bus", description="The bus's name, for people.")
     broker: BrokerUrl = Field(
-        "embedded", description="embedded, or amqp://user@host/vhost (amqps:// for TLS). ESB_BROKER goes before."
+        "embedded",
+        repr=False,
+        description="embedded, or amqp://user:${PASSWORD}@host/vhost (amqps:// for TLS). ESB_BROKER goes before.",
     )
     database: DatabaseUrl = Field(
-        "embedded", description="embedded, or postgresql://user@host/name. ESB_DATABASE goes before."
+        "embedded",
+        repr=False,
+        description="embedded, or postgresql://user:${PASSWORD}@host/name. ESB_DATABASE goes before.",
     )
     data: str = Field("data", description="Directory of the embedded broker and database.")
     probe: Duration | Literal["off"] = Field(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretStr
 
@@ -18,6 +19,7 @@ from esb.config.tree import Map, Place, Seq, Spot
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 _MAX_SECRET = 64 * 1024
+SERVERS = ("broker", "database")  # keys of esb.yaml whose URLs may have a password
 MASK = "***"
 
 
@@ -29,6 +31,12 @@ class Outside:
         self.environ = environ
         self.report = report
         self.secrets: list[SecretStr] = []
+
+    def address(self, value: Any) -> Any:
+        """A resolved URL of a server as text, which may have been a secret as a whole; its passwords are known now."""
+        url = value.get_secret_value() if isinstance(value, SecretStr) else value
+        self.secrets.extend(passwords_of(url) if isinstance(url, str) else [])
+        return url
 
     def resolve(self, value: Any, place: Place) -> Any:
         """The same document with references replaced; what is missing becomes a finding and an empty text."""
@@ -104,6 +112,23 @@ def refuse_inline(model: BaseModel, spot: Spot, resolved: Any, report: Report) -
             report.at(spot.at(*path), "inline-secret", text, value=MASK)
 
 
+def refuse_passwords(written: Map, report: Report) -> None:
+    """A finding for each password in the URL of a server, as a file has it: files are in Git, and in the store.
+
+    Args:
+        written: ``esb.yaml`` or what is laid on top, before references are resolved.
+        report: takes the findings.
+    """
+    for key in SERVERS:
+        url = written.get(key)
+        if isinstance(url, str) and passwords_of(_REFERENCE.sub("", url)):
+            text = (
+                "A password is a reference: write ${NAME} in its place, or the whole URL as secret:env:NAME or "
+                "secret:file:PATH."
+            )
+            report.add(written.values_at[key], "inline-secret", text, value=MASK)
+
+
 def _secret_paths(value: Any, path: tuple[str | int, ...]) -> Iterable[tuple[str | int, ...]]:
     if isinstance(value, SecretStr):
         yield path
@@ -136,7 +161,8 @@ def redact(text: str, secrets: Iterable[SecretStr]) -> str:
     return text
 
 
-def password_of(url: str) -> SecretStr | None:
-    """The password inside a broker or database URL, so that it can be redacted."""
-    match = re.match(r"[a-z+0-9]+://[^:/@]*:([^@/]+)@", url)
-    return SecretStr(match[1]) if match else None
+def passwords_of(url: str) -> list[SecretStr]:
+    """The passwords inside a broker or database URL, as written there and as meant, so that they can be redacted."""
+    found = re.findall(r"\A[a-z+0-9]+://[^:/@]*:([^/?#]+)@|[?&](?:ssl)?password=([^&#]+)", url)
+    texts = [first or second for first, second in found]
+    return [SecretStr(text) for text in dict.fromkeys([*texts, *map(unquote, texts)])]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,21 @@ def embedded(file: Path) -> Engine:
         max_overflow=20,
         pool_timeout=TIMEOUT,
     )
+    sa.event.listen(engine, "do_connect", lambda *_: _make(file))
     sa.event.listen(engine, "connect", _pragmas)
     sa.event.listen(engine, "begin", begin)
     sa.event.listen(engine, "handle_error", failures.listener(f"the store {file}"))
     return engine
+
+
+def _make(file: Path) -> None:
+    """Make a database that is not there for its owner alone: SQLite would let everybody read it.
+
+    Its log takes over the mode. A file that is there stays unopened and as it is: closing it again would drop this
+    process's POSIX locks on it. What goes wrong here goes wrong in SQLite, too, which says it better.
+    """
+    with suppress(OSError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def server(url: str) -> Engine:

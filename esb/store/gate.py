@@ -55,7 +55,7 @@ class Gate:
     def _process(self, deadline: float) -> Iterator[None]:
         # Opened each time: a descriptor kept open would be shared, and its lock with it, by a forked child.
         try:
-            descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreDown(
                 f"{self._lock_file} cannot be opened ({error.strerror}): check the data directory"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
+from pydantic import SecretStr
 
 from bench.seed import seed
 from esb.admin.excerpts import excerpts
@@ -375,6 +376,34 @@ def test_only_a_line_that_there_can_be_is_looked_up(line, shown):
     """A message may have the error say any number."""
     found = excerpts(f'no row for "flows/a.yaml:{line}"', {"flows/a.yaml": "flow: a\nfrom: b\nsteps: []"})
     assert [number for one in found for number, _ in one.lines] == shown
+
+
+def test_an_error_has_no_other_files_shown_than_those_that_tell_what_the_bus_does():
+    """A message may have it name any; what is known as a secret is hidden in the others, too."""
+    files = dict.fromkeys(["esb.yaml", "esb.prod.yaml", "endpoints/a.yaml", "lookups/a.csv"], "token: hunter2-long")
+    files |= {"flows/a.yaml": "flow: hunter2-long", "contracts/a/v1.json": "{}", "mappings/a.yaml": "mapping: a"}
+    for file in files:
+        found = excerpts(f'no row for "{file}:1"', files, [SecretStr("hunter2-long")])
+        assert [one.file for one in found] == ([file] if file.startswith(("flows", "contracts", "mappings")) else [])
+        assert "hunter2" not in str(found)
+
+
+@pytest.fixture
+def confided(place: Path) -> str:
+    """What stands in the first line of esb.yaml; made before the bus is loaded."""
+    (place / "esb.yaml").write_text("# a-line-of-its-own\n" + (place / "esb.yaml").read_text())
+    return "a-line-of-its-own"
+
+
+def test_a_message_that_has_the_error_name_a_line_of_the_configuration_sees_nothing_of_it(confided, bus, browser):
+    """On neither page."""
+    with bus.store.transaction() as t:
+        t.definitions.activate(bus.definition.hash, bus.definition.files)
+    through(bus, bad := row("1003", quantity="esb.yaml:1"))
+    client = browser("viewer")
+    for address in ("/parked/message", "/journey"):
+        page = client.get(address, query_string={"id": bad.id, "place": "flow:orders"})
+        assert (page.status_code, "esb.yaml:1" in page.text, confided in page.text) == (200, True, False), address
 
 
 @pytest.fixture

@@ -104,6 +104,69 @@ def test_broker_and_database_from_the_environment(shop: Shop) -> None:
     assert said == "cannot reach amqp://bus:***@h/ nor ***"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "broker: amqp://shop:hunter2-long@broker.example/shop",
+        "broker: amqps://shop:hunter2-long@broker.example",
+        "broker: amqp://${NOBODY:-shop}:hunter2-long@broker.example",
+        "broker: amqp://shop:hunter2-long${NOBODY:-}@broker.example",
+        "broker: amqp://guest:guest@127.0.0.1/",
+        "database: postgresql://shop:hunter2-long@db.example/shop",
+        "database: postgresql+psycopg://shop:hunter2%2Dlong@db.example/shop",
+        "database: postgresql://db.example/shop?user=shop&password=hunter2-long",
+    ],
+)
+@pytest.mark.parametrize("file", ["esb.yaml", "esb.prod.yaml"])
+def test_a_password_in_a_url_of_a_server(shop: Shop, file: str, written: str) -> None:
+    """It would be in Git, and in the store with the definition: refused in each file, whatever goes before it."""
+    shop.write("esb.prod.yaml", "{}")
+    shop.write(file, written)
+    shop.environ |= {"ESB_BROKER": "embedded", "ESB_DATABASE": "embedded"}
+    found = shop.only("prod")
+    column = written.index(" ") + 2
+    assert place(found) == f"{file}:1:{column} inline-secret"
+    assert "${NAME}" in found.text and "secret:file:PATH" in found.text
+    assert b"hunter2" not in to_json([found])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "broker: amqp://shop:${PASSWORD}@broker.example/shop",
+        "broker: amqp://shop:${PASSWORD:-guest}@broker.example/shop",
+        "broker: ${URL}",
+        "broker: secret:env:URL",
+        "broker: secret:file:secrets/broker",
+    ],
+)
+def test_a_url_of_a_server_by_reference(shop: Shop, written: str) -> None:
+    """Its password alone, or the whole; known as a secret, and not shown."""
+    url = "amqp://shop:hunter2-long@broker.example/shop"
+    shop.environ |= {"PASSWORD": "hunter2-long", "URL": url}
+    shop.write("secrets/broker", url)
+    shop.write("esb.yaml", written)
+    definition = shop.definition()
+    assert definition.config.broker.startswith("amqp://shop")
+    assert "hunter2" not in redact(f"cannot log in at {url} with hunter2-long", definition.secrets)
+    assert "hunter2" not in repr(definition)
+
+
+def test_a_url_of_a_server_without_a_password(shop: Shop) -> None:
+    """A port is none; PostgreSQL may ask for a certificate, and a RabbitMQ at home for nothing."""
+    shop.write("esb.yaml", "broker: amqp://me@h:5672/v?heartbeat=9\ndatabase: postgresql://h:5432/d?user=me\n")
+    assert shop.findings() == []
+
+
+def test_a_url_of_a_server_whose_secret_is_missing(shop: Shop) -> None:
+    """One finding, and none about the empty value; one that is no URL is not shown."""
+    shop.write("esb.yaml", "database: secret:env:NO_SUCH_URL")
+    assert place(shop.only()) == "esb.yaml:1:11 missing-secret"
+    shop.environ["NO_SUCH_URL"] = "mysql://me:hunter2-long@h"
+    assert place(shop.only()) == "esb.yaml:1:11 bad-value"
+    assert b"hunter2" not in to_json(shop.findings())
+
+
 def test_overlay_changes_what_it_names_and_nothing_else(shop: Shop) -> None:
     """Deep, key by key: esb.prod.yaml over esb.yaml and over endpoints."""
     plain, prod = shop.definition(), shop.definition("prod")

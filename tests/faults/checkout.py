@@ -19,6 +19,7 @@ from esb.message import create
 from esb.store import Ledger, SagaRow, open_store
 from tests.faults.processes import PATIENCE, BusProcess
 from tests.faults.recorder import Quiet
+from tests.references import references
 
 CONCURRENCY = 8
 FILES = {
@@ -129,11 +130,12 @@ class Shop:
     def __init__(self, root: Path, broker: str, database: str) -> None:
         self.root = root
         self.partners = Partners()
+        servers = references(root, broker, database)
         for name, text in FILES.items():
             file = root / name
             file.parent.mkdir(parents=True, exist_ok=True)
             url = self.partners.url
-            file.write_text(text.format(broker=broker, database=database, url=url, concurrency=CONCURRENCY))
+            file.write_text(text.format(**servers, url=url, concurrency=CONCURRENCY))
         self.store = open_store(database, root / "data")
         self.store.migrate()
         with closing(Bus(load(root, discover()), discover())) as bus:

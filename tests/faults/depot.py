@@ -21,6 +21,7 @@ from esb.message import create
 from esb.store import Ledger, open_store
 from tests.faults.processes import PATIENCE, BusProcess
 from tests.faults.recorder import Quiet
+from tests.references import references
 
 GROUPS, SEQUENCES, QUESTIONS = (
     30,
@@ -146,10 +147,11 @@ class Depot:
         self.shares = shares = len(points)
         self.root = root
         self.partners = Partners()
+        servers = references(root, broker, database)
         for name, text in FILES.items():
             file = root / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text.format(broker=broker, database=database, url=self.partners.url, size=shares))
+            file.write_text(text.format(**servers, url=self.partners.url, size=shares))
         self.store = open_store(database, root / "data")
         self.store.migrate()
         with closing(Bus(load(root, discover()), discover())) as bus:

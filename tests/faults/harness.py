@@ -17,6 +17,7 @@ from tests.faults.places import Link, Place
 from tests.faults.processes import PATIENCE, BusProcess
 from tests.faults.recorder import DECLINED, Recorder
 from tests.faults.verdict import Debt, Verdict, judge
+from tests.references import references
 
 UNDER_WAY = 150  # messages of files that are kept under way unless something else is said
 UNKEYED = ("blunt", "oracle", "notes")  # endpoints where nothing tells a repeat
@@ -38,7 +39,7 @@ class Fire:
         self.tables = place.tables
         place.links["endpoints"] = Link(self.recorder.url)
         self.setup = Setup(
-            broker=place.address("broker"), database=place.address("database"), url=place.links["endpoints"].url,
+            **references(root, place.address("broker"), place.address("database")), url=place.links["endpoints"].url,
             port=free_port(), **setup,
         )  # fmt: skip
         write_bus(root, self.setup)

@@ -17,6 +17,7 @@ from esb.config import load
 from esb.store import Ledger, open_store
 from tests.faults.depot import Partners
 from tests.faults.processes import PATIENCE, BusProcess
+from tests.references import references
 
 pytestmark = pytest.mark.faults
 ROWS, BATCH, PAGE = 3000, 25, 10  # of the file; of a message; of a part, and each is sent
@@ -66,12 +67,11 @@ class Place:
 
     def __init__(self, root: Path, broker: str, database: str) -> None:
         self.partners = Partners()
+        servers = references(root, broker, database)
         for name, text in FILES.items():
             file = root / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(
-                text.format(broker=broker, database=database, url=self.partners.url, batch=BATCH, page=PAGE)
-            )
+            file.write_text(text.format(**servers, url=self.partners.url, batch=BATCH, page=PAGE))
         self.store = open_store(database, root / "data")
         self.store.migrate()
         with closing(Bus(load(root, discover()), discover())) as bus:

@@ -21,6 +21,7 @@ from esb.message import create
 from esb.store import open_store
 from tests.faults.depot import Partners
 from tests.faults.processes import BusProcess
+from tests.references import references
 
 pytestmark = pytest.mark.faults
 CUSTOMERS, ORDERS, KILLS = 6, 12, 3
@@ -82,10 +83,11 @@ class Trial:
 
     def __init__(self, root: Path, broker: str, database: str) -> None:
         self.partners = Flapping()
+        servers = references(root, broker, database)
         for name, text in FILES.items():
             file = root / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text.format(broker=broker, database=database, url=self.partners.url))
+            file.write_text(text.format(**servers, url=self.partners.url))
         self.store = open_store(database, root / "data")
         self.store.migrate()
         with closing(Bus(load(root, discover()), discover())) as bus:

@@ -20,6 +20,7 @@ from esb.message import JSON, create
 from esb.store import Parked, open_store
 from tests.faults.processes import BusProcess, send
 from tests.faults.recorder import Recorder
+from tests.references import references
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 FILES = {
@@ -87,9 +88,10 @@ class Ward:
 
     def __init__(self, root: Path, broker: str, database: str) -> None:
         self.recorder = Deadly()
+        servers = references(root, broker, database)
         for name, text in FILES.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text.format(broker=broker, database=database, url=self.recorder.url))
+            (root / name).write_text(text.format(**servers, url=self.recorder.url))
         (root / "contracts/numbered").mkdir(parents=True)
         (root / "contracts/numbered/v1.json").write_text(json.dumps(CONTRACT))
         (root / "inbox").mkdir()

@@ -14,6 +14,7 @@ from esb.bus import discover, prepare
 from esb.config import load
 from esb.store import ScheduleRow, Store, open_store
 from tests.forks import Fork
+from tests.references import references
 
 PATIENCE = 40.0  # seconds
 
@@ -31,10 +32,11 @@ class Place:
     def __init__(self, root: Path, broker: str, database: str) -> None:
         self.root = root
         self._running: list[Fork] = []
+        servers = references(root, broker, database)
         for name, text in FILES.items():
             file = root / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text.format(broker=broker, database=database))
+            file.write_text(text.format(**servers))
         self.definition = load(root, discover(), environ={})
         self.store: Store = open_store(database, root / "data")
         self.store.migrate()

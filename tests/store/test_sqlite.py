@@ -204,6 +204,22 @@ def test_where_something_is_to_be_sealed_the_first_start_makes_a_key(tmp_path: P
     store.close()
 
 
+def test_a_new_database_is_its_owners_alone_and_an_old_one_keeps_its_mode(tmp_path):
+    """Also where the directory was there before, and everybody may look into it."""
+    (tmp_path / "data").mkdir(mode=0o755)
+    store = open_store("embedded", tmp_path / "data")
+    assert not (tmp_path / "data" / "store.db").exists()  # whoever looks does not make it
+    store.migrate()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+    assert modes == dict.fromkeys(["store.db", "store.db-gate", "store.db-shm", "store.db-wal"], 0o600)
+    store.close()
+    (tmp_path / "data" / "store.db").chmod(0o640)
+    store = open_store("embedded", tmp_path / "data")
+    store.require_current()
+    assert (tmp_path / "data" / "store.db").stat().st_mode & 0o777 == 0o640
+    store.close()
+
+
 def test_a_key_of_ones_own_goes_before_the_made_one(tmp_path: Path) -> None:
     """And where there is one, none is made."""
     open_store("embedded", tmp_path, ["mine"], seals=True).close()

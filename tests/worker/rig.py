@@ -31,6 +31,7 @@ from esb.worker.sweeper import Sweeper
 from esb.worker.thread import Worker
 from esb.worker.timers import fire_due
 from esb.worker.upkeep import Upkeep
+from tests.references import references
 
 LIMIT = 10.0  # seconds
 
@@ -168,7 +169,7 @@ class Rig:
         self.root = root
         self.outsides: dict[str, Outside] = {}
         self._open: list[Bus] = []
-        self._servers = {"broker": broker, "database": database}
+        self._servers = references(root, broker, database)
         for name, text in FILES.items():
             self.write(name, text)
         if store:
