@@ -17,6 +17,7 @@ from esb.message import LONGEST_KEY, Message, pack, unpack
 from esb.store import tables
 from esb.store.audit import Audit
 from esb.store.connection import Connection
+from esb.store.continuations import Continuations
 from esb.store.held import HeldMessages
 from esb.store.inbox import Inbox
 from esb.store.outbox import Dispatch, Outbox, properties_decoder, properties_encoder
@@ -135,7 +136,12 @@ class ParkedMessages:
 
         Test messages are not: their journeys tell how they failed, and nobody has to decide about them.
         """
-        rows = [(*_row(parked), self._sealed(parked)) for parked in messages if not parked.message.is_test]
+        whole = Continuations(self._db).whole
+        rows = [
+            (*_row(parked, whole(parked.properties)), self._sealed(parked))
+            for parked in messages
+            if not parked.message.is_test
+        ]
         self._db.many(_ADD, sorted(rows, key=itemgetter(_WRITTEN.index("message_id"), 0)))
 
     def get(self, message_id: str, place: str) -> Parked | None:
@@ -286,7 +292,9 @@ class ParkedMessages:
         """The only reader of what is sealed."""
         (sealed,) = self._db.row("SELECT sealed FROM parked WHERE message_id = ? AND place = ?", parked.key)
         message = unpack(self._db.seal.open(sealed)) if sealed is not None else parked.message
-        return Dispatch(message=message, to=parked.queue, properties=parked.properties | {RETRY: "1"})
+        properties = Continuations(self._db).outgoing(parked.properties, time.time())
+        event = parked.place.startswith("event:")
+        return Dispatch(message=message, to=parked.queue, event=event, properties=properties | {RETRY: "1"})
 
     def _select(self, query: sa.Select[Any]) -> Sequence[Parked]:
         return [_parked(row) for row in self._db.select(query)]
@@ -315,7 +323,7 @@ def _columns() -> list[sa.Column[Any]]:
     return [_at[name] for name in (*_FIELDS, "message", "properties")]
 
 
-def _row(parked: Parked) -> tuple[Any, ...]:
+def _row(parked: Parked, properties: dict[str, str]) -> tuple[Any, ...]:
     """A parked message must always find room: its texts are cleaned, the message itself is packed as it is."""
     m = parked.message
     fields = {name: getattr(parked, name) for name in _FIELDS}
@@ -323,7 +331,7 @@ def _row(parked: Parked) -> tuple[Any, ...]:
     subject = None if m.subject is None else cut(m.subject, LONGEST_KEY)
     return (
         *fields.values(), cut(m.id, 500), cut(m.type, 500), subject, shape(parked.error),
-        pack(m), properties_encoder.encode(parked.properties),
+        pack(m), properties_encoder.encode(properties),
     )  # fmt: skip
 
 

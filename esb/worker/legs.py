@@ -1,12 +1,14 @@
 """Calls of flows: the continuation on its way with the request, and going on with the answer.
 
-A continuation travels as a property of the request; above :data:`INLINE` bytes it lies in the store, committed before
-the request goes out, and the property names it.
+A continuation travels as a property of the request; a large one lies in the store, committed before the request goes
+out, and the property names it. What is parked holds all of it, however large: the store sees to that, and puts it aside
+again when the message is retried.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -32,12 +34,11 @@ from esb.flow.switches import NOTHING_SET, Switches
 from esb.formats.numbers import decode_json
 from esb.message import JSON, Message
 from esb.store import Transaction
+from esb.store.continuations import is_large, is_stored, stored
 from esb.store.seal import Seal
 from esb.worker.context import Context
 from esb.worker.thread import commit
 
-INLINE = 64 * 1024  # bytes of a continuation that travel with the request: a header has to fit into a frame of 128 KB
-_STORED = "store:"
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Continuation)
 _NULL = msgspec.Raw(b"null")
@@ -62,12 +63,16 @@ def carried(t: Transaction, at: Continuation, now: float) -> str:
     Its id is that of this very stay: what is kept under an id never changes, and a message stays at a step once in each
     round of a loop, and at steps of one name in each of its flows.
     """
-    content = sealed(t.connection.seal, at)
-    if len(content) <= INLINE:
-        return content.decode()
-    id = f"{stay(at)}/{at.flow}/{at.step}"
-    t.continuations.keep(id, content, now)
-    return _STORED + id
+    return t.continuations.put(f"{stay(at)}/{at.flow}/{at.step}", sealed(t.connection.seal, at), now)
+
+
+def going_on(t: Transaction, properties: Mapping[str, str]) -> Continuation | None:
+    """Where a message with these properties goes on in its flow, if it is known."""
+    content = t.continuations.read(properties.get(CONTEXT, ""))
+    try:
+        return _decoder.decode(t.connection.seal.open(content)) if content else None
+    except msgspec.DecodeError:
+        return None
 
 
 class Legs:
@@ -124,19 +129,19 @@ class Legs:
 
     def _text(self, call: Call) -> str:
         content = sealed(self._context.store.seal, call.continuation)
-        if len(content) <= INLINE:
+        if not is_large(content):
             return content.decode()
         id = f"{call.message.id}/{call.continuation.asked}"
         now = self._context.clock()
         commit(self._context.store, lambda t: t.continuations.keep(id, content, now), self._stopping)
-        return _STORED + id
+        return stored(id)
 
     def _continuation(self, delivery: Delivery) -> Continuation:
         text = delivery.properties.get(CONTEXT, "")
         content: bytes | None = text.encode()
-        if text.startswith(_STORED):
+        if is_stored(text):
             with self._context.store.reading() as t:
-                content = t.continuations.get(text.removeprefix(_STORED))
+                content = t.continuations.read(text)
         if not content:
             raise MessageError("an answer came, and where its message was to go on is not known (any more): discard it")
         try:

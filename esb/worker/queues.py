@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from itertools import chain
 
-from esb.broker.port import Broker, endpoint_queue, flow_queue, line_queues
+from esb.broker.port import Broker, endpoint_queue, flow_queue, inbound_queue, line_queues, saga_queue
 from esb.config.definition import Definition, LoadedFlow
 from esb.flow.usage import targets
+from esb.message import Message
+
+_KINDS = {flow_queue(""): "flow", endpoint_queue(""): "out", inbound_queue(""): "in", saga_queue(""): "saga"}
 
 
 def queue_of(flow: LoadedFlow) -> str:
     """Where messages for a flow wait."""
     return flow_queue(flow.name, ordered=bool(flow.ordering))
+
+
+def place_of(to: str, message: Message, event: bool) -> str:
+    """The place at which a message is that goes to this queue or, with ``event``, to whoever wants it."""
+    if event:
+        return f"event:{message.contract}"
+    for beginning, kind in _KINDS.items():
+        if to.startswith(beginning):
+            return f"{kind}:{to.removeprefix(beginning).partition('.')[0]}"
+    return f"queue:{to}"
 
 
 def lined_up(definition: Definition) -> list[str]:

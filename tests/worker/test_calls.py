@@ -15,8 +15,7 @@ from esb.cases.export import export
 from esb.errors import Refused
 from esb.message import Message
 from esb.ports import Reply, Request
-from esb.store import Status
-from esb.worker import legs
+from esb.store import Status, continuations
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.repair import edit
@@ -65,6 +64,15 @@ def answers(document: Any) -> Callable[[Request], Reply]:
 
 def refuse(request: Request) -> Reply:
     raise Refused("sold out")
+
+
+# What is done with each of the many parts is in the continuation of the call behind them.
+SPLIT_AND_CALL = """
+  - split: {each: items, do: [{filter: 'sku != "none"'}, {filter: 'sku != "x"'}]}
+  - call: stock.ask
+    as: stock
+  - send: target.put
+"""
 
 
 class Machine:
@@ -305,13 +313,26 @@ def test_parts_of_a_split_wait_and_go_on_by_themselves(calling: Rig) -> None:
 
 def test_a_large_document_waits_in_the_store(calling: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its request carries a reference; when that is forgotten, the answer is set aside and says so."""
-    monkeypatch.setattr(legs, "INLINE", 100)
+    monkeypatch.setattr(continuations, "INLINE", 100)
     run(calling)
     assert delivered(calling)[0]["stock"] == {"left": 7}
     put(calling.last, BACK, order(2), **{CONTEXT: "store:gone", REPLY: "done"})
     Machine(calling.last).drive(calling.parked, "set aside")
     (row,) = calling.parked()
     assert "not known (any more)" in row.error
+
+
+def test_a_long_way_that_is_parked_and_retried_fits_into_a_frame(server_rig: Rig) -> None:
+    """Each step of each part is in its continuation. Parked, it waits for as long as it has to."""
+    calling = prepared(server_rig, SPLIT_AND_CALL)
+    calling.outside("stock").script = refuse
+    machine = run(calling, order(1, items=[{"sku": str(n)} for n in range(600)]))
+    (row,) = calling.parked()
+    assert len(row.properties[CONTEXT]) > 128 * 1024
+    calling.outside("stock").script = answers({"left": 7})
+    calling.retry()
+    machine.drive(lambda: status(calling) == Status.COMPLETED and settled(calling)(), "the retry went through")
+    assert [document["number"] for document in delivered(calling)] == [1]
 
 
 def test_an_answer_finds_the_version_that_its_message_set_out_in(calling: Rig) -> None:

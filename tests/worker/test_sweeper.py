@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from esb.broker.port import endpoint_queue
 from esb.bus import Bus
 from esb.message import Message
-from esb.store import Dispatch
+from esb.store import Dispatch, Status
 from esb.worker import sweeper as module
 from esb.worker.sweeper import Heartbeat, Sweeper
 from tests.worker.rig import Rig, order, sweep, until
@@ -15,9 +16,9 @@ from tests.worker.rig import Rig, order, sweep, until
 TARGET = endpoint_queue("target")
 
 
-def add(bus: Bus, message: Message, to: str = TARGET) -> None:
+def add(bus: Bus, message: Message, to: str = TARGET, event: bool = False, **properties: str) -> None:
     with bus.store.transaction() as t:
-        t.outbox.add([Dispatch(message=message, to=to)])
+        t.outbox.add([Dispatch(message=message, to=to, event=event, properties=properties)])
 
 
 def taken(bus: Bus) -> list[str]:
@@ -25,6 +26,12 @@ def taken(bus: Bus) -> list[str]:
     ids = [delivery.message.id for delivery in consumer.take(100, 0.1)]
     consumer.close()
     return ids
+
+
+def left(bus: Bus) -> int:
+    """Rows of the outbox."""
+    with bus.store.reading() as t:
+        return t.outbox.count()
 
 
 def test_what_was_committed_is_published_once(rig: Rig) -> None:
@@ -69,9 +76,7 @@ def test_what_nobody_takes_neither_spins_nor_blocks(rig: Rig, monkeypatch: pytes
     rounds = [sweeper._relay() for _ in range(3)]
     assert taken(bus) == ["order-9"]
     assert rounds == [False, False, False]  # nothing that would make it look again at once
-    with bus.store.reading() as t:
-        (left,) = t.connection.row("SELECT count(*) FROM outbox")
-    assert left == 2
+    assert left(bus) == 2
     sweeper.finish()
 
 
@@ -125,3 +130,31 @@ def _turn_clock(bus: Bus, seconds: float) -> None:
 def _alive(bus: Bus) -> bool:
     with bus.store.reading() as t:
         return t.leases.alive(bus.context.owner)
+
+
+def test_what_cannot_be_published_is_parked_and_its_neighbours_go_out(server_rig: Rig) -> None:
+    """Its headers fit into no frame. It stopped all that were taken together with it, each time again."""
+    bus = server_rig.bus()
+    large = replace(order(2), headers={"h": "x" * 200_000})
+    for message in (order(1), large, order(3)):
+        add(bus, message, operation="put")
+    sweep(bus)
+    assert taken(bus) == ["order-1", "order-3"]
+    (row,) = server_rig.parked()
+    assert (row.key, row.queue, row.operation, row.kind) == (("order-2", "out:target"), TARGET, "put", "message")
+    assert "131064 at most" in row.error
+    assert server_rig.hop("order-2", "out:target").status == Status.PARKED  # type: ignore[union-attr]
+    assert left(bus) == 0
+
+
+def test_an_event_that_cannot_be_published_is_parked_and_retried_as_one(server_rig: Rig) -> None:
+    """A person who retries it sends it to whoever wants it, not to a queue of that name."""
+    bus = server_rig.bus()
+    add(bus, replace(order(1), headers={"h": "x" * 200_000}), to="order.v1", event=True)
+    sweep(bus)
+    (row,) = server_rig.parked()
+    assert row.place == "event:order/v1"
+    with bus.store.transaction() as t:
+        t.parked.retry([row.key], who="operator")
+        (again,) = t.outbox.take(10, "nobody", 0.0)
+    assert (again.event, again.to) == (True, "order.v1")

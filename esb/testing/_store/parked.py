@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from esb.store import IN_DOUBT, RETRY, Chosen, InboxEntry, Parked, Status, Store
+from esb.store.continuations import INLINE
 from esb.testing._store.given import hop, message, parked, race
 
 _KEY = ("m1", "flow:sales")
@@ -38,6 +39,21 @@ class ParkedScenarios:
         with store.reading() as t:
             assert t.parked.get(*_KEY) == written
             assert t.parked.get("m1", "flow:other") is None
+
+    def test_a_large_continuation_is_put_aside_while_its_message_is_retried(self, store: Store) -> None:
+        """What is kept aside goes with age; so what is parked again holds it itself, and may wait for years."""
+        text = "x" * (INLINE + 1)
+        _park(store, parked(properties={"context": text, "a": "b"}))
+        with store.transaction() as t:
+            t.parked.retry([_KEY], "eve")
+            (sent,) = t.outbox.take(10, "me")
+            assert t.continuations.read(sent.properties["context"]) == text.encode()
+        assert sum(map(len, sent.properties.values())) < 100
+        _park(store, parked(properties=sent.properties))
+        with store.reading() as t:
+            found = t.parked.get(*_KEY)
+        assert found is not None
+        assert found.properties == {"context": text, "a": "b", RETRY: "1"}
 
     def test_an_error_no_database_takes_is_parked_all_the_same(self, store: Store) -> None:
         """Setting aside never fails for the text of the failure."""
