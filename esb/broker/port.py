@@ -119,7 +119,9 @@ class Publisher(Protocol):
 
         ``batch`` may be a generator: what it computes then overlaps with the broker's work.
 
-        Raises ``BrokerDown`` when they cannot be known: then publish the whole batch again (same ids).
+        Raises ``BrokerDown`` when they cannot be known: then publish the whole batch again (same ids). Raises
+        ``MessageError`` when one of them is too large for the broker, whatever became of the others: then publish each
+        by itself.
         """
         ...
 

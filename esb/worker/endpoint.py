@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from esb.broker.port import Consumer, Delivery, Outcome, Outgoing
 from esb.config.definition import LoadedEndpoint
-from esb.errors import BrokerDown, EndpointError, Refused
+from esb.errors import BrokerDown, EndpointError, MessageError, Refused
 from esb.store import RETRY, Dispatch, Transaction
 from esb.worker import suspects
 from esb.worker.attempt import Attempt, Sender, operation_of
@@ -361,10 +361,17 @@ class EndpointWorker(Worker):
         self._unrecorded = []
 
     def _answer(self, verdicts: Sequence[Verdict]) -> None:
-        """What is written down is answered, all of a batch together, and then settled."""
-        if verdicts:
-            replies = [verdict.reply for verdict in verdicts if verdict.reply]
+        """What is written down is answered, all of a batch together, and then settled.
+
+        Where one answer is too large for the broker all go by the outbox, which sends the others and parks that one.
+        """
+        if not verdicts:
+            return
+        replies = [verdict.reply for verdict in verdicts if verdict.reply]
+        try:
             self._consumer.transfer(replies, lambda outcomes: self._answered(verdicts, replies, outcomes))
+        except MessageError:
+            self._consumer.settle(self._answered(verdicts, replies, [Outcome.REFUSED] * len(replies)))
 
     def _answered(
         self, verdicts: Sequence[Verdict], replies: Sequence[Outgoing], outcomes: Sequence[Outcome]

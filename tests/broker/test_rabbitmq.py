@@ -28,7 +28,7 @@ from traffic import (
 from esb.broker.port import Outgoing, Queue, Topology
 from esb.broker.rabbitmq import RabbitMqBroker, topology
 from esb.broker.rabbitmq import publisher as publishing
-from esb.errors import BrokerDown, LeaseLost
+from esb.errors import BrokerDown, LeaseLost, MessageError
 from esb.testing.broker import BrokerFeatures, BrokerSuite
 from esb.testing.proxy import Proxy
 from esb.testing.servers import wait_until
@@ -285,6 +285,23 @@ def test_a_limit_that_is_taken_away_refuses_nobody_for_ever(
     assert [*publisher.publish(commands(2)), *under_way.outcomes()] == [CONFIRMED] * 5
     publisher.close()
     broker.close()
+
+
+@both_ways
+def test_a_body_that_the_server_does_not_take_is_its_messages_fault(private_rabbitmq: Any, url: str) -> None:
+    """The message is named, with the limit, by that batch alone; the publisher goes on."""
+    private_rabbitmq.limit_messages(1_000_000)
+    try:
+        broker = RabbitMqBroker(url)
+        broker.declare(Topology((Queue("a"),)))
+        publisher, large = broker.publisher(), Outgoing(order(1, size=2_000_000), "a")
+        with pytest.raises(MessageError, match=rf"{large.message.id} has 2000000 bytes; RabbitMQ takes 1000000"):
+            publisher.publish([*commands(2), large])
+        assert publisher.publish(commands(1)) == [CONFIRMED]
+        publisher.close()
+        broker.close()
+    finally:
+        private_rabbitmq.limit_messages()
 
 
 def _blocked(publisher: Any) -> bool:

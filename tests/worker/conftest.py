@@ -38,3 +38,11 @@ def server_rig(tmp_path: Path, rabbitmq: Any, postgresql: Any, migrated_database
     rig = Rig(tmp_path, rabbitmq.vhost(), postgresql.database(migrated_database))
     yield rig
     rig.close()
+
+
+@pytest.fixture
+def narrow_rig(server_rig: Rig, private_rabbitmq: Any) -> Iterator[Rig]:
+    """On a RabbitMQ that takes no body of more than 100,000 bytes."""
+    private_rabbitmq.limit_messages(100_000)
+    yield server_rig
+    private_rabbitmq.limit_messages()

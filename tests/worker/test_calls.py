@@ -19,7 +19,7 @@ from esb.store import Status, continuations
 from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.repair import edit
-from tests.worker.rig import Point, Rig, dies, drive, feed, order, put
+from tests.worker.rig import Point, Rig, dies, drive, feed, order, put, sweep
 
 FLOW = "flow:main"
 HERE, BACK = flow_queue("main"), resume_queue("main")
@@ -333,6 +333,26 @@ def test_a_long_way_that_is_parked_and_retried_fits_into_a_frame(server_rig: Rig
     calling.retry()
     machine.drive(lambda: status(calling) == Status.COMPLETED and settled(calling)(), "the retry went through")
     assert [document["number"] for document in delivered(calling)] == [1]
+
+
+def test_an_answer_that_the_broker_does_not_take_holds_up_no_other(narrow_rig: Rig) -> None:
+    """It is parked on its way to the flow; those that were to go out with it arrive."""
+    calling = prepared(narrow_rig)
+    large = {"left": 7, "why": "x" * 120_000}
+    calling.outside("stock").script = lambda request: answers(
+        large if request.document["number"] == 2 else {"left": 7}
+    )(request)
+    machine = Machine(calling.bus())
+    feed(machine.bus, order(1), order(2), order(3))
+
+    def through() -> bool:
+        sweep(machine.bus)
+        return bool(calling.parked()) and all(status(calling, f"order-{n}") == Status.COMPLETED for n in (1, 3))
+
+    machine.drive(through, "one is parked, the others are through")
+    (row,) = calling.parked()
+    assert (row.place, row.queue) == (FLOW, BACK)
+    assert len(calling.outside("stock").sent) == 3
 
 
 def test_an_answer_finds_the_version_that_its_message_set_out_in(calling: Rig) -> None:

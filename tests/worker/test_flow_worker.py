@@ -392,3 +392,21 @@ def test_on_servers_a_death_between_publish_and_tracking(server_rig: Rig) -> Non
     assert len(rig.outside("target").calls) == 1
     worker.finish()
     sender.finish()
+
+
+def test_a_result_that_the_broker_does_not_take_is_parked_and_the_others_go_on(narrow_rig: Rig) -> None:
+    """Each try closes the channel, so it must not come again and again."""
+    narrow_rig.write("contracts/order/v1.json", '{"type": "object", "properties": {"number": {}, "key": {}}}')
+    narrow_rig.write(
+        "flows/main.yaml", "flow: main\nfrom: source\nsteps: [{set: {twice: key & key}}, {send: target.put}]\n"
+    )
+    bus = narrow_rig.bus()
+    feed(bus, order(1, key="x" * 60_000), order(2), order(3))
+    worker = flow_worker(bus)
+    drive(worker, lambda: narrow_rig.parked() and status(narrow_rig, "order-3"), "parked, and the others are through")
+    (row,) = narrow_rig.parked()
+    assert (row.key, row.kind) == (("order-1", "flow:main"), "message")
+    assert "takes 100000 at most" in row.error
+    assert [status(narrow_rig, f"order-{n}") for n in (2, 3)] == [Status.COMPLETED] * 2
+    assert narrow_rig.left(QUEUE) == 0
+    worker.finish()

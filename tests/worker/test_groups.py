@@ -202,3 +202,12 @@ def shuffled(messages: Iterable[Message]) -> list[Message]:
     mixed = list(messages)
     random.Random(4711).shuffle(mixed)
     return mixed
+
+
+def test_what_the_broker_does_not_take_lets_those_behind_it_pass(narrow_rig: Rig) -> None:
+    """It grew before its turn came, and is parked when it is to go on."""
+    running = Running(narrow_rig, RESEQUENCE.replace("steps:", "steps:\n  - set: {long: key & key}"))
+    feed(running.bus, order(2), order(1, key="x" * 60_000), order(3))
+    running.sends(2, 3)
+    (row,) = narrow_rig.parked()
+    assert (row.message.id, row.place) == ("order-1", "flow:main")

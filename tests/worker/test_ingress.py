@@ -191,3 +191,12 @@ def test_who_waits_when_it_stops_is_answered(rig: Rig) -> None:
     ingress.join(5)
     assert states(waiting) == ["accepted"] * 3
     assert isinstance(ingress.enter("source", arrival(9)).exception(0), BrokerDown)
+
+
+def test_what_the_broker_does_not_take_is_refused_and_its_neighbours_are_accepted(narrow_rig: Rig) -> None:
+    """Whoever sent it hears why, and need not come again."""
+    body = b'{"number": 2, "items": [{"sku": "%s"}]}' % (b"x" * 120_000)
+    large = Arrival(body=body, content_type="application/x-ndjson")
+    answers = entered(narrow_rig.bus(), arrival(1), large, arrival(3))
+    assert states(answers) == ["accepted", "refused", "accepted"]
+    assert "takes 100000 at most" in str(answers[1].result(0).error)

@@ -373,3 +373,15 @@ def _lapse(bus: Any) -> None:
     """The lease of whoever polled before has run out."""
     with bus.store.transaction() as t:
         t.connection.run("UPDATE leases SET expires_at = 0")
+
+
+def test_a_record_that_the_broker_does_not_take_is_parked_and_its_neighbours_come_in(narrow_rig: Rig) -> None:
+    """The thing it was in can be read, and is let go as any other."""
+    source, bus = narrow_rig.outside("source"), narrow_rig.bus()
+    large = {"number": 3, "items": [{"sku": "x" * 120_000}]}
+    source.offer(lines(1, 2) + json.dumps(large).encode() + b"\n" + lines(4))
+    drive(poller(bus), lambda: source.done, "done")
+    (row,) = narrow_rig.parked()
+    assert (row.place, row.kind) == ("in:source", "message")
+    assert "takes 100000 at most" in row.error
+    assert narrow_rig.ledger().accepted == 4

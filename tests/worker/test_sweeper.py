@@ -158,3 +158,15 @@ def test_an_event_that_cannot_be_published_is_parked_and_retried_as_one(server_r
         t.parked.retry([row.key], who="operator")
         (again,) = t.outbox.take(10, "nobody", 0.0)
     assert (again.event, again.to) == (True, "order.v1")
+
+
+def test_a_body_that_the_broker_does_not_take_is_parked_and_its_neighbours_go_out(narrow_rig: Rig) -> None:
+    """As what has too many headers."""
+    bus = narrow_rig.bus()
+    for message in (order(1), order(2, key="x" * 120_000), order(3)):
+        add(bus, message)
+    sweep(bus)
+    assert set(taken(bus)) == {"order-1", "order-3"}
+    (row,) = narrow_rig.parked()
+    assert (row.message.id, left(bus)) == ("order-2", 0)
+    assert "max_message_size" in row.error

@@ -8,6 +8,7 @@ from typing import Any
 
 from esb.broker.port import Outcome, Outgoing
 from esb.broker.rabbitmq import topology
+from esb.message import Message
 
 
 class Pending:
@@ -44,6 +45,10 @@ class Pending:
         self._sent.extend(sent)
         self._outcomes.extend([None] * len(sent))
         self.unknown += len(sent)
+
+    def larger_than(self, limit: int) -> Message | None:
+        """The first message of this batch whose body has more bytes."""
+        return next((each.message for each in self._sent if len(each.message.body) > limit), None)
 
     def confirm(self, tag: int, multiple: bool, outcome: Outcome) -> None:
         """The broker answered for one publish, or for all up to ``tag``. Numbers of other batches are ignored."""

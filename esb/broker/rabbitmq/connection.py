@@ -5,6 +5,7 @@ kombu and py-amqp connect, log in and speak every rare method; ``frames`` says h
 
 from __future__ import annotations
 
+import re
 import select
 import struct
 import threading
@@ -16,7 +17,7 @@ from socket import TCP_USER_TIMEOUT
 from typing import Any
 
 import kombu
-from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
+from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, PreconditionFailed
 
 from esb.broker.rabbitmq.frames import Frames
 from esb.broker.rabbitmq.wire import Write
@@ -27,6 +28,8 @@ from esb.wake import Wake
 # py-amqp raises AttributeError and TypeError from the pieces of a connection that fell apart under its hands.
 DRIVER_ERRORS = (AMQPError, OSError, struct.error, AttributeError, TypeError, KeyError)
 
+# Said in these words since RabbitMQ 3.8, with the size of the body and the server's limit.
+_TOO_LARGE = re.compile(r"message size \d+ is larger than \D*(\d+)")
 _REFUSALS = (AccessRefused, NotAllowed)  # of a login, of a virtual host
 _SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -313,6 +316,14 @@ class Keeper:
                 links = list(self._links)
             for link in links:
                 link.beat()
+
+
+def limit_of(error: BaseException | None) -> int | None:
+    """The most bytes that a body may have, where the server closed a channel because one has more."""
+    if not isinstance(error, PreconditionFailed):
+        return None
+    found = _TOO_LARGE.search(error.reply_text or "")
+    return int(found[1]) if found else None
 
 
 def _reason(error: BaseException) -> str:

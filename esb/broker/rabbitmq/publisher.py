@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
 from esb.broker.port import Outcome, Outgoing
 from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.confirms import Pending
-from esb.broker.rabbitmq.connection import Keeper, Link
+from esb.broker.rabbitmq.connection import Keeper, Link, limit_of
 from esb.broker.rabbitmq.frames import frames_for
+from esb.broker.rabbitmq.wire import body_too_large
 from esb.broker_url import Settings
 from esb.errors import BrokerDown
 
@@ -44,7 +46,10 @@ class RabbitMqPublisher:
         self._pending: list[Pending] = []  # batches whose outcomes nobody has asked for yet, in their order
 
     def publish(self, batch: Iterable[Outgoing]) -> list[Outcome]:
-        """See the port. Raises ``BrokerDown`` also when the server is blocked by an alarm for too long."""
+        """See the port. Raises ``BrokerDown`` also when the server is blocked by an alarm for too long.
+
+        Raises ``MessageError`` when the headers of one do not fit into a frame, or the server does not take its body.
+        """
         return self.begin(batch).outcomes()
 
     def begin(self, batch: Iterable[Outgoing]) -> Pending:
@@ -58,9 +63,9 @@ class RabbitMqPublisher:
         if first is None:
             return Pending(self._published, self._wait)
         self._open()
-        with self._link.failures("publish to"):
+        pending = Pending(self._published, self._wait)
+        with self._failures("publish to", pending):
             self._wait_unblocked()
-            pending = Pending(self._published, self._wait)
             self._pending.append(pending)
             for piece in _pieces(chain((first,), waiting)):
                 self._send(piece, pending)
@@ -112,7 +117,7 @@ class RabbitMqPublisher:
 
     def _wait(self, pending: Pending) -> None:
         deadline = time.monotonic() + self._settings.confirm_timeout
-        with self._link.failures("hear of what was published from"):
+        with self._failures("hear of what was published from", pending):
             while pending.unknown:
                 if pending.lost or not self._link.connected:
                     raise ConnectionResetError("the connection was lost while results were on their way")
@@ -125,6 +130,23 @@ class RabbitMqPublisher:
                     )
         if pending in self._pending:
             self._pending.remove(pending)
+
+    @contextmanager
+    def _failures(self, attempt: str, pending: Pending) -> Iterator[None]:
+        """As the link's; a body that the server does not take is its message's fault, and would be at each try.
+
+        The server alone knows its limit, and tells it by closing the channel. Of a batch that was only beside such a
+        body on the channel nobody knows what arrived.
+        """
+        try:
+            with self._link.failures(attempt):
+                yield
+        except BrokerDown as error:
+            limit = limit_of(error.__cause__)
+            large = pending.larger_than(limit) if limit is not None else None
+            if limit is None or large is None:
+                raise
+            raise body_too_large(large, limit) from error
 
     def _abandon(self) -> None:
         """The channel that would have told is gone: what was pending on it stays unknown."""

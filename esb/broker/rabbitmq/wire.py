@@ -131,6 +131,14 @@ def too_large(message: Message, size: int, room: int) -> MessageError:
     return MessageError(f"the headers of message {message.id} take {size} bytes; the broker takes {room} at most")
 
 
+def body_too_large(message: Message, limit: int) -> MessageError:
+    """Says of which message the body is more than the server takes; the limit in bytes."""
+    return MessageError(
+        f"message {message.id} has {len(message.body)} bytes; RabbitMQ takes {limit} at most: raise max_message_size "
+        "in its configuration, or let the flow send less (split, claim)"
+    )
+
+
 def short(text: str) -> bytes:
     """What goes into a short string (4.2.5.3): 255 bytes; what is longer is cut, never in the middle of a character."""
     data = text.encode("utf-8", "replace")

@@ -37,6 +37,7 @@ _SET_POLICY = (
 )
 _CLEAR_POLICY = 'rabbit_policy:delete(<<"{vhost}">>, <<"test">>, <<"test">>)'
 _SET_MEMORY = "vm_memory_monitor:set_vm_memory_high_watermark({limit})"
+_SET_LARGEST = "application:set_env(rabbit, max_message_size, {size})"
 _DROP = 'ok = rabbit_networking:close_connections(rabbit_networking:connections(), "dropped by a test")'
 
 
@@ -154,6 +155,10 @@ class RabbitMqServer:
     def memory_alarm(self, on: bool) -> None:
         """Raise or clear the memory alarm: publishing connections are blocked, consuming ones go on."""
         self._run(_SET_MEMORY.format(limit="0" if on else f'{{absolute, "{self.memory}"}}'))
+
+    def limit_messages(self, size: int = 128 * 1024**2) -> None:
+        """The most bytes that a body may have, for channels opened from now on; without it the server's own default."""
+        self._run(_SET_LARGEST.format(size=size))
 
     def drop_connections(self) -> None:
         """Close every client connection from the server's side."""
