@@ -202,6 +202,34 @@ def test_a_head_without_end_is_400(door: Door, head: bytes):
             connection.sendall(more * (20_000 // len(more)))
 
 
+@pytest.mark.parametrize("endless", [b"X-Many: of these\r\n", b"x" * 100])
+def test_trailers_without_end_are_refused(door: Door, endless: bytes):
+    """Behind the last chunk of a body come headers again: they are neither kept nor read for ever."""
+    head = b"POST /orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection, pytest.raises(OSError):
+        connection.sendall(head + b"X-First: of all\r\n")
+        for _ in range(1000):
+            connection.sendall(endless * (20_000 // len(endless)))
+
+
+def test_what_frames_a_chunk_has_an_end(door: Door):
+    """A chunk of one byte with an extension that never ends."""
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection, pytest.raises(OSError):
+        connection.sendall(b"POST /orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;more=")
+        for _ in range(1000):
+            connection.sendall(b"x" * 20_000)
+
+
+def test_a_body_in_chunks_with_trailers_passes(door: Door):
+    """Each byte in a chunk of its own, and a trailer; what looks like a header of the request there is none."""
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in b"x" * LIMIT)
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
+        head = b"POST /orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        connection.sendall(head + chunks + b"0\r\nIdempotency-Key: late\r\n\r\n")
+        assert connection.makefile("rb").readline() == b"HTTP/1.1 202 Accepted\r\n"
+    assert (door.arrivals[0][1].body, door.arrivals[0][1].id) == (b"x" * LIMIT, None)
+
+
 def test_a_head_of_many_headers_passes(door: Door):
     """Half of what is allowed."""
     assert door.ask("GET", "/healthz", headers={f"X-Header-{n}": "v" * 1000 for n in range(30)})[0] == 200
