@@ -93,7 +93,10 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(door: Door):
     assert answer[1]["allow"] == "POST, PUT"
 
 
-@pytest.mark.parametrize("given", ["text/csv", "application/x-www-form-urlencoded", "application/json; charset=utf-16"])
+@pytest.mark.parametrize("given", [
+    "text/csv", "application/x-www-form-urlencoded", "application/json; charset=utf-16",
+    'application/json;v=1; Charset="UTF-16"', "", "json", 'application/json; a="' + ";" * 300,
+])  # fmt: skip
 def test_a_wrong_media_type_is_415(door: Door, given):
     """What a browser's form or a careless curl sends is not taken for JSON."""
     answer = door.ask("POST", "/orders", b"{}", {"Content-Type": given})
@@ -102,7 +105,10 @@ def test_a_wrong_media_type_is_415(door: Door, given):
     assert not door.arrivals
 
 
-@pytest.mark.parametrize("given", ["application/json;charset=UTF-8", "application/cloudevents+json", None])
+@pytest.mark.parametrize("given", [
+    "application/json;charset=UTF-8", "application/cloudevents+json", None, "Application/JSON ; v=1; charset=\"utf-8\"",
+    "application/json; charset=us-ascii", "text/json",
+])  # fmt: skip
 def test_the_right_media_type_comes_in_many_spellings(door: Door, given):
     """A charset, a structured suffix, or no type at all."""
     assert door.ask("POST", "/orders", b"{}", {"Content-Type": given} if given else {})[0] == 202
