@@ -79,7 +79,7 @@ def build(
     """
     _refuse_clashes(served)
     gate = asyncio.Semaphore(MOST)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(HEALTH, _health, methods=["GET"]),
             Route(READY, _readiness(ready), methods=["GET"]),
@@ -92,6 +92,10 @@ def build(
             Exception: problems.on_bug,
         },
     )
+    # Where a redirect leads is what the Host header says, and http where a proxy ends TLS: credentials and body would
+    # follow in clear.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _refuse_clashes(served: Sequence[Served]) -> None:

@@ -86,6 +86,14 @@ def test_an_unknown_path_is_404(door: Door):
     assert "/nowhere" in is_problem(door.post("/nowhere", b"{}"), 404)["detail"]
 
 
+@pytest.mark.parametrize("path", ["/orders/", "/secret/", "/healthz/"])
+def test_a_path_with_a_slash_too_many_is_404(door: Door, path):
+    """A redirect would lead the request, with its credentials, to an address that the caller did not choose."""
+    answer = door.ask("POST", path, b"{}", {"Authorization": f"Bearer {TOKEN}", "Host": "elsewhere"})
+    is_problem(answer, 404)
+    assert "location" not in answer[1]
+
+
 def test_a_wrong_method_is_405_and_names_the_right_ones(door: Door):
     """RFC 9110 wants Allow."""
     answer = door.ask("DELETE", "/feed")
