@@ -19,11 +19,16 @@ def authenticate(auth: Auth, headers: Mapping[str, str]) -> None:
     """Compare in constant time. Raises ``Denied`` (401) and says what would be accepted, not what was wrong."""
     name, expected = auth.credentials()
     given = headers.get(name.lower(), "")
-    scheme, space, rest = given.partition(" ")
-    if space and name == "Authorization":  # the scheme's case does not matter (RFC 9110, section 11.1)
-        given = f"{scheme.capitalize()} {rest}"
+    if not auth.header:
+        given, expected = _lower_scheme(given), _lower_scheme(expected)
     if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
         raise Denied(401, "the credentials are missing or wrong", {"WWW-Authenticate": auth.challenge()})
+
+
+def _lower_scheme(credentials: str) -> str:
+    """The scheme's case does not matter (RFC 9110, section 11.1). A header of one's own is taken as it is."""
+    scheme, space, rest = credentials.partition(" ")
+    return f"{scheme.lower()}{space}{rest}"
 
 
 def arrival(request: HttpRequest) -> Arrival:

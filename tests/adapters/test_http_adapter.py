@@ -16,10 +16,10 @@ import pytest
 from pydantic import ValidationError
 from urllib3.exceptions import InsecureRequestWarning
 
-from esb.adapters.http import HttpAdapter, HttpOperation, HttpSettings
+from esb.adapters.http import HttpAdapter, HttpOperation, HttpReceive, HttpSettings
 from esb.adapters.http.answers import retry_after
 from esb.errors import Busy, EndpointError, Interrupted, Refused, Unreachable
-from esb.ports import Request
+from esb.ports import Arrival, Denied, HttpRequest, Request
 from tests.adapters.web import Exchange, Service
 
 TOKEN = "canary-token-77"
@@ -412,3 +412,49 @@ def test_basic_and_header_credentials(service):
     opened(service.url, auth={"header": {"name": "X-Api-Key", "value": "k"}}).send(message())
     assert service.requests[0][2]["Authorization"] == "Basic dTpww6Q="
     assert service.requests[1][2]["X-Api-Key"] == "k"
+
+
+def entering(auth: dict[str, Any], header: str, given: str) -> Arrival:
+    """What an endpoint with this proof of who calls makes of a request."""
+    adapter = HttpAdapter("shop", HttpSettings(), receive=HttpReceive(auth=auth))
+    headers = {header.lower(): given}
+    return adapter.accept(HttpRequest(method="POST", path="/shop", headers=headers, query={}, body=b"{}"))
+
+
+ADA = {"user": "Ada", "password": "Pw"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "given"),
+    [
+        ({"bearer": "Tok"}, "Authorization", "bearer Tok"),
+        ({"bearer": "Tok"}, "Authorization", "BEARER Tok"),
+        ({"basic": ADA}, "Authorization", "basic QWRhOlB3"),
+        ({"header": {"name": "Authorization", "value": "ApiKey Tok"}}, "Authorization", "ApiKey Tok"),
+        ({"header": {"name": "Authorization", "value": "token Tok"}}, "Authorization", "token Tok"),
+        ({"header": {"name": "X-Api-Key", "value": "Two Words"}}, "X-Api-Key", "Two Words"),
+    ],
+)
+def test_right_credentials_are_let_in(auth, header, given):
+    """The case of Bearer and Basic does not matter; a header of one's own is right as it stands in the settings."""
+    assert entering(auth, header, given).body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "given"),
+    [
+        ({"bearer": "Tok"}, "Authorization", "Bearer tok"),
+        ({"bearer": "Tok"}, "Authorization", "Tok"),
+        ({"bearer": "Tok"}, "Authorization", "Basic Tok"),
+        ({"basic": ADA}, "Authorization", "Basic qwrhOlB3"),
+        ({"header": {"name": "Authorization", "value": "ApiKey Tok"}}, "Authorization", "Bearer Tok"),
+        ({"header": {"name": "Authorization", "value": "ApiKey Tok"}}, "Authorization", "ApiKey tok"),
+        ({"header": {"name": "X-Api-Key", "value": "Two Words"}}, "X-Api-Key", "two Words"),
+        ({"header": {"name": "X-Api-Key", "value": "Two Words"}}, "Authorization", "Two Words"),
+    ],
+)
+def test_wrong_credentials_are_denied(auth, header, given):
+    """Another case in what is secret, another scheme, another header."""
+    with pytest.raises(Denied) as denied:
+        entering(auth, header, given)
+    assert denied.value.status == 401
