@@ -52,6 +52,7 @@ from esb.worker.versions import Versions
 # them: the other roles, of which each is a process, have neither the time nor the memory to spare.
 if TYPE_CHECKING:
     from esb.gateway.app import Served
+    from esb.gateway.room import Room
     from esb.gateway.serve import Site
     from esb.worker.ingress import Ingress
 
@@ -183,12 +184,12 @@ class Bus:
 
         return Ingress(self.context, self.intakes())
 
-    def web(self, ingress: Ingress) -> Any:
-        """The ASGI application of the ingress."""
+    def web(self, ingress: Ingress, room: Room | None = None) -> Any:
+        """The ASGI application of the ingress. ``room`` as it has it."""
         from esb.gateway.app import build
 
         limit = self.definition.config.http.max_body
-        return build(self.serving(), ingress.enter, max_body=limit, ready=self.trouble)
+        return build(self.serving(), ingress.enter, max_body=limit, ready=self.trouble, room=room)
 
     def admin(self) -> Any:
         """The admin interface, as a WSGI application."""
@@ -204,15 +205,17 @@ class Bus:
 
     def sites(self, ingress: Ingress) -> list[Site]:
         """What the web role serves: the admin interface, and the ingress where an endpoint is called from outside."""
+        from esb.gateway.room import Room
         from esb.gateway.serve import Site
         from esb.gateway.wsgi import Bridge
 
         config = self.definition.config
+        room = Room(max(config.http.max_body, LARGEST_FORM))
         sites = []
         if self.serving() or not config.admin.enabled:
-            sites.append(Site(self.web(ingress), config.http, "http"))
+            sites.append(Site(self.web(ingress, room), config.http, "http"))
         if config.admin.enabled:
-            sites.append(Site(Bridge(self.admin(), LARGEST_FORM), config.admin, "admin"))
+            sites.append(Site(Bridge(self.admin(), LARGEST_FORM, room), config.admin, "admin"))
         return sites
 
     def first_link(self, urls: Mapping[str, str]) -> dict[str, str]:

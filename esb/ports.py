@@ -236,6 +236,10 @@ class Adapter:
         """Where the ingress shall listen: ``("/orders", ("POST",))``."""
         return f"/{self.name}", ("POST",)
 
+    def admit(self, request: HttpRequest) -> None:
+        """Look at a request whose body has not been read (``body`` is empty), and raise :class:`Denied` where the head
+        alone says so: whoever has no credentials shall not make the bus keep a body. :meth:`accept` comes after it."""
+
     def accept(self, request: HttpRequest) -> Arrival:
         """Authenticate and unwrap a request, or raise :class:`Denied`."""
         return Arrival(body=request.body, content_type=request.headers.get("content-type", ""))

@@ -119,10 +119,14 @@ class HttpAdapter(Adapter):
         """Where the ingress listens for this endpoint."""
         return self.receive.path or f"/{self.name}", self.receive.methods
 
-    def accept(self, request: HttpRequest) -> Arrival:
-        """Check the caller's credentials, then take id, subject and trace from CloudEvents or Idempotency-Key."""
+    def admit(self, request: HttpRequest) -> None:
+        """Check the caller's credentials, which all stand in headers."""
         if self.receive.auth:
             authenticate(self.receive.auth, request.headers)
+
+    def accept(self, request: HttpRequest) -> Arrival:
+        """Check them again, then take id, subject and trace from CloudEvents or Idempotency-Key."""
+        self.admit(request)  # nobody gets in because somebody forgot to ask before
         return arrival(request)
 
     # ------------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from esb.errors import ConfigError, EsbError, MessageError
 from esb.gateway import problems, requests
 from esb.gateway.problems import Problem
+from esb.gateway.room import Room
 from esb.ports import Adapter, Arrival, Denied
 
 PATIENCE = 30.0  # seconds that a caller waits for "it is safe"
@@ -67,7 +68,12 @@ def everything_is_well() -> str:
 
 
 def build(
-    served: Sequence[Served], intake: Intake, *, max_body: int, ready: Callable[[], str] = everything_is_well
+    served: Sequence[Served],
+    intake: Intake,
+    *,
+    max_body: int,
+    ready: Callable[[], str] = everything_is_well,
+    room: Room | None = None,
 ) -> Starlette:
     """The ASGI application.
 
@@ -76,14 +82,15 @@ def build(
         intake: what becomes of an arrival.
         max_body: bytes; more is answered 413.
         ready: the reason why no message would be taken now, or nothing. May block; called on a thread.
+        room: for the bodies of all requests, where other applications of the process share it.
     """
     _refuse_clashes(served)
-    gate = asyncio.Semaphore(MOST)
+    way_in = _WayIn(intake, max_body, asyncio.Semaphore(MOST), room or Room(max_body))
     app = Starlette(
         routes=[
             Route(HEALTH, _health, methods=["GET"]),
             Route(READY, _readiness(ready), methods=["GET"]),
-            *(_route(one, intake, max_body, gate) for one in served),
+            *(_route(one, way_in) for one in served),
         ],
         exception_handlers={
             Problem: problems.on_problem,
@@ -109,15 +116,27 @@ def _refuse_clashes(served: Sequence[Served]) -> None:
         owners[path] = f"endpoint {one.endpoint}"
 
 
-def _route(served: Served, intake: Intake, max_body: int, gate: asyncio.Semaphore) -> Route:
+class _WayIn(msgspec.Struct, frozen=True):
+    """What all endpoints have together."""
+
+    intake: Intake
+    max_body: int
+    gate: asyncio.Semaphore
+    room: Room
+
+
+def _route(served: Served, way: _WayIn) -> Route:
     path, methods = served.adapter.path()
 
     async def take(request: Request) -> Response:
-        if gate.locked():
+        begun = requests.head(request)
+        served.adapter.admit(begun)  # before the body, and a place among those who are waited for, are given away
+        if way.gate.locked():
             raise problems.unavailable("too many requests at once")
-        async with gate:
-            arrival = served.adapter.accept(await requests.read(request, served.content_type, max_body))
-            return _answer(await _enter(intake, served.endpoint, arrival))
+        async with way.gate:
+            with way.room.share() as share:
+                whole = await requests.read(request, begun, served.content_type, way.max_body, share)
+                return _answer(await _enter(way.intake, served.endpoint, served.adapter.accept(whole)))
 
     return Route(path, take, methods=list(methods))
 

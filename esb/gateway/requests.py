@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 
+import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from esb.gateway.problems import Problem
+from esb.gateway.problems import Problem, unavailable
+from esb.gateway.room import Share
 from esb.ports import HttpRequest
 
 SLOWEST = 30.0  # seconds that a body may take to arrive
@@ -18,14 +21,24 @@ _ONCE = frozenset(
 )
 
 
-async def read(request: Request, content_type: str, limit: int) -> HttpRequest:
-    """The request with its whole body, at most ``limit`` bytes. Raises ``Problem`` (400, 408, 413, 415)."""
-    headers = _headers(request)
-    _check_type(headers, content_type)
-    body = await _body(request, headers, limit)
+def head(request: Request) -> HttpRequest:
+    """The request without its body. Raises ``Problem`` (400)."""
     return HttpRequest(
-        method=request.method, path=request.scope["path"], headers=headers, query=dict(request.query_params), body=body
+        method=request.method,
+        path=request.scope["path"],
+        headers=_headers(request),
+        query=dict(request.query_params),
+        body=b"",
     )
+
+
+async def read(request: Request, begun: HttpRequest, content_type: str, limit: int, share: Share) -> HttpRequest:
+    """With its whole body, at most ``limit`` bytes. Raises ``Problem`` (400, 408, 413, 415, 503).
+
+    Args: the request; its :func:`head`; the media type to expect; the limit; where the body's bytes are counted.
+    """
+    _check_type(begun.headers, content_type)
+    return msgspec.structs.replace(begun, body=await _body(request, begun.headers, limit, share))
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -38,7 +51,7 @@ def _headers(request: Request) -> dict[str, str]:
     return {name: ", ".join(several) for name, several in values.items()}
 
 
-def _check_type(headers: dict[str, str], expected: str) -> None:
+def _check_type(headers: Mapping[str, str], expected: str) -> None:
     """A missing Content-Type is taken for the endpoint's; another, or a compressed body, is refused."""
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "compressed bodies are not taken", headers={"Accept-Encoding": "identity"})
@@ -61,25 +74,25 @@ def _matches(given: str, expected: str) -> bool:
     )
 
 
-async def _body(request: Request, headers: dict[str, str], limit: int) -> bytes:
+async def _body(request: Request, headers: Mapping[str, str], limit: int, share: Share) -> bytes:
     """Counted as it comes in: a Content-Length may be missing, and is only a claim."""
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
+    body = bytearray()  # a list of pieces would take more memory than what is counted, where they are small
     try:
         async with asyncio.timeout(SLOWEST):
             async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
+                if len(body) + len(chunk) > limit:
                     raise _too_large(limit)
-                chunks.append(chunk)
+                if not share.take(len(chunk)):
+                    raise unavailable("the bodies of other requests fill the memory there is for them")
+                body += chunk
     except TimeoutError as error:
         raise Problem(408, f"the body took longer than {SLOWEST:g} s", headers={"Connection": "close"}) from error
     except ClientDisconnect as error:
         raise Problem(400, "the caller hung up before the body was complete") from error
-    return b"".join(chunks)
+    return bytes(body)
 
 
 def _too_large(limit: int) -> Problem:

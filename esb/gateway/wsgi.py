@@ -15,6 +15,8 @@ from typing import Any
 
 import structlog
 
+from esb.gateway.room import Room, Share
+
 log = structlog.get_logger("esb.gateway")
 
 THREADS = 8  # pages made at once
@@ -29,10 +31,12 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Bridge:
     """The ASGI application."""
 
-    def __init__(self, app: Wsgi, max_body: int) -> None:
-        """Args: the WSGI application; the bytes of the largest request it is given, more is answered 413."""
+    def __init__(self, app: Wsgi, max_body: int, room: Room | None = None) -> None:
+        """Args: the WSGI application; the bytes of the largest request it is given, more is answered 413; the room for
+        the bodies of all requests, where other applications of the process share it."""
         self._app = app
         self._max_body = max_body
+        self._room = room or Room(max_body)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pages")
         self._waiting = asyncio.Semaphore(WAITING)
 
@@ -44,30 +48,35 @@ class Bridge:
             await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE)
             return
         async with self._waiting:
-            body = await self._body(receive)
-            if isinstance(body, HTTPStatus):
-                await _refuse(send, body)
-                return
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._pool, self._run, environ(scope, body), _from_thread(loop, send))
+            with self._room.share() as share:
+                await self._answer(scope, receive, send, share)
 
-    async def _body(self, receive: Receive) -> bytes | HTTPStatus:
+    async def _answer(self, scope: Mapping[str, Any], receive: Receive, send: Send, share: Share) -> None:
+        body = await self._body(receive, share)
+        if isinstance(body, HTTPStatus):
+            await _refuse(send, body)
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._pool, self._run, environ(scope, body), _from_thread(loop, send))
+
+    async def _body(self, receive: Receive, share: Share) -> bytes | HTTPStatus:
         """All of it, as far as it may be."""
-        chunks: list[bytes] = []
-        size, more = 0, True
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout(SLOWEST):
                 while more:
                     event = await receive()
                     if event["type"] == "http.disconnect":
                         return HTTPStatus.BAD_REQUEST
-                    chunks.append(event.get("body", b""))
-                    size, more = size + len(chunks[-1]), event.get("more_body", False)
-                    if size > self._max_body:
+                    piece, more = event.get("body", b""), event.get("more_body", False)
+                    if len(body) + len(piece) > self._max_body:
                         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+                    if not share.take(len(piece)):
+                        return HTTPStatus.SERVICE_UNAVAILABLE
+                    body += piece
         except TimeoutError:
             return HTTPStatus.REQUEST_TIMEOUT
-        return b"".join(chunks)
+        return bytes(body)
 
     def _run(self, environment: dict[str, Any], send: Send) -> None:
         """On a thread of the pool: call the application, hand on what it gives."""

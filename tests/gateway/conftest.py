@@ -16,8 +16,9 @@ from esb.adapters.http import HttpAdapter, HttpReceive, HttpSettings
 from esb.gateway.app import Served, build
 from esb.gateway.listen import bind
 from esb.gateway.protocol import quick_protocol
+from esb.gateway.room import Room
 from esb.gateway.serve import make_server
-from esb.ports import Arrival
+from esb.ports import Adapter, Arrival, Denied, HttpRequest
 
 LIMIT = 1000
 TOKEN = "the-token-nobody-may-see"
@@ -41,6 +42,7 @@ class Door:
     arrivals: list[tuple[str, Arrival]] = field(default_factory=list)
     answer: Callable[[str, Arrival], Any] = lambda endpoint, arrival: Said()
     ready: str = ""
+    room: Room = field(default_factory=lambda: Room(LIMIT, most=2 * LIMIT))
 
     def intake(self, endpoint: str, arrival: Arrival) -> Future[Any]:
         self.arrivals.append((endpoint, arrival))
@@ -76,6 +78,15 @@ def answer_of(connection: http.client.HTTPConnection) -> tuple[int, Mapping[str,
     return response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(content) if content else None
 
 
+class Signed(Adapter):
+    """What a caller proves stands in the body, so ``accept`` alone decides; as an adapter that knows no ``admit``."""
+
+    def accept(self, request: HttpRequest) -> Arrival:
+        if not request.body.startswith(TOKEN.encode()):
+            raise Denied(401, "the signature is wrong")
+        return super().accept(request)
+
+
 def endpoint(name: str, **receive: Any) -> Served:
     """A JSON endpoint that receives."""
     return Served(name, HttpAdapter(name, HttpSettings(), receive=HttpReceive(**receive)), "application/json")
@@ -91,7 +102,7 @@ def door(running: Door) -> Door:
 
 @pytest.fixture(scope="session", params=["h11", "httptools"])
 def running(request: pytest.FixtureRequest) -> Iterator[Door]:
-    """Serves /orders, /feed (PUT and POST) and /secret (with a bearer token), by either reader of requests."""
+    """Serves /orders, /feed (PUT and POST), /secret (with a bearer token) and /signed, by either reader of requests."""
     protocol = request.param if request.param == "h11" else quick_protocol()
     assert (request.param == "h11") is (protocol == "h11")
     with bind("127.0.0.1", 0) as listener:
@@ -100,8 +111,10 @@ def running(request: pytest.FixtureRequest) -> Iterator[Door]:
             endpoint("orders"),
             endpoint("stock", path="/feed", methods=("PUT", "POST")),
             endpoint("secret", auth={"bearer": TOKEN}),
+            Served("signed", Signed("signed", None), "application/json"),
         ]
-        server = make_server(build(served, door.intake, max_body=LIMIT, ready=lambda: door.ready), protocol)
+        app = build(served, door.intake, max_body=LIMIT, ready=lambda: door.ready, room=door.room)
+        server = make_server(app, protocol)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         yield door

@@ -9,6 +9,7 @@ import pytest
 
 from esb.errors import BrokerDown, ConfigError, ContractError, DecodeError, RoutingError
 from esb.gateway.app import build
+from esb.testing.servers import wait_until
 from tests.gateway.conftest import LIMIT, TOKEN, Door, Said, answer_of, endpoint
 
 
@@ -163,6 +164,51 @@ def test_wrong_credentials_are_401_and_enter_nothing(door: Door, headers):
     assert TOKEN not in str(is_problem(answer, 401))
     assert answer[1]["www-authenticate"].startswith("Bearer")
     assert not door.arrivals
+
+
+def begun(door: Door, path: str, body: bytes, **headers: str) -> http.client.HTTPConnection:
+    """A request whose body is LIMIT bytes long, of which these have been sent."""
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+    connection.putrequest("POST", path)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.putheader("Content-Length", str(LIMIT))
+    connection.endheaders(body)
+    return connection
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+def test_wrong_credentials_are_401_before_the_body_is_there(door: Door, headers):
+    """The bus keeps no body of somebody who may not send one; what comes of it later is passed over."""
+    connection = begun(door, "/secret", b"x", **headers)
+    is_problem(answer_of(connection), 401)
+    assert door.room.held == 0
+    connection.send(b"x" * (LIMIT - 1))
+    connection.request("POST", "/secret", b"{}", {"Authorization": f"Bearer {TOKEN}"})
+    assert answer_of(connection)[0] == 202
+    connection.close()
+    assert [arrival.body for _, arrival in door.arrivals] == [b"{}"]
+
+
+def test_an_adapter_may_need_the_body_to_know_the_caller(door: Door):
+    """Such as for a signature over it."""
+    is_problem(door.post("/signed", b"forged"), 401)
+    assert door.post("/signed", TOKEN.encode())[0] == 202
+
+
+def test_bodies_of_all_requests_together_have_a_limit(door: Door):
+    """Two that are not whole fill the room that there is: a third is told to come again, and is let in after them."""
+    others = [begun(door, path, b"x" * (LIMIT - 1)) for path in ("/orders", "/feed")]
+    wait_until(lambda: door.room.held == 2 * (LIMIT - 1), 10, "both to be read so far")
+    answer = door.post("/orders", b"x" * LIMIT)
+    is_problem(answer, 503)
+    assert int(answer[1]["retry-after"]) > 0
+    for other in others:
+        other.send(b"x")
+        assert answer_of(other)[0] == 202
+        other.close()
+    wait_until(lambda: door.room.held == 0, 10, "the room to be empty")
+    assert door.post("/orders", b"x" * LIMIT)[0] == 202
 
 
 def test_right_credentials_enter(door: Door):

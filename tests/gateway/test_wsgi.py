@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from esb.gateway.listen import bind
+from esb.gateway.room import Room
 from esb.gateway.serve import make_server
 from esb.gateway.wsgi import Bridge, environ
 
@@ -18,13 +19,13 @@ LIMIT = 1000
 
 
 @pytest.fixture
-def served() -> Iterator[Callable[[Any], int]]:
+def served() -> Iterator[Callable[..., int]]:
     """Serve an application; the port."""
     running: list[tuple[Any, threading.Thread, socket.socket]] = []
 
-    def start(app: Any) -> int:
+    def start(app: Any, room: Room | None = None) -> int:
         listener = bind("127.0.0.1", 0)
-        server = make_server(Bridge(app, LIMIT))
+        server = make_server(Bridge(app, LIMIT, room))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         running.append((server, thread, listener))
@@ -71,6 +72,23 @@ def test_what_is_too_large_never_reaches_the_application(served):
     assert ask(port, "POST", body=b"x" * (LIMIT + 1))[0] == 413
     assert ask(port, "POST", body=iter([b"x" * LIMIT, b"x"]))[0] == 413
     assert called == []
+
+
+def test_bodies_share_the_room_with_those_of_other_applications(served):
+    """Where it is full, a request comes again later; one without a body needs none."""
+    room = Room(LIMIT, most=LIMIT)
+
+    def app(environment, start):
+        start("200 OK", [])
+        return [environment["wsgi.input"].read()]
+
+    port = served(app, room)
+    with room.share() as elsewhere:
+        assert elsewhere.take(1)
+        status, headers, _ = ask(port, "POST", body=b"x" * LIMIT)
+        assert (status, headers["Retry-After"]) == (503, "5")
+        assert ask(port)[0] == 200
+    assert ask(port, "POST", body=b"x" * LIMIT)[2] == b"x" * LIMIT
 
 
 def test_a_failure_outside_the_application_is_an_answer(served):
