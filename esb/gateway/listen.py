@@ -8,6 +8,8 @@ from typing import Protocol
 
 from esb.errors import EsbError
 
+QUEUE = 2048  # connections that wait to be taken
+
 
 class Listen(Protocol):
     """Where to listen: the ``http`` or ``admin`` part of the configuration."""
@@ -22,7 +24,7 @@ def bind(host: str, port: int, setting: str = "http") -> socket.socket:
     """A listening socket. Raises ``EsbError`` with what to do; ``setting`` is the part of esb.yaml that says where."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=QUEUE)
     except OSError as error:
         raise EsbError(f"cannot listen on {host}, port {port}: {_advice(error, setting)}") from error
 

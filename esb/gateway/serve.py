@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,13 +12,16 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from esb.gateway.listen import Listen, address, bind
-from esb.gateway.protocol import HEAD, quick_loop, quick_protocol
+from esb.gateway.listen import QUEUE, Listen, address, bind
+from esb.gateway.protocol import HEAD, Limits, quick_loop, quick_protocol
 from esb.wake import Stop
 
 DRAIN = 30  # seconds that requests under way may take after a stop
 TICK = 1.0  # seconds for which the date in answers holds
 KEEP_ALIVE = 60  # seconds; longer than what clients wait between calls, so that none writes into a closed connection
+OWN = 256  # descriptors that the role needs for itself: store, broker, log
+FEWEST = 16  # connections to a listener, however few descriptors there are
+AT_ONCE = 32  # connections that are taken before those taken earlier are looked at
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -35,6 +39,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """One number says how many connections the loop takes at once, and how many the system lets wait for that."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUE)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,7 +75,8 @@ def serve(sites: Sequence[Site], started: Callable[[list[str]], None], stopped: 
         listeners = [stack.enter_context(bind(s.listen.host, s.listen.port, s.setting)) for s in sites]
         started([address(site.listen.host, listener) for site, listener in zip(sites, listeners, strict=True)])
         with asyncio.Runner(loop_factory=quick_loop()) as runner:
-            runner.run(_serve([make_server(site.app) for site in sites], listeners, stopped))
+            limits = Limits(connections=connections(len(sites)))
+            runner.run(_serve([make_server(site.app, limits) for site in sites], listeners, stopped))
 
 
 async def _serve(servers: Sequence[Server], listeners: Sequence[socket.socket], stopped: Stop) -> None:
@@ -82,17 +93,25 @@ async def _serve(servers: Sequence[Server], listeners: Sequence[socket.socket], 
     await asyncio.gather(*running)
 
 
-def make_server(app: Any, protocol: Any = None) -> Server:
+def connections(listeners: int) -> int:
+    """How many connections each of so many listeners may have, so that descriptors remain for the role itself."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    usual = Limits().connections
+    return usual if most == resource.RLIM_INFINITY else max(FEWEST, min(usual, (most - OWN) // listeners))
+
+
+def make_server(app: Any, limits: Limits | None = None, protocol: Callable[[Limits], Any] = quick_protocol) -> Server:
     """A server with the bus's limits; ``run(sockets=[…])`` blocks, ``stop()`` ends it.
 
-    ``protocol``: what reads requests, as uvicorn has it; the quickest that is installed, unless told otherwise.
+    ``protocol``: what makes the reader of requests; that of the quickest that is installed, unless told otherwise.
     """
     config = uvicorn.Config(
         app,
-        http=protocol or quick_protocol(),
+        http=protocol(limits or Limits()),
         ws="none",
         loop="asyncio",
         lifespan="off",
+        backlog=AT_ONCE,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -15,7 +15,7 @@ import pytest
 from esb.adapters.http import HttpAdapter, HttpReceive, HttpSettings
 from esb.gateway.app import Served, build
 from esb.gateway.listen import bind
-from esb.gateway.protocol import quick_protocol
+from esb.gateway.protocol import Limits, plain_protocol, quick_protocol
 from esb.gateway.room import Room
 from esb.gateway.serve import make_server
 from esb.ports import Adapter, Arrival, Denied, HttpRequest
@@ -100,11 +100,17 @@ def door(running: Door) -> Door:
     return running
 
 
-@pytest.fixture(scope="session", params=["h11", "httptools"])
-def running(request: pytest.FixtureRequest) -> Iterator[Door]:
+@pytest.fixture(scope="session", params=[plain_protocol, quick_protocol], ids=["h11", "httptools"])
+def protocol(request: pytest.FixtureRequest) -> Callable[[Limits], Any]:
+    """Either reader of requests."""
+    quick = hasattr(request.param(Limits()), "on_chunk_header")
+    assert quick is (request.param is quick_protocol), "httptools is not installed"
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def running(protocol: Callable[[Limits], Any]) -> Iterator[Door]:
     """Serves /orders, /feed (PUT and POST), /secret (with a bearer token) and /signed, by either reader of requests."""
-    protocol = request.param if request.param == "h11" else quick_protocol()
-    assert (request.param == "h11") is (protocol == "h11")
     with bind("127.0.0.1", 0) as listener:
         door = Door(listener.getsockname()[1])
         served = [
@@ -114,7 +120,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Door]:
             Served("signed", Signed("signed", None), "application/json"),
         ]
         app = build(served, door.intake, max_body=LIMIT, ready=lambda: door.ready, room=door.room)
-        server = make_server(app, protocol)
+        server = make_server(app, protocol=protocol)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         yield door
