@@ -206,7 +206,7 @@ ALL = (
     ),
     Mistake(
         kind="missing-secret",
-        about="A secret refers to a variable that is not set, or to a file that cannot be read.",
+        about="A secret refers to a variable that is not set, to a file that cannot be read, or to one that is empty.",
         writes={"endpoints/partner.yaml": PARTNER % '"secret:env:PARTNER_TOKEN"'},
     ),
     Mistake(

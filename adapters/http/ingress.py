@@ -21,7 +21,7 @@ def authenticate(auth: Auth, headers: Mapping[str, str]) -> None:
     given = headers.get(name.lower(), "")
     if not auth.header:
         given, expected = _lower_scheme(given), _lower_scheme(expected)
-    if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
+    if auth.is_empty or not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
         raise Denied(401, "the credentials are missing or wrong", {"WWW-Authenticate": auth.challenge()})
 
 

@@ -73,6 +73,12 @@ class Auth(Settings):
         assert self.bearer is not None
         return "Authorization", f"Bearer {self.bearer.get_secret_value()}"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the secret says nothing: whoever sends nothing would know it."""
+        ways = (self.bearer, self.basic and self.basic.password, self.header and self.header.value)
+        return not any(way and way.get_secret_value().strip() for way in ways)
+
     def challenge(self) -> str:
         """What a 401 asks for."""
         if self.header:

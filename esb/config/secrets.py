@@ -81,20 +81,29 @@ class Outside:
 
     def _from_environment(self, name: str, place: Place) -> str | None:
         value = self.environ.get(name)
-        if not value:
+        if value is None:
             text = f"The environment has no {name}, which this secret refers to: set it before starting."
             self.report.add(place, "missing-secret", text, value=name, hint=nearest(name, self.environ))
-        return value
+            return None
+        return self._said(value, f"The variable {name}, which this secret refers to,", name, place)
 
     def _from_file(self, name: str, place: Place) -> str | None:
         try:
             with open(self.root / name, encoding="utf-8") as file:
-                return file.read(_MAX_SECRET).rstrip("\r\n")
+                value = file.read(_MAX_SECRET).rstrip("\r\n")
         except (OSError, UnicodeDecodeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             text = f"The secret file {name} cannot be read ({reason}): create it, or correct the path."
             self.report.add(place, "missing-secret", text, value=name)
             return None
+        return self._said(value, f"The secret file {name}", name, place)
+
+    def _said(self, value: str, what: str, name: str, place: Place) -> str | None:
+        """A secret that says nothing is one that everybody knows: it would open the door that it should close."""
+        if value.strip():
+            return value
+        self.report.add(place, "missing-secret", f"{what} is empty: put the secret there before starting.", value=name)
+        return None
 
 
 def refuse_inline(model: BaseModel, spot: Spot, resolved: Any, report: Report) -> None:

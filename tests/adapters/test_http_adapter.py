@@ -458,3 +458,23 @@ def test_wrong_credentials_are_denied(auth, header, given):
     with pytest.raises(Denied) as denied:
         entering(auth, header, given)
     assert denied.value.status == 401
+
+
+@pytest.mark.parametrize("secret", ["", " "])
+@pytest.mark.parametrize(
+    ("way", "header", "value"),
+    [
+        ("header", "x-api-key", ""),
+        ("bearer", "authorization", "Bearer "),
+        ("basic", "authorization", "Basic dTo="),
+    ],
+)
+def test_an_empty_secret_lets_nobody_in(way, header, value, secret):
+    """Who sends nothing knows it. `esb check` refuses such a secret; the door does so, too."""
+    ways = {"header": {"name": "X-Api-Key", "value": secret}, "basic": {"user": "u", "password": secret}}
+    receive = HttpReceive(**{"auth": {way: ways.get(way, secret)}})
+    adapter = HttpAdapter("shop", HttpSettings(), receive=receive)
+    for headers in ({}, {header: value}, {header: value + secret}):
+        with pytest.raises(Denied) as denied:
+            adapter.accept(HttpRequest(method="POST", path="/shop", headers=headers, query={}, body=b"{}"))
+        assert denied.value.status == 401

@@ -44,6 +44,21 @@ def test_secret_in_a_file(shop: Shop) -> None:
     assert shop.definition().endpoints["warehouse"].settings.auth.bearer == SecretStr("from-a-file")
 
 
+@pytest.mark.parametrize("content", ["", "\n", " \t\r\n\n"])
+def test_secret_that_says_nothing(shop: Shop, content: str) -> None:
+    """An empty secret is known to everybody, so it is as good as missing: in a file and in a variable."""
+    shop.environ["WAREHOUSE_TOKEN"] = content
+    found = shop.only()
+    assert place(found) == "endpoints/warehouse.yaml:3:52 missing-secret"
+    assert (found.level, found.hint) == ("error", "")
+    assert "The variable WAREHOUSE_TOKEN, which this secret refers to, is empty" in found.text
+    shop.edit("endpoints/warehouse.yaml", "secret:env:WAREHOUSE_TOKEN", "secret:file:secrets/token")
+    shop.write("secrets/token", content)
+    found = shop.only()
+    assert place(found) == "endpoints/warehouse.yaml:3:52 missing-secret"
+    assert "The secret file secrets/token is empty" in found.text
+
+
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
