@@ -117,6 +117,14 @@ ALL = (
         edits=((ARCHIVE, "flow: archive", "flow: orders"),),
     ),
     Mistake(
+        kind="duplicate-path",
+        about="Two endpoints listen at one path, or one where the bus itself answers (`/healthz`, `/readyz`).",
+        writes={
+            f"endpoints/{name}.yaml": f"endpoint: {name}\nadapter: http\nreceive: {{path: /orders}}\n"
+            for name in ("partner", "webshop")
+        },
+    ),
+    Mistake(
         kind="unknown-adapter",
         about="No installed adapter is called that; `esb endpoints --kinds` lists them.",
         edits=((ORDERS_OUT, "adapter: file", "adapter: files"),),

@@ -24,6 +24,7 @@ Kind = Literal[
     "wrong-type",
     "bad-value",
     "duplicate-name",
+    "duplicate-path",
     "unknown-adapter",
     "unknown-format",
     "unknown-step",

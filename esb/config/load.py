@@ -38,6 +38,7 @@ from esb.config.rules import (
 from esb.config.sagas import check_sagas, load_saga
 from esb.config.scope import World
 from esb.config.secrets import SERVERS, Outside, redact, refuse_passwords
+from esb.config.serving import check_paths
 from esb.config.steps import ParsedFlow, parse_flow
 from esb.config.synthetic import check_test_messages, check_test_replies
 from esb.config.tree import Map, Place, put_at, root
@@ -196,6 +197,7 @@ class _Loader:
 
     def _check(self, world: World, flows: list[ParsedFlow], sagas: list[LoadedSaga], config: BusConfig | None) -> None:
         check_endpoints(self.endpoint_documents, world)
+        check_paths(self.endpoint_documents, world, self.components.adapters)
         check_mappings(self.mapping_documents, world)
         check_flows(flows, world)
         check_controls(flows, world)

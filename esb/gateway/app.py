@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from esb.config.serving import HEALTH, READY
 from esb.errors import ConfigError, EsbError, MessageError
 from esb.gateway import problems, requests
 from esb.gateway.problems import Problem
@@ -33,7 +34,6 @@ from esb.ports import Adapter, Arrival, Denied
 PATIENCE = 30.0  # seconds that a caller waits for "it is safe"
 LARGE = 64 * 1024  # bytes; decoding and checking more would hold up the other requests
 MOST = 256  # requests at once; more wait outside, where they cost nothing
-HEALTH, READY = "/healthz", "/readyz"
 
 
 class Served(msgspec.Struct, frozen=True):

@@ -50,6 +50,19 @@ class Hearing(Web):
     features = Features(sends=True, keyed=True, replies=True)
 
 
+class Served(Adapter):
+    """Is called from outside."""
+
+    kind = "served"
+    features = Features(serves=True)
+
+    class Receive(Base):
+        path: str | None = None
+
+    def path(self) -> tuple[str, tuple[str, ...]]:
+        return self.receive.path or super().path()[0], ("POST",)
+
+
 class Table(Format):
     """CSV by another name."""
 
@@ -79,7 +92,7 @@ class Json(Table):
 def components() -> Components:
     """Adapters and formats of the tests, and the steps that there are."""
     return Components(
-        adapters={"files": Files, "web": Web, "hearing": Hearing},
+        adapters={"files": Files, "web": Web, "hearing": Hearing, "served": Served},
         formats={"table": Table, "json": Json},
         steps=STEPS,
     )

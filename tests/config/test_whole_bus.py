@@ -70,6 +70,39 @@ def test_two_endpoints_of_one_name(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
+    ("receive", "where", "said"),
+    [
+        ("{path: /sale}", "3:17", "belongs to the endpoint 'desk' (endpoints/desk.yaml:3): give it another path"),
+        ("{path: /desk}", "", ""),
+        ("{path: /healthz}", "3:17", "'stall' listens at /healthz, which belongs to the bus itself: give"),
+        ("{path: /readyz}", "3:17", "belongs to the bus itself"),
+        ("{}", "", ""),
+    ],
+)  # fmt: skip
+def test_two_endpoints_at_one_path(shop: Shop, receive: str, where: str, said: str) -> None:
+    """One of them would never be called; the second is pointed at, the first one named."""
+    shop.write("endpoints/desk.yaml", "endpoint: desk\nadapter: served\nreceive: {path: /sale}\n")
+    shop.write("endpoints/stall.yaml", f"endpoint: stall\nadapter: served\nreceive: {receive}\n")
+    found = [f for f in shop.findings() if f.level == "error"]
+    assert [place(f) for f in found] == ([f"endpoints/stall.yaml:{where} duplicate-path"] if where else [])
+    assert said in "".join(f.text for f in found)
+
+
+def test_a_path_that_another_endpoint_has_by_its_name(shop: Shop) -> None:
+    """An endpoint that names no path listens at its name; an overlay's path is pointed at in the overlay."""
+    shop.write("endpoints/desk.yaml", "endpoint: desk\nadapter: served\nreceive: {}\n")
+    shop.write("endpoints/alley.yaml", "endpoint: alley\nadapter: served\nreceive: {path: /desk}\n")
+    (found,) = [f for f in shop.findings() if f.level == "error"]
+    assert place(found) == "endpoints/desk.yaml:3:10 duplicate-path"
+    assert "the endpoint 'alley' (endpoints/alley.yaml:3): give it a path of its own under 'receive'" in found.text
+    shop.edit("endpoints/alley.yaml", "/desk", "/alley")
+    shop.edit("esb.prod.yaml", "  warehouse:\n", "  desk: {receive: {path: /alley}}\n  warehouse:\n")
+    assert not [f for f in shop.findings() if f.level == "error"]
+    (found,) = [f for f in shop.findings("prod") if f.level == "error"]
+    assert place(found) == "esb.prod.yaml:4:26 duplicate-path"
+
+
+@pytest.mark.parametrize(
     ("file", "old", "new", "where", "hint"),
     [
         ("endpoints/pos.yaml", "adapter: files", "adapter: fils", "3:10 unknown-adapter", "files"),
