@@ -278,7 +278,10 @@ ALL = (
     ),
     Mistake(
         kind="unused",
-        about="A warning: a mapping, contract or lookup that nothing refers to, or a `.yml` file, which nobody reads.",
+        about=(
+            "A warning: a mapping, contract or lookup that nothing refers to, an endpoint with `receive` at which no "
+            "flow and no saga starts (what comes in is taken and goes nowhere), or a `.yml` file, which nobody reads."
+        ),
         writes={"lookups/countries.csv": "code,country\nD,DE\n"},
     ),
 )

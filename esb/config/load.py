@@ -33,6 +33,7 @@ from esb.config.rules import (
     check_mappings,
     check_reach,
     check_retention,
+    check_sources,
     check_unused,
 )
 from esb.config.sagas import check_sagas, load_saga
@@ -211,6 +212,7 @@ class _Loader:
             check_encryption(config, self.bus_document, world.schemas, self.report)
         if not self.report.has_errors:  # what is broken may be what refers to the rest
             check_reach(parsed, world)
+            check_sources(self.endpoint_documents, parsed, world)
             check_unused(world, self.sources.contracts)
 
     def config(self) -> BusConfig | None:

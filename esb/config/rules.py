@@ -168,6 +168,20 @@ def check_reach(flows: Iterable[ParsedFlow], world: World) -> None:
             world.report.at(parsed.spot.at("from"), "unreachable-flow", text, level="warning", hint=hint)
 
 
+def check_sources(documents: Iterable[Map], flows: Iterable[ParsedFlow], world: World) -> None:
+    """An endpoint at which nothing starts takes in what nobody gets: a file is gone from its directory, for nothing."""
+    starts = {parsed.spot.value.get("from") for parsed in flows if isinstance(parsed.spot.value.get("from"), str)}
+    for document in documents:
+        name = document.get("endpoint")
+        if isinstance(name, str) and "receive" in document and name not in starts:
+            text = (
+                "Nothing starts at this endpoint, so what comes in there is taken and goes nowhere: "
+                f"add 'from: {name}' to a flow, or remove 'receive'."
+            )
+            spot = root(document, document.place.file).at("receive")
+            world.report.at_key(spot, "unused", text, level="warning", value=name)
+
+
 def check_unused(world: World, contract_files: Iterable[str]) -> None:
     """Mappings, contracts and lookups that nothing refers to."""
     used = {name for kind, name in world.used if kind == "contract"}

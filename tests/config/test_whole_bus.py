@@ -41,6 +41,21 @@ def test_event_that_no_flow_publishes_is_a_warning(shop: Shop) -> None:
     assert shop.inspect().definition is not None
 
 
+def test_endpoint_at_which_nothing_starts_is_a_warning(shop: Shop) -> None:
+    """What comes in there would be taken and go nowhere. A saga is a start as well as a flow; a flow of another
+    endpoint is none."""
+    shop.write("endpoints/tills.yaml", "endpoint: tills\nadapter: files\nsettings: {directory: x}\nreceive: {}\n")
+    found = shop.only()
+    assert place(found) == "endpoints/tills.yaml:4:1 unused"
+    assert found.level == "warning"
+    assert "add 'from: tills' to a flow" in found.text
+    shop.write("flows/tills.yaml", "flow: tills\nfrom: tills\nsteps:\n  - send: archive.write\n")
+    assert shop.findings() == []
+    (shop.root / "flows/tills.yaml").unlink()
+    shop.write("sagas/tills.yaml", "saga: tills\nfrom: tills\nkey: id\nsteps: [{name: keep, call: archive.write}]\n")
+    assert shop.findings() == []
+
+
 def test_what_nothing_refers_to_is_a_warning(shop: Shop) -> None:
     """A mapping, a contract and a lookup that are left over."""
     shop.write("mappings/old.yaml", "mapping: old\nset: {a: 1}\n")
