@@ -252,4 +252,6 @@ def _parsed(endpoint: str, backend: str, url: str, password: str | None) -> URL:
         parsed = sa.make_url(url).set(drivername=_DRIVERS[backend])
     except (exc.ArgumentError, ValueError):
         raise EndpointError(f"{endpoint}: settings.url cannot be read as an address") from None
+    if "@" in (parsed.host or ""):  # the rest of a password, which would be shown as the host
+        raise EndpointError(f"{endpoint}: settings.url has more than one @: write one in a user or password as %40")
     return parsed.set(password=password) if password else parsed

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, SecretStr
 
@@ -18,6 +18,11 @@ from esb.config.findings import Report, nearest
 from esb.config.tree import Map, Place, Seq, Spot
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)@")
+_UNENCODED = re.compile(r"[@/?#\[\]\\\s]|%(?![0-9A-Fa-f]{2})")
+_PASSWORD = re.compile(r"[^:/]+://[^:/?#]*:([^/?#]+)@")
+_UNENCODED_PASSWORD = re.compile(r"[^:/]+://[^:]*:(.+)@", re.DOTALL)
+_ASIDE = re.compile(r"[?&](?:ssl)?password=([^&#]+)")
 _MAX_SECRET = 64 * 1024
 SERVERS = ("broker", "database")  # keys of esb.yaml whose URLs may have a password
 MASK = "***"
@@ -49,13 +54,15 @@ class Outside:
         return self._interpolate(value, place) if "${" in value else value
 
     def _interpolate(self, text: str, place: Place) -> str:
+        login = _login(text)
+
         def replace(match: re.Match[str]) -> str:
             if match[0] == "$${":
                 return "${"
             found = self.environ.get(match[1]) or match[3]
             if found is None and match[1] not in self.environ:
                 self._missing_variable(match[1], place)
-            return found or ""
+            return _encoded(found or "") if match.start() in login else found or ""
 
         return _REFERENCE.sub(replace, text)
 
@@ -130,7 +137,8 @@ def refuse_passwords(written: Map, report: Report) -> None:
     """
     for key in SERVERS:
         url = written.get(key)
-        if isinstance(url, str) and passwords_of(_REFERENCE.sub("", url)):
+        literal = _REFERENCE.sub("", url) if isinstance(url, str) else ""
+        if _PASSWORD.match(literal) or _ASIDE.search(literal):
             text = (
                 "A password is a reference: write ${NAME} in its place, or the whole URL as secret:env:NAME or "
                 "secret:file:PATH."
@@ -171,7 +179,21 @@ def redact(text: str, secrets: Iterable[SecretStr]) -> str:
 
 
 def passwords_of(url: str) -> list[SecretStr]:
-    """The passwords inside a broker or database URL, as written there and as meant, so that they can be redacted."""
-    found = re.findall(r"\A[a-z+0-9]+://[^:/@]*:([^/?#]+)@|[?&](?:ssl)?password=([^&#]+)", url)
-    texts = [first or second for first, second in found]
-    return [SecretStr(text) for text in dict.fromkeys([*texts, *map(unquote, texts)])]
+    """The passwords inside a broker or database URL, so that it can be redacted: as it stands there, and decoded.
+
+    One goes to the last ``@`` of the authority; where a ``/`` in it was not encoded, to the last of all.
+    """
+    matches = (_PASSWORD.match(url), _UNENCODED_PASSWORD.match(url))
+    found = [*(match[1] for match in matches if match), *_ASIDE.findall(url)]
+    return [SecretStr(text) for text in dict.fromkeys([*found, *map(unquote, found)])]
+
+
+def _login(text: str) -> range:
+    """Where user and password of a URL stand in a text whose references are not resolved yet."""
+    match = _LOGIN.match(_REFERENCE.sub(lambda reference: "x" * len(reference[0]), text))
+    return range(*match.span(1)) if match else range(0)
+
+
+def _encoded(value: str) -> str:
+    """A user or password as a URL takes it. What could have been encoded by hand is taken to be, and left alone."""
+    return quote(value, safe=":") if _UNENCODED.search(value) else value

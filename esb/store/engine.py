@@ -54,12 +54,7 @@ def server(url: str) -> Engine:
         import psycopg  # noqa: F401
     except ImportError as error:
         raise StoreError("PostgreSQL needs its driver: pip install 'esb[postgresql]'") from error
-    try:
-        parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise StoreError(
-            "the database URL cannot be read: postgresql://user:password@host:5432/name is needed"
-        ) from error
+    parsed = _parsed(url).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(
         parsed,
         connect_args=_connection(),
@@ -71,6 +66,20 @@ def server(url: str) -> Engine:
     name = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
     sa.event.listen(engine, "handle_error", failures.listener(f"the store {name}"))
     return engine
+
+
+def _parsed(url: str) -> URL:
+    """The URL taken apart. An ``@`` in its host is the rest of a password, which errors would show as the host."""
+    try:
+        parsed = sa.make_url(url)
+        if "@" not in (parsed.host or ""):
+            return parsed
+    except (sa.exc.ArgumentError, ValueError):
+        pass
+    raise StoreError(
+        "the database URL cannot be read: postgresql://user:password@host:5432/name is needed, with an @ or / in the "
+        "password written as %40 or %2F"
+    )
 
 
 def checkpoint(engine: Engine) -> bool:

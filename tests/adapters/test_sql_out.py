@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from esb.adapters.sql import SqlAdapter, SqlOperation, SqlSettings
 from esb.errors import Busy, EndpointError, Interrupted, Refused, Unreachable
@@ -408,3 +408,12 @@ def test_what_is_closed_leaves_nothing_behind(database):
 def _dialects() -> int:
     gc.collect()
     return sum(isinstance(one, sa.engine.Dialect) for one in gc.get_objects())
+
+
+def test_a_password_that_breaks_its_address_is_not_shown():
+    """An @ in it would make its end the host, which errors name."""
+    adapter = SqlAdapter("erp", SqlSettings(url=SecretStr("postgresql://shop:p@ss77@127.0.0.1:1/erp")), {})
+    with pytest.raises(EndpointError, match="write one in a user or password as %40") as raised:
+        adapter.open()
+        adapter.check()
+    assert "ss77" not in str(raised.value)

@@ -351,6 +351,19 @@ def test_doctor(esb: Run, ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, states["broker"], states["database"]) == (1, "error", "error")
 
 
+@pytest.mark.parametrize("url", ["postgresql://shop:${P}@127.0.0.1:1/shop", "${WHOLE}"])
+def test_doctor_shows_no_part_of_a_password(esb: Run, ran: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Not even one that holds an @, which would make its end look like the host."""
+    (ran / "esb.yaml").write_text(f'database: "{url}"\n')
+    monkeypatch.setenv("P", "p@ss77")
+    monkeypatch.setenv("WHOLE", "postgresql://shop:p@ss77@127.0.0.1:1/shop")
+    checks = json.loads(esb("doctor", "-C", ran, "--json").stdout)
+    (check,) = [c for c in checks if c["subject"] == "database"]
+    assert check["state"] == "error"
+    assert "ss77" not in check["text"]
+    assert ("%40" if url == "${WHOLE}" else "postgresql://shop:***@127.0.0.1:1/shop cannot be reached") in check["text"]
+
+
 def test_doctor_says_what_encrypts_masked_fields(esb: Run, ran: Path) -> None:
     """Nothing where none are masked; the key that is made; a key of one's own."""
     assert "encryption" not in esb("doctor", "-C", ran).stdout

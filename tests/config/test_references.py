@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote, urlsplit
+
 import pytest
 from pydantic import SecretStr
 from shops import Shop, place
 
+from esb.broker_url import parse
 from esb.config import format_findings, redact, to_json
 
 TOKEN = "t0ken-of-the-warehouse"
@@ -180,6 +183,55 @@ def test_a_url_of_a_server_whose_secret_is_missing(shop: Shop) -> None:
     shop.environ["NO_SUCH_URL"] = "mysql://me:hunter2-long@h"
     assert place(shop.only()) == "esb.yaml:1:11 bad-value"
     assert b"hunter2" not in to_json(shop.findings())
+
+
+@pytest.mark.parametrize(
+    ("given", "password"),
+    [
+        ("plain-1~!$&'()*+,;=", "plain-1~!$&'()*+,;="),
+        ("p@ss", "p@ss"),
+        ("a/b?c#d [e]", "a/b?c#d [e]"),
+        ("a:b@c", "a:b@c"),
+        ("50%", "50%"),
+        ("50%@x%41", "50%@x%41"),
+        ("p%40ss", "p@ss"),
+        ("p%40ssä", "p@ssä"),
+    ],
+)
+def test_password_in_a_url(shop: Shop, given: str, password: str) -> None:
+    """``${NAME}`` in the place of a user or password is encoded where it must be. What was encoded by hand is left."""
+    shop.write(
+        "esb.yaml",
+        "broker: amqp://bus:${P}@h:5672/x?ca_certs=/a@b\ndatabase: postgresql://${U}:${P}@${HOST:-h}:5432/esb\n",
+    )
+    shop.environ |= {"P": given, "U": "shop@corp"}
+    definition = shop.definition()
+    settings = parse(definition.config.broker)
+    assert (settings.host, settings.user, settings.password, settings.vhost) == ("h", "bus", password, "x")
+    parts = urlsplit(definition.config.database)
+    assert (parts.hostname, unquote(parts.username), unquote(parts.password)) == ("h", "shop@corp", password)
+    if len(password) >= 4:
+        said = redact(f"no {definition.config.database} for {password}", definition.secrets)
+        assert said == "no postgresql://shop%40corp:***@h:5432/esb for ***"
+
+
+def test_variables_of_a_url_that_are_no_password(shop: Shop) -> None:
+    """A host, a path, a whole URL, or user and password in one: nothing but what would break the URL is changed."""
+    shop.edit("endpoints/warehouse.yaml", '"${WAREHOUSE_URL}"', '"https://${HOST}/${PATH_}?to=${MAIL}"')
+    shop.write("esb.yaml", "broker: ${BROKER}\ndatabase: postgresql://${LOGIN}@h/esb\n")
+    shop.environ |= {"HOST": "h:8443", "PATH_": "a/b", "MAIL": "me@x", "BROKER": "amqp://a:b@h/", "LOGIN": "bus:p@ss"}
+    definition = shop.definition()
+    assert definition.endpoints["warehouse"].settings.url == "https://h:8443/a/b?to=me@x"
+    assert definition.config.broker == "amqp://a:b@h/"
+    assert definition.config.database == "postgresql://bus:p%40ss@h/esb"
+
+
+@pytest.mark.parametrize("password", ["pa55@word", "pa55/w@rd", "p@55:w@rd"])
+def test_password_that_was_not_encoded_in_a_whole_url(shop: Shop, password: str) -> None:
+    """It is masked up to the last @, whatever stands in it."""
+    url = f"postgresql://bus:{password}@h/esb"
+    shop.environ["ESB_DATABASE"] = url
+    assert redact(f"no {url}", shop.definition().secrets) == "no postgresql://bus:***@h/esb"
 
 
 def test_overlay_changes_what_it_names_and_nothing_else(shop: Shop) -> None:

@@ -80,8 +80,11 @@ def test_a_text_of_a_driver_is_cut_to_its_first_line() -> None:
     assert "secret" not in str(ours)
 
 
-@pytest.mark.parametrize("url", ["mysql://x", "embeded", "", "postgresql://h:port/x", "postgresql:/x"])
+@pytest.mark.parametrize(
+    "url", ["mysql://x", "embeded", "", "postgresql://h:port/x", "postgresql:/x", "postgresql://u:p@ss77@h/x"]
+)
 def test_a_url_that_is_neither(url: str, tmp_path) -> None:
     """The text shows how it is written."""
-    with pytest.raises(StoreError, match="postgresql://user:password@host:5432/name"):
+    with pytest.raises(StoreError, match="postgresql://user:password@host:5432/name") as raised:
         open_store(url, tmp_path)
+    assert "ss77" not in str(raised.value)
