@@ -29,6 +29,7 @@ from esb.cli.common import (
     short,
     told,
 )
+from esb.cli.places import refuse_unknown
 
 if TYPE_CHECKING:
     from esb.cases.export import Exported
@@ -73,10 +74,13 @@ def list_(
     root: str, env: str | None, groups: bool, kind: str | None, place: str | None, limit: int, as_json: bool
 ) -> None:
     """List what is parked, the longest waiting first."""
-    with opened_store(root, env) as store, store.reading() as t:
-        if groups:
-            return _groups(t.parked.groups(), as_json)
-        rows = t.parked.list(kind=kind or "", place=place or "", limit=limit)
+    with opened_store(root, env) as store:
+        with store.reading() as t:
+            if groups:
+                return _groups(t.parked.groups(), as_json)
+            rows = t.parked.list(kind=kind or "", place=place or "", limit=limit)
+        if place and not rows:
+            refuse_unknown(place, root, env, store)
     if as_json:
         return print_json([_plain(row) for row in rows])
     print_table(
@@ -87,7 +91,8 @@ def list_(
         ],
         shrink=(("error", 30), ("message", 18), ("parked", 8), ("error", 8), ("subject", 10)),
     )
-    click.echo(f"{len(rows)} parked" if rows else "nothing is parked", err=True)
+    none = "nothing parked matches" if kind or place else "nothing is parked"
+    click.echo(f"{len(rows)} parked" if rows else none, err=True)
     return None
 
 

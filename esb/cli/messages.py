@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from esb.cli.common import directory, json_output, moment, opened_store, print_json, print_table, short, told
+from esb.cli.places import refuse_unknown
 
 if TYPE_CHECKING:
     from esb.store import Hop, Status
@@ -36,16 +37,19 @@ def command(
     """List messages. SEARCH is a business key or an id, or the beginning of one, or a correlation id."""
     wanted = [_status(word) for word in status]
     after = time.time() - _seconds(since) if since else None
-    with opened_store(root, env) as store, store.reading() as t:
-        filters: dict[str, Any] = {
-            "type": type_ or "",
-            "place": place or "",
-            "status": wanted,
-            "since": after,
-            "tests": tests,
-            "limit": limit,
-        }
-        hops = t.tracking.find(**t.tracking.meaning(search or ""), **filters)
+    with opened_store(root, env) as store:
+        with store.reading() as t:
+            filters: dict[str, Any] = {
+                "type": type_ or "",
+                "place": place or "",
+                "status": wanted,
+                "since": after,
+                "tests": tests,
+                "limit": limit,
+            }
+            hops = t.tracking.find(**t.tracking.meaning(search or ""), **filters)
+        if place and not hops:
+            refuse_unknown(place, root, env, store)
     if as_json:
         print_json([_plain(hop) for hop in hops])
         return

@@ -191,6 +191,35 @@ def test_failed_that_is_too_deep_to_indent_is_shown_as_it_came(esb: Run, ran: Pa
     assert (result.exit_code, "[" * 5000 in result.stdout) == (0, True)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("orders-in", "in:orders-in"), ("flow:order", "flow:orders"), ("out:order", "out:orders-out")],
+)
+@pytest.mark.parametrize("command", [("failed", "list"), ("messages",)])
+def test_a_place_that_there_is_not(esb: Run, ran: Path, command: tuple[str, ...], given: str, meant: str) -> None:
+    """Not taken for a place where nothing is: exit code 3, the nearest one, and all there are."""
+    result = esb(*command, "-C", ran, "--at", given)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert f"no place {given!r}; did you mean {meant!r}? there are: flow:archive, flow:orders, in:" in result.stderr
+
+
+def test_a_place_that_was(esb: Run, ran: Path) -> None:
+    """What the configuration no longer has is known by its journeys; one that has findings refuses nothing."""
+    (ran / "flows/archive.yaml").unlink()
+    result = esb("failed", "list", "-C", ran, "--at", "flow:archive")
+    assert (result.exit_code, result.stderr) == (0, "nothing parked matches\n")
+    (ran / "flows/orders.yaml").write_text("flow: [")
+    result = esb("messages", "-C", ran, "--at", "flow:other")
+    assert (result.exit_code, result.stderr) == (0, "no messages\n")
+
+
+def test_nothing_parked_and_nothing_that_matches(esb: Run, ran: Path) -> None:
+    """Where a filter was given, nothing more is said than that nothing matches."""
+    assert esb("failed", "list", "-C", ran, "--kind", "contrakt").stderr == "nothing parked matches\n"
+    assert esb("failed", "discard", "-C", ran, "--all", "--yes").exit_code == 0
+    assert esb("failed", "list", "-C", ran).stderr == "nothing is parked\n"
+
+
 def test_failed_that_is_none(esb: Run, ran: Path) -> None:
     """Neither shown nor retried nor discarded: exit code 3."""
     assert [esb("failed", act, "-C", ran, "nobody").exit_code for act in ("show", "retry", "discard")] == [3, 3, 3]
