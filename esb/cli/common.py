@@ -17,6 +17,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from esb.config import Components, Definition
+    from esb.config.models import BusConfig
     from esb.store import Store
 
 OK, FAILED, USAGE, NOT_FOUND = 0, 1, 2, 3
@@ -115,18 +116,33 @@ def load(root: str, env: str | None = None) -> tuple[Definition, Components]:
 def opened_store(root: str, env: str | None = None) -> Iterator[Store]:
     """The store of a bus directory, with current tables. Needs no flow to be free of findings."""
     from esb.config import load_bus_config
-    from esb.errors import StoreError
     from esb.store import open_store
 
     place, config = load_bus_config(bus_directory(root), env)
-    if config.database == "embedded" and not (place / config.data / "store.db").exists():
-        raise StoreError(f"there is no store in {place / config.data} yet: start the bus with `esb run`")
+    require_store(place, config, env)
     store = open_store(config.database, place / config.data, config.encryption.texts())
     try:
         store.require_current()
         yield store
     finally:
         store.close()
+
+
+def require_store(place: Path, config: BusConfig, env: str | None) -> None:
+    """``StoreError`` where no bus has run yet on the embedded store that is meant; looking for it would make one."""
+    from esb.errors import StoreError
+
+    data = place / config.data
+    if config.database == "embedded" and not (data / "store.db").exists():
+        raise StoreError(
+            f"there is no store in {data} yet: start the bus with `esb run`{other_environments(place, env)}"
+        )
+
+
+def other_environments(place: Path, env: str | None) -> str:
+    """What to say to somebody who may have forgotten ``--env``, and so looks where nothing is."""
+    names = sorted(file.name.split(".")[1] for file in place.glob("esb.*.yaml"))
+    return f"; if it runs with an environment ({', '.join(names)}), give --env or ESB_ENV" if names and not env else ""
 
 
 def print_json(value: Any) -> None:

@@ -5,17 +5,30 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
 
-from esb.cli.common import FAILED, complain, directory, json_output, load, print_json, told, unknown
+from esb.cli.common import (
+    FAILED,
+    complain,
+    directory,
+    json_output,
+    load,
+    other_environments,
+    print_json,
+    require_store,
+    told,
+    unknown,
+)
 from esb.cli.synthetic import send_test
 
 if TYPE_CHECKING:
     from esb.broker.port import Outgoing
     from esb.bus import Bus
+    from esb.config import Definition
     from esb.store import Hop, Store
 
 PATIENCE = 30.0  # seconds to wait for a journey to settle
@@ -44,8 +57,10 @@ def command(
     from esb.bus import Bus
 
     definition, components = load(root, env)
+    require_store(Path(definition.root), definition.config, env)
     if test:
         return send_test(definition, components, target, wait, as_json)
+    _require_broker(definition, env)
     bus = Bus(definition, components)
     try:
         outgoing = _event(bus, target, file.read()) if "/" in target else _command(bus, target, file.read())
@@ -59,8 +74,20 @@ def command(
     return None
 
 
+def _require_broker(definition: Definition, env: str | None) -> None:
+    """Where no bus ever ran, sending would make a second one, whose messages the one that is meant never sees."""
+    from esb.bus import data_directory
+    from esb.errors import BrokerError
+
+    data = data_directory(definition)
+    if definition.config.broker == "embedded" and not (data / "broker.db").exists():
+        hint = other_environments(Path(definition.root), env)
+        raise BrokerError(f"nothing was sent: no bus has run in {data} yet: start it with `esb run`{hint}")
+
+
 def _publish(bus: Bus, outgoing: Outgoing, target: str) -> None:
-    """Confirmed by the broker, or an error. A bus that never ran is made ready first; one that runs is left alone."""
+    """Confirmed by the broker, or an error. Servers on which no bus ran yet are made ready first; one that runs is
+    left alone."""
     from esb.broker.port import Outcome
 
     if not _activated(bus.store):

@@ -362,15 +362,34 @@ def test_send_leaves_the_running_bus_its_log(shop: Path, start: Start, esb: Run)
     assert [file for file in files if file.endswith("(deleted)") and ".db" in file] == []
 
 
-def test_send_to_nobody(shop: Path, esb: Run) -> None:
+def test_send_to_nobody(ran: Path, esb: Run) -> None:
     """A typo is not found and names the nearest; what breaks the contract does not leave; no subscriber, no sending."""
-    assert "did you mean 'orders-in'?" in (typo := esb("send", "-C", shop, "orders-inn", input="x")).stderr
-    assert "did you mean" in (version := esb("send", "-C", shop, "order/v2", input="{}")).stderr
+    assert "did you mean 'orders-in'?" in (typo := esb("send", "-C", ran, "orders-inn", input="x")).stderr
+    assert "did you mean" in (version := esb("send", "-C", ran, "order/v2", input="{}")).stderr
     assert (typo.exit_code, version.exit_code) == (3, 3)
-    assert "breaks contract order.received/v1" in esb("send", "-C", shop, "order.received/v1", input="[]").stderr
+    assert "breaks contract order.received/v1" in esb("send", "-C", ran, "order.received/v1", input="[]").stderr
     row = '{"number": "1", "customer": "A", "sku": "B", "quantity": 1, "price": 1, "note": ""}'
-    result = esb("send", "-C", shop, "order.row/v1", input=row)
+    result = esb("send", "-C", ran, "order.row/v1", input=row)
     assert (result.exit_code, "no flow and no saga subscribes to it" in result.stderr) == (1, True)
+
+
+def test_send_makes_no_second_bus(ran: Path, esb: Run, tmp_path: Path) -> None:
+    """Where no bus ever ran nothing is sent, and nothing made: perhaps it runs with an environment of its own."""
+    (ran / "esb.prod.yaml").write_text("data: data-of-prod\n")
+    (ran / "data").rename(ran / "data-of-prod")
+    for arguments in (["orders-in"], ["orders-inn"], ["--test", "orders"]):
+        result = esb("send", "-C", ran, *arguments, input=ROW)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert (
+            f"{ran / 'data'} yet: start the bus with `esb run`; if it runs with an environment (prod)" in result.stderr
+        )
+        assert "give --env or ESB_ENV" in result.stderr
+    assert not (ran / "data").exists()
+    assert esb("send", "-C", ran, "--env", "prod", "orders-in", input=ROW).exit_code == 0
+    (ran / "data-of-prod/broker.db").unlink()
+    result = esb("send", "-C", ran, "--env", "prod", "orders-in", input=ROW)
+    assert (result.exit_code, "nothing was sent: no bus has run in" in result.stderr) == (1, True)
+    assert "--env" not in result.stderr
 
 
 @pytest.mark.postgresql

@@ -12,6 +12,8 @@ from click.testing import Result
 
 from esb.broker import open_broker
 from esb.broker.port import Outgoing, flow_queue
+from esb.bus import Bus, discover
+from esb.config import load
 from esb.message import create
 from esb.store import open_store
 
@@ -35,10 +37,11 @@ steps:
 
 @pytest.fixture
 def steered(shop: Path) -> Path:
-    """A bus with something to set, and a store as `esb run` makes it."""
+    """A bus with something to set, and store and broker as `esb run` makes them."""
     (shop / "flows/steered.yaml").write_text(FLOW)
-    with closing(open_store("embedded", shop / "data")) as store:
-        store.migrate()
+    components = discover()
+    with closing(Bus(load(shop, components), components)) as bus:
+        bus.prepare()
     return shop
 
 
