@@ -13,7 +13,7 @@ from esb.admin.presentation import THEME, THEMES
 from esb.admin.services import Services
 from esb.admin.signin import Door
 from esb.errors import EsbError
-from esb.store.credentials import LONGEST, SHORTEST, hash_password, new_token, token_hash
+from esb.store.credentials import LONGEST, SHORTEST, new_token, token_hash
 
 A_YEAR = 365 * 86400  # seconds
 
@@ -76,7 +76,7 @@ def _change(services: Services, door: Door) -> None:
         raise EsbError("The two new passwords differ.")
     if not door.opens(pages.who(), form.get("old", "")):
         raise EsbError("That is not your password.")
-    hashed = hash_password(form.get("password", ""))
+    hashed = door.hashed(form.get("password", ""))
     with services.store.transaction() as t:
         t.users.set_password(pages.who(), hashed, pages.who(), "by the user")
 

@@ -57,26 +57,25 @@ def blueprint(services: Services) -> flask.Blueprint:
             t.sessions.close(session.id, session.user)
         return _forget(services, flask.redirect(flask.url_for("signin.index"), 303))
 
-    _links(area, services)
+    _links(area, services, door)
     return area
 
 
-def _links(area: flask.Blueprint, services: Services) -> None:
+def _links(area: flask.Blueprint, services: Services, door: Door) -> None:
     @area.get("/link/<token>")
     @public
     def link(token: str) -> Any:
-        with services.store.reading() as t:
-            user = _usable(t, t.links.peek(token_hash(token), services.clock()))
-        return _link_page(user)
+        return _link_page(_user_of(services, token))
 
     @area.post("/link/<token>")
     @public
     def use(token: str) -> Any:
+        _user_of(services, token)  # anybody may post here: a hash costs too much to make it for nothing
         password = flask.request.form.get("password", "")
         if password != flask.request.form.get("again", ""):
             return _refused(services, token, "The two passwords differ.")
         try:
-            name = _set_password(services, token, password)
+            name = _set_password(services, token, door.hashed(password))
         except EsbError as error:
             if error.kind != EsbError.kind:  # the store's own troubles have a page of their own
                 raise
@@ -111,6 +110,11 @@ class Door:
                 limiter.failed(key)
         return right
 
+    def hashed(self, password: str) -> str:
+        """What to keep of a new one. Raises ``EsbError`` when it is too short or too long."""
+        with self._gate:
+            return hash_password(password)
+
 
 def _signed_in(services: Services, name: str) -> Any:
     """A new session, whatever there was before (session fixation)."""
@@ -143,9 +147,14 @@ def _usable(t: Transaction, user: str | None) -> str:
     return user
 
 
-def _set_password(services: Services, token: str, password: str) -> str:
+def _user_of(services: Services, token: str) -> str:
+    """Whose link it is, which stays good."""
+    with services.store.reading() as t:
+        return _usable(t, t.links.peek(token_hash(token), services.clock()))
+
+
+def _set_password(services: Services, token: str, hashed: str) -> str:
     """Whose it is now. The link is used up in the same transaction, or still there when something was wrong."""
-    hashed = hash_password(password)
     with services.store.transaction() as t:
         t.users.alone()
         user = _usable(t, t.links.use(token_hash(token), services.clock()))
@@ -159,9 +168,7 @@ def _set_password(services: Services, token: str, password: str) -> str:
 
 
 def _refused(services: Services, token: str, problem: str) -> Any:
-    with services.store.reading() as t:
-        user = _usable(t, t.links.peek(token_hash(token), services.clock()))
-    return _link_page(user, problem), 422
+    return _link_page(_user_of(services, token), problem), 422
 
 
 def _link_page(user: str, problem: str = "") -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
+from esb.admin import signin
 from esb.admin.limiter import Limiter
 from esb.store.credentials import hash_password, token_hash, verify_password
 from esb.store.links import LIFE, make_first_link, make_link
@@ -163,6 +167,33 @@ def test_a_link_sets_a_password_and_ends_old_sessions(bus, browser, monkeypatch)
     with bus.store.transaction() as t:
         late = make_link(t, "operator", bus.context.clock() - LIFE - 1, "tests")
     assert new.get(f"/link/{late}").status_code == 404
+
+
+def test_a_link_that_there_is_not_costs_no_hash(browser, monkeypatch):
+    """Anybody may send it, as often as they like; a hash takes 32 MB and a tenth of a second."""
+    hashed: list[str] = []
+    monkeypatch.setattr(signin, "hash_password", hashed.append)
+    form = {"password": PASSWORD, "again": PASSWORD}
+    assert [browser().post("/link/nobodys", data=form).status_code for _ in range(3)] == [404] * 3
+    assert hashed == []
+
+
+def test_passwords_set_by_links_are_hashed_a_few_at_once(browser, bus, monkeypatch):
+    """One more than may never meets the others."""
+    meeting, met = threading.Barrier(signin.AT_ONCE + 1), []
+
+    def slow(password: str) -> str:
+        with suppress(threading.BrokenBarrierError):
+            met.append(meeting.wait(1))
+        return hash_password(password)
+
+    monkeypatch.setattr(signin, "hash_password", slow)
+    with bus.store.transaction() as t:
+        tokens = [make_link(t, user, bus.context.clock(), "tests") for user in ("viewer", "operator", "admin")]
+    form, clients = {"password": PASSWORD, "again": PASSWORD}, [browser() for _ in tokens]
+    with ThreadPoolExecutor(len(tokens)) as pool:
+        answers = list(pool.map(lambda c, token: c.post(f"/link/{token}", data=form).status_code, clients, tokens))
+    assert (answers, met) == ([303] * 3, [])
 
 
 def test_what_is_stored_opens_nothing(bus, with_password):
