@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def _explain(error: Exception) -> None:
 
 def complain(text: str) -> None:
     """One line on stderr."""
-    click.secho(f"error: {text}", fg="red", err=True)
+    click.secho(f"error: {printable(text)}", fg="red", err=True)
 
 
 def show_findings(error: Exception) -> None:
@@ -175,12 +176,19 @@ def print_table(
         click.secho("  ".join(cells).rstrip(), bold=n == 0)
 
 
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # C0, DEL, C1, bidi overrides
 _TIMES = ("received", "parked", "first", "last", "next")
 _IDS = ("message",)
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else " ".join(str(value).split("\n"))
+    return "" if value is None else printable(" ".join(str(value).split("\n")))
+
+
+def printable(text: str) -> str:
+    """A text that may have come with a message, for a terminal: nothing in it moves the cursor, sets the window's
+    title or turns the direction of writing. Line ends and tabs stay. Programs get everything, as JSON."""
+    return _STEERING.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def _fit(widths: list[int], head: Sequence[str], shrink: Sequence[tuple[str, int]]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from esb.cli.common import FAILED, directory, json_output, load, not_found, print_json, told, unknown
+from esb.cli.common import FAILED, directory, json_output, load, not_found, print_json, printable, told, unknown
 from esb.cli.replies import Replies
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _account(hop: Hop, recomputed: Any) -> Account:
 
 
 def _show(account: Account) -> None:
-    head = f"{click.style(account.message, bold=True)}  flow {account.flow}: {account.status}"
+    head = f"{click.style(printable(account.message), bold=True)}  flow {account.flow}: {account.status}"
     click.echo(head)
     lines = list(_lines(account.steps))
     width = max((len(left) for left, _ in lines if left), default=0)
@@ -173,7 +173,7 @@ def _show(account: Account) -> None:
         click.echo(f"{left.ljust(width)}  {right}".rstrip() if left else right)
     for text in (account.error, account.missing):
         if text:
-            click.secho(text, fg="red" if text == account.error else "yellow")
+            click.secho(printable(text), fg="red" if text == account.error else "yellow")
 
 
 def _lines(steps: Sequence[Explained], depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -191,7 +191,7 @@ def _lines(steps: Sequence[Explained], depth: int = 0) -> Iterator[tuple[str, st
         for path, why in step.skipped:
             yield "", f"{inner}{path}: {why}"
         if step.error:
-            yield "", inner + click.style(f"failed: {step.error}", fg="red")
+            yield "", inner + click.style(f"failed: {printable(step.error)}", fg="red")
         yield from _lines(step.below, depth + 1)
 
 
@@ -205,7 +205,7 @@ def _way(way: Way, reason: Reason | None) -> str:
     reads = _reads(reason) if reason else ""
     if way.taken:
         return click.style(f"→ {_short(way.title)}{reads}", fg="green")
-    return f"✗ {_short(way.title)}: {way.why}{reads}"
+    return f"✗ {_short(way.title)}: {printable(way.why)}{reads}"
 
 
 def _reads(reason: Reason) -> str:
@@ -214,7 +214,7 @@ def _reads(reason: Reason) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return printable(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
 
 
 def _plain(account: Account) -> dict[str, Any]:

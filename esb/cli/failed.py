@@ -26,6 +26,7 @@ from esb.cli.common import (
     opened_store,
     print_json,
     print_table,
+    printable,
     short,
     told,
 )
@@ -299,7 +300,7 @@ def _groups(groups: Sequence[Group], as_json: bool) -> None:
     for g in groups:
         when = " to ".join(dict.fromkeys((moment(g.first), moment(g.last))))
         click.echo(click.style(f"{g.count:>6}  {g.kind} at {g.place}", bold=True) + f"  {when}")
-        click.secho(f"        {g.error}", fg="red")
+        click.secho(f"        {printable(g.error)}", fg="red")
     click.echo(counted(len(groups), "cause") if groups else "nothing is parked", err=True)
 
 
@@ -307,7 +308,7 @@ def _show(row: Parked) -> None:
     from esb.worker.journey import pretty
 
     m = row.message
-    click.secho(f"{m.subject or m.id}", bold=True)
+    click.secho(printable(m.subject or m.id), bold=True)
     facts = {
         "message": m.id, "type": m.contract, "at": row.place, "step": row.step, "operation": row.operation,
         "kind": row.kind, "attempts": row.attempts, "first failed": moment(row.first_failed),
@@ -315,11 +316,11 @@ def _show(row: Parked) -> None:
     }  # fmt: skip
     for name, value in facts.items():
         if value:
-            click.echo(f"  {name:<13}{value}")
-    click.secho(f"  {row.error}", fg="red")
+            click.echo(printable(f"  {name:<13}{value}"))
+    click.secho(printable(f"  {row.error}"), fg="red")
     for name, value in m.headers.items():
-        click.echo(f"  header {name}: {value}")
-    click.echo(indent(pretty(m.body), "    "))
+        click.echo(printable(f"  header {name}: {value}"))
+    click.echo(indent(printable(pretty(m.body)), "    "))
 
 
 def _plain(row: Parked) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from esb.cli.common import (
     opened_store,
     print_json,
     print_table,
+    printable,
     short,
     told,
 )
@@ -75,7 +76,7 @@ def show(root: str, env: str | None, group: str, as_json: bool) -> None:
     if as_json:
         print_json({**_plain(row), "messages": held})
         return
-    click.echo(f"{click.style(row.key, bold=True)}  {row.flow}, step {row.step}  ({row.id})")
+    click.echo(f"{click.style(printable(row.key), bold=True)}  {row.flow}, step {row.step}  ({row.id})")
     click.echo(f"  opened {moment(row.opened_at)}, {_state(row)}" + (f", until {_until(row)}" if row.due_at else ""))
     if row.dropped:
         click.echo(f"  {row.dropped} came too late and were dropped")

@@ -19,6 +19,7 @@ from esb.cli.common import (
     opened_store,
     print_json,
     print_table,
+    printable,
     short,
     told,
 )
@@ -83,9 +84,9 @@ def show(root: str, env: str | None, saga: str, as_json: bool) -> None:
 
 def _show(saga: Saga) -> None:
     status = click.style(saga.status, fg=COLOURS.get(saga.status), bold=True)
-    click.echo(f"{click.style(saga.key, bold=True)}  {saga.name}, {status}  ({saga.id})")
+    click.echo(f"{click.style(printable(saga.key), bold=True)}  {saga.name}, {status}  ({saga.id})")
     if saga.reason:
-        click.echo(f"  {saga.reason}")
+        click.echo(f"  {printable(saga.reason)}")
     rows = [
         (state.name, _word(state.action.state), _word(state.undo.state), state.undo.error or state.action.error)
         for state in saga.steps
@@ -93,7 +94,7 @@ def _show(saga: Saga) -> None:
     print_table(("step", "action", "compensation", "error"), rows, shrink=(("error", 20),))
     for entry in saga.history:
         what = " ".join(filter(None, (entry.step, entry.what)))
-        click.echo(f"  {moment(entry.at)}  {what}" + (f"  {entry.detail}" if entry.detail else ""))
+        click.echo(f"  {moment(entry.at)}  {what}" + (f"  {printable(entry.detail)}" if entry.detail else ""))
     if saga.acts():
         click.echo(f"possible now: {', '.join(saga.acts())}", err=True)
 

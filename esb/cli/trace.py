@@ -19,6 +19,7 @@ from esb.cli.common import (
     not_found,
     opened_store,
     print_json,
+    printable,
     told,
 )
 
@@ -119,21 +120,22 @@ def show(
 
 
 def _title(hop: Hop) -> None:
-    name = click.style(hop.subject or hop.message_id, bold=True)
+    name = click.style(printable(hop.subject or hop.message_id), bold=True)
     came = f"{hop.type} from {hop.source}" if hop.source else hop.type
-    click.echo(f"{name}  {came}, {moment(hop.received_at)}  (correlation {hop.correlation_id})")
+    click.echo(f"{name}  {printable(came)}, {moment(hop.received_at)}  (correlation {printable(hop.correlation_id)})")
 
 
 def _line(row: Row, width: int) -> str:
     branch = click.style(row.branch, dim=True)
     if row.node is None:
-        return branch + (click.style(row.text, fg="red") if row.failed else row.text)
-    node = row.node
+        text = printable(row.text)
+        return branch + (click.style(text, fg="red") if row.failed else text)
+    node, note = row.node, printable(row.node.note)
     if not node.status:
-        return branch + node.label + click.style(f"  {node.note}" if node.note else "", dim=True)
+        return branch + node.label + click.style(f"  {note}" if note else "", dim=True)
     label = node.label.ljust(width - len(row.branch))
     status = click.style(node.status.ljust(9), fg=COLOURS.get(node.status))
-    return f"{branch}{label}  {status}  {node.note}".rstrip()
+    return f"{branch}{label}  {status}  {note}".rstrip()
 
 
 def plain(hop: Hop) -> dict[str, Any]:

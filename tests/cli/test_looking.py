@@ -183,6 +183,57 @@ def test_failed_are_listed_shown_and_grouped(esb: Run, ran: Path) -> None:
     assert data(esb("failed", "list", "-C", ran, "--groups", "--json"))[0]["count"] == 1
 
 
+EVIL = "\x1b]0;owned\x07\x9b31m\x7f\u202egpj"
+SHOWN = "\ufffd]0;owned\ufffd\ufffd31m\ufffd\ufffdgpj"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("messages",), ("trace", "evil", "--bodies"), ("failed", "list"), ("failed", "list", "--groups"),
+        ("failed", "show", "evil"),
+    ],
+)  # fmt: skip
+def test_what_came_in_cannot_steer_the_terminal(esb: Run, ran: Path, command: tuple[str, ...]) -> None:
+    """A message may have escape codes in its key, its headers, its error and its body: none gets through."""
+    message = create(
+        f"first {EVIL}\nsecond".encode(), type="order.row", source=f"s{EVIL}", id="evil", subject=f"key {EVIL}",
+        headers={"note": EVIL},
+    )  # fmt: skip
+    park(
+        ran, Parked(message=message, place="flow:orders", queue="q", kind="decode", error=f"bad {EVIL}", parked_at=1.0)
+    )
+    store = store_of(ran)
+    with store.transaction() as t:
+        hop = next(hop for hop in t.tracking.find(subject="O-1001") if hop.place == "out:orders-out")
+        t.tracking.record(
+            [
+                msgspec.structs.replace(
+                    hop, message_id="evil", subject=f"key {EVIL}", causation_id=None, correlation_id="evil",
+                    error=f"bad {EVIL}", body=message.body, source=f"s{EVIL}", detail=f"told {EVIL}",
+                )
+            ]
+        )  # fmt: skip
+    store.close()
+    result = esb(command[0], *command[1:], "-C", ran)
+    assert result.exit_code == 0, result.output
+    text = click.unstyle(result.stdout)
+    assert not set("\x1b\x07\x9b\x7f\u202e") & set(text)
+    assert "bad \ufffd" in text
+    if "show" in command or "--bodies" in command:
+        assert f"first {SHOWN}" in text and any(line.endswith("second") for line in text.splitlines())
+    if "--groups" not in command:
+        assert f"key {SHOWN}" in text
+
+
+def test_for_programs_everything_is_as_it_came(esb: Run, ran: Path) -> None:
+    """JSON escapes what it must by itself."""
+    message = create(b"x", type="order.row", source="s", id="evil", subject=EVIL)
+    park(ran, Parked(message=message, place="flow:orders", queue="q", kind="decode", error=EVIL, parked_at=1.0))
+    found = data(esb("failed", "show", "-C", ran, "evil", "--json"))[0]
+    assert (found["subject"], found["error"]) == (EVIL, EVIL)
+
+
 def test_failed_that_is_too_deep_to_indent_is_shown_as_it_came(esb: Run, ran: Path) -> None:
     """What was parked for its depth can be looked at."""
     message = create(b"[" * 5000, type="order.row", source="orders-in", id="deep")
