@@ -11,6 +11,7 @@ import msgspec
 HEAD = 64 * 1024  # bytes of a request that are no body: its line, headers and trailers; more is answered 400
 FRAME = 16  # bytes that each chunk of a body may have around it, beside those
 PIECE = 16 * 1024  # bytes that are read at once
+AHEAD = 64  # requests on one connection that wait for the answer to one before them
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -129,8 +130,15 @@ def quick_protocol(limits: Limits) -> Any:
                 super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
+            if len(self.pipeline) >= AHEAD:
+                raise ValueError("too many requests before the first is answered")  # ends the reading, with 400
             self._headed = True
             super().on_headers_complete()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.pipeline:  # uvicorn reads on after each answer, and so gets more requests than it gives answers
+                self.flow.pause_reading()
 
         def on_chunk_header(self) -> None:
             self._chunks += 1

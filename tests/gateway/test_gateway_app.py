@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
+from contextlib import suppress
 
 import pytest
 
 from esb.errors import BrokerDown, ConfigError, ContractError, DecodeError, RoutingError
 from esb.gateway.app import build
+from esb.gateway.protocol import plain_protocol
 from esb.testing.servers import wait_until
 from tests.gateway.conftest import LIMIT, TOKEN, Door, Said, answer_of, endpoint
 
@@ -288,6 +291,45 @@ def test_a_body_in_chunks_with_trailers_passes(door: Door):
         connection.sendall(head + chunks + b"0\r\nIdempotency-Key: late\r\n\r\n")
         assert connection.makefile("rb").readline() == b"HTTP/1.1 202 Accepted\r\n"
     assert (door.arrivals[0][1].body, door.arrivals[0][1].id) == (b"x" * LIMIT, None)
+
+
+def piled_up(door: Door, number: int) -> bytes:
+    """The answers to one request and so many behind it, all of them there before the first is answered."""
+    entered, released = threading.Event(), threading.Event()
+
+    def answer(endpoint, arrival):
+        entered.set()
+        released.wait(10)
+        return Said()
+
+    door.answer = answer
+    answers = b""
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
+        connection.sendall(b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        assert entered.wait(10)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (number - 1))
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        released.set()
+        with suppress(ConnectionError):
+            while said := connection.recv(65536):
+                answers += said
+    return answers
+
+
+def test_requests_that_do_not_wait_for_answers_are_answered_in_turn(door: Door):
+    """The whole window of a client that pipelines."""
+    answers = piled_up(door, 50)
+    assert answers.startswith(b"HTTP/1.1 202")
+    assert answers.count(b"HTTP/1.1 200") == 50
+
+
+def test_requests_that_pile_up_are_not_all_kept(door: Door, protocol):
+    """A thousand on one connection: h11 leaves them where they are, httptools would keep each of them, and read on."""
+    answers = piled_up(door, 1000)
+    if protocol is plain_protocol:
+        assert answers.count(b"HTTP/1.1 200") == 1000
+    else:
+        assert answers.count(b"HTTP/1.1 200") < 100
 
 
 def test_a_head_of_many_headers_passes(door: Door):
