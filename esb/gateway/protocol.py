@@ -83,9 +83,19 @@ class Guard(asyncio.Protocol):
 
 def plain_protocol(limits: Limits) -> Any:
     """What makes uvicorn's protocol over h11."""
+    import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    return type("Protocol", (Guard, H11Protocol), {"limits": limits})
+    class Quiet(H11Protocol):
+        """Hangs up where there is no place for a 400 any more; uvicorn's fails there, with pages of log."""
+
+        def send_400_response(self, msg: str) -> None:
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                super().send_400_response(msg)
+            else:
+                self.transport.close()
+
+    return type("Protocol", (Guard, Quiet), {"limits": limits})
 
 
 def quick_protocol(limits: Limits) -> Any:

@@ -152,6 +152,16 @@ def test_a_body_that_nobody_wants_has_an_end(limited):
             connection.sendall(b"x" * 20_000)
 
 
+def test_what_is_wrong_behind_an_answer_ends_the_connection_and_fills_no_log(limited, caplog):
+    """The answer is out; the body that nobody wanted turns out to be none."""
+    with socket.create_connection(limited(Limits()), timeout=10) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+        connection.sendall(b"no number\r\n")
+        assert ended(connection)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_connection_may_rest_between_requests(limited):
     """Longer than a head may take: it is kept for the next."""
     connection = http.client.HTTPConnection(*limited(Limits(head=0.2)), timeout=10)
