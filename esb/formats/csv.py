@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from esb.errors import DecodeError
 from esb.formats.columns import ColumnType, Read, plain, reader, writer
 from esb.formats.encodings import bare, known
+from esb.formats.limits import AROUND, COLUMNS
 from esb.formats.rows import Row, rows
 from esb.ports import Format, Record, Settings
 
@@ -81,7 +82,7 @@ class CsvFormat(Format):
         self._writers = {name: writer(column) for name, column in settings.columns.items()}
 
     def read(self, stream: BinaryIO) -> Iterator[Record]:
-        """A record a row. ``DecodeError`` when the header line itself is unusable."""
+        """A record a row. ``DecodeError`` when the header line itself is unusable, or too long to go with each row."""
         found = self._rows(stream)
         if isinstance(self.settings.header, tuple):
             return self._records(found, self.settings.header, b"")
@@ -133,6 +134,7 @@ class CsvFormat(Format):
             raise DecodeError(
                 f"the header line cannot be read: {row.error or _not_in(self.settings.encoding, ''.join(names))}"
             )
+        _refuse_excess(len(row.raw), len(names))
         _refuse_doubles(names, DecodeError)
         for name in self.settings.columns:
             if name not in names:
@@ -222,12 +224,24 @@ class CsvFormat(Format):
             ) from error
 
 
+def _refuse_excess(size: int, columns: int) -> None:
+    """Every row carries the header line in its bytes, and its names in its document."""
+    for found, most, unit in ((size, AROUND, "bytes"), (columns, COLUMNS, "columns")):
+        if found > most:
+            raise DecodeError(
+                f"the header line has {found} {unit}, and at most {most} are taken, as each row carries it; check the "
+                "delimiter, the quotes and the line ends, or name the columns in the settings (header)"
+            )
+
+
 def _refuse_doubles(names: Sequence[str], kind: type[Exception]) -> None:
+    seen: set[str] = set()
     for number, name in enumerate(names, 1):
         if not name:
             raise kind(f"column {number} of the header has no name")
-        if name in names[: number - 1]:
+        if name in seen:
             raise kind(f"the column {name} stands twice in the header")
+        seen.add(name)
 
 
 def _not_in(encoding: str, text: str) -> str:

@@ -11,6 +11,7 @@ from esb.formats.fixed_fields import ESCAPED
 from esb.formats.fixed_records import Books, RecordType
 from esb.formats.fixed_stream import blocks, lines
 from esb.formats.layout import FixedWidthSettings
+from esb.formats.limits import AROUND
 from esb.ports import Format, Record, Settings
 
 _LINE_ENDS = {"lf": "\n", "crlf": "\r\n", "nel": "\x85"}
@@ -37,6 +38,7 @@ class FixedWidthFormat(Format):
         self._details = [one for one in self._types.values() if one.role == "detail"]
         self._end = _LINE_ENDS[settings.line_end].encode(settings.encoding)
         self._strip = "\r\n\x85" if settings.line_end == "nel" else "\r\n"
+        self._carried = settings.record_length or AROUND  # bytes of a header that go with each detail
         self._split = ("\x85" if settings.line_end == "nel" else "\n").encode(settings.encoding)
 
     def read(self, stream: BinaryIO) -> Iterator[Record]:
@@ -114,12 +116,20 @@ class FixedWidthFormat(Format):
         return f"it ends after {len(text)} of {kind.end} {'characters' if self.settings.characters else 'bytes'}"
 
     def _at_header(self, kind: RecordType, record: Record, books: Books) -> Record | None:
+        record = self._bounded(record) if kind.rules.carry else record
         first = not books.header_raw and record.number == 1
         carried = {name: record.document[name] for name in kind.rules.carry if name in record.document}
-        books.start(None if record.error else carried, record.raw)
+        books.start(None if record.error else carried, record.raw[: self._carried])
         if kind.rules.carry and record.error and first:
             raise DecodeError(f"the header cannot be read: {record.error}")
         return None if kind.rules.carry and not record.error else self._named(kind, record)
+
+    def _bounded(self, record: Record) -> Record:
+        """A header whose bytes would go with each detail must not be long."""
+        if record.error or len(record.raw) <= self._carried:
+            return record
+        error = f"it has {len(record.raw)} bytes, and at most {self._carried} are taken, as each detail carries it"
+        return Record(record.number, record.document, record.raw, error)
 
     def _at_detail(self, kind: RecordType, record: Record, books: Books) -> Record:
         books.add(None if record.error else record.document)

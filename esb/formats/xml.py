@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from esb.errors import DecodeError
 from esb.formats.elements import WELL_KNOWN, Names, Reader, Shape, Writer
 from esb.formats.encodings import known
+from esb.formats.limits import AROUND
 from esb.formats.xml_parser import MISSING, Element, Torn, elements, library, whole
 from esb.ports import Format, Record, Settings
 
@@ -124,6 +125,7 @@ class XmlFormat(Format):
         """Record elements are streamed; a single document is read as a whole, up to 64 MB.
 
         Where the stream stops being XML nothing behind can be told apart: the rest is one record with its error.
+        ``DecodeError``, also in the middle, when the tags around a record are too long to go with each.
         """
         if self._path:
             path = [self._names.clark(name) for name in self._path]
@@ -189,7 +191,7 @@ class XmlFormat(Format):
                 continue
             if one.getparent() is not parent:
                 parent = one.getparent()
-                outside = _outside(one)
+                outside = _bounded(_outside(one), number)
             raw = f"{outside[0]}{_text(one)}{outside[1]}".encode(self._encoding, "xmlcharrefreplace")
             yield self._record(number, one, raw)
 
@@ -220,6 +222,16 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
 def _text(element: Element) -> str:
     text: str = library().tostring(element, encoding="unicode", with_tail=False)
     return text
+
+
+def _bounded(outside: tuple[str, str], number: int) -> tuple[str, str]:
+    size = len(outside[0]) + len(outside[1])
+    if size > AROUND:
+        raise DecodeError(
+            f"the tags around record {number} have {size} characters, and at most {AROUND} are taken, as each record "
+            "carries them; shorten the attributes and namespaces of the elements that it lies in"
+        )
+    return outside
 
 
 def _outside(element: Element) -> tuple[str, str]:

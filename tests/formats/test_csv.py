@@ -1,6 +1,7 @@
 """The CSV format: typed columns, broken rows with their bytes, other character sets, writing."""
 
 import io
+import time
 
 import pytest
 from hypothesis import given
@@ -72,6 +73,33 @@ def test_broken_row(row, text):
     assert broken.document["ticket"] == "1"
     with pytest.raises(DecodeError, match=text):
         raise DecodeError(broken.error)
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        (b",".join(b"%d" % n + b"a" * 120_000 for n in range(8)), "the header line has 960016 bytes, .* 65536"),
+        (b",".join(b"%d" % n for n in range(2001)), "the header line has 2001 columns, .* 2000"),
+    ],
+)
+def test_a_header_line_that_every_row_would_carry(header, text):
+    """Each row has the header line in its bytes and its names in its document: 1 MB would become gigabytes."""
+    with pytest.raises(DecodeError, match=text):
+        csv_format().read(io.BytesIO(header + b"\n" + b"1,2,3,4,5,6,7,8\n" * 600))
+
+
+def test_the_widest_header_line_is_read():
+    """What stays within the limits is a header line like any other."""
+    names = [f"{n:031x}" for n in range(2000)]
+    (record,) = read(csv_format(), ",".join(names).encode() + b"\n1" + b"," * 1999)
+    assert (len(record.document), record.error) == (2000, "")
+
+
+def test_names_in_the_settings_are_looked_at_once():
+    """Doubles among many names are found without comparing each with all others."""
+    started = time.process_time()
+    csv_format(header=[f"{n:x}" for n in range(30_000)])
+    assert time.process_time() - started < 2
 
 
 def test_raw_is_readable_again():

@@ -233,6 +233,21 @@ def test_headers_that_cannot_be_used():
     assert read(EBCDIC, FIRST)[0].error == "there is no header before it"
 
 
+def test_a_header_that_every_detail_would_carry():
+    """A detail's bytes begin with those of its header, so these must not be most of the file."""
+    header, detail = (
+        {"match": {"at": 1, "is": kind}, "fields": {name: {"at": 2, "length": 2}}} for kind, name in ("Ha", "Db")
+    )
+    format = fixed(records={"header": header | {"carry": ["a"]}, "detail": detail})
+    long = b"H12" + b" " * 70_000 + b"\n"
+    with pytest.raises(DecodeError, match="the header cannot be read: it has 70004 bytes, and at most 65536 are taken"):
+        read(format, long + b"D34\n" * 500)
+    good, broken, *behind = read(format, b"H12\nD34\n" + long + b"D34\n" * 10)
+    assert (good.error, broken.error[:14]) == ("", "it has 70004 b")
+    assert {record.error for record in behind} == {"its header could not be read"}
+    assert max(len(record.raw) for record in behind) < 66_000
+
+
 def test_types_without_books():
     """Where a header carries nothing and a trailer checks nothing, they are documents like all others."""
     types = {

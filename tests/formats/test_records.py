@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from esb.errors import DecodeError
 from esb.formats import FORMATS
 from esb.formats.csv import CsvFormat, CsvSettings
 from esb.formats.records import batch, group
@@ -110,3 +111,29 @@ def test_batches_stream_and_a_broken_record_spoils_none():
     endless = (Record(n, {}, b"") for n in range(10_000))
     next(batch(endless, 10))
     assert next(endless).number == 10
+
+
+def test_a_group_that_does_not_fit_into_memory_is_refused():
+    """The one before it is out; each row weighs with the header line that it carries."""
+    header = b"t," + b"a" * 60_000
+    rows = header + b"\n1,x\n" + b"2,x\n" * 1500
+    format = CsvFormat()
+    found = group(format.read(io.BytesIO(rows)), "t", join=format.join)
+    assert next(found).document["t"] == "1"
+    with pytest.raises(DecodeError, match=r'record [0-9]+: the group with t "2" takes more than 64 MB'):
+        next(found)
+
+
+def test_unreadable_records_wait_only_as_long_as_they_fit_into_memory():
+    """Large ones close the group before them earlier."""
+    rows = (Record(n, {"t": "1"} if n == 1 else None, bytes(1024**2), "why" if n > 1 else "") for n in range(1, 200))
+    found = group(rows, "t")
+    assert next(found).document["t"] == "1"
+    assert next(found).error == "record 2: why"
+    assert next(rows).number < 70
+
+
+def test_large_records_fill_a_batch():
+    """8 MB are a message, however few records they are."""
+    found = batch((Record(n, {"n": n}, bytes(1024**2)) for n in range(1, 21)), 500)
+    assert [len(one.document["lines"]) for one in found] == [8, 8, 4]

@@ -266,6 +266,21 @@ def test_records_are_streamed():
     assert max(len(element.getparent()) for element in found) < 5000
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("o/r", b"<o a='" + b"x" * 70_000 + b"'>" + b"<r/>" * 500 + b"</o>"),
+        ("o/p/r", b"<o><p>" + b"<r/>" + b"</p><p a='" + b"x" * 70_000 + b"'>" + b"<r/>" * 500 + b"</p></o>"),
+        ("o/r", b"<o " + b" ".join(b"xmlns:p%d='urn:%d'" % (n, n) for n in range(4000)) + b"><r/></o>"),
+    ],
+    ids=["root", "in the middle", "namespaces"],
+)
+def test_tags_that_every_record_would_carry(path, body):
+    """What a record lies in is in the bytes of each: 1 MB of it would become gigabytes."""
+    with pytest.raises(DecodeError, match=r"the tags around record [12] have .* at most 65536"):
+        read(xml_format(record=path), body)
+
+
 def test_endless_record(monkeypatch):
     """What never ends is not read for ever."""
     monkeypatch.setattr(xml_parser, "LARGEST", 10_000)
