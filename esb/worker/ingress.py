@@ -24,6 +24,7 @@ from esb.worker.thread import Worker, commit, log
 
 WAIT = 0.5  # seconds to wait for the first arrival of a batch
 BATCH = 200  # arrivals published together at the most
+FULL = 8 * 1024**2  # bytes of bodies with which a batch is full, however few arrivals it has
 PATIENCE = 5.0  # seconds to keep trying a commit while somebody waits for an answer
 
 
@@ -48,6 +49,11 @@ class _Waiting(msgspec.Struct, eq=False):
     @property
     def id(self) -> str:
         return self.admitted[0].message.id
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, nearly: a message that is small takes a kilobyte too."""
+        return sum(len(one.message.body) + 1024 for one in self.admitted)
 
 
 class Ingress(Worker):
@@ -104,8 +110,10 @@ class Ingress(Worker):
         batch: list[_Waiting] = []
         try:
             batch.append(self._queue.get(timeout=WAIT))
-            while len(batch) < BATCH:
+            size = batch[0].size
+            while len(batch) < BATCH and size < FULL:
                 batch.append(self._queue.get_nowait())
+                size += batch[-1].size
         except Empty:
             pass
         return batch

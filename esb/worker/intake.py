@@ -26,6 +26,8 @@ from esb.worker.context import Context
 from esb.worker.rows import kind_of, text_of
 
 DOCUMENT = "esb-document"  # property of what is sent on again: the body is the document already, as JSON
+MOST = 10_000  # messages of one request or one message sent by hand
+LARGEST = 32 * 1024**2  # bytes of their bodies together; more only where the request itself has half of them
 
 _encode = msgspec.json.Encoder().encode
 _UNSAYABLE = (UnicodeError, TypeError, ValueError, OverflowError, RecursionError)  # in JSON
@@ -91,17 +93,29 @@ class Intake:
     def admit_bytes(
         self, body: bytes, content_type: str, *, id: str, time: float, is_document: bool = False, **more: Any
     ) -> list[Admitted]:
-        """Everything in one body. A document (JSON where the format is another) is not read by the format again."""
+        """Everything in one body. A document (JSON where the format is another) is not read by the format again.
+
+        All of it is accepted or refused together, so it lies in memory together: there is a limit to it.
+        """
         if is_document or (content_type == JSON and self._format.content_type != JSON):
             return [self.admit(_document(body), id=id, time=time, **more)]
         try:
-            records = list(self.records(BytesIO(body)))
+            return self._admit_all(body, id, time, more)
         except DecodeError as error:
-            records = [Record(1, raw=body, error=str(error))]
-        if not records:
-            records = [Record(1, raw=body, error="there is no record in it")]
-        ids = [id, *(derive_id(id, 0, f"in:{self.endpoint.name}", "record", n) for n in range(1, len(records)))]
-        return [self.admit(record, id=one, time=time, **more) for record, one in zip(records, ids, strict=True)]
+            return [self.admit(Record(1, raw=body, error=str(error)), id=id, time=time, **more)]
+
+    def _admit_all(self, body: bytes, id: str, time: float, more: Mapping[str, Any]) -> list[Admitted]:
+        admitted: list[Admitted] = []
+        size, largest = 0, max(LARGEST, 2 * len(body))
+        for number, record in enumerate(self.records(BytesIO(body))):
+            own = derive_id(id, 0, f"in:{self.endpoint.name}", "record", number) if number else id
+            admitted.append(self.admit(record, id=own, time=time, **more))
+            size += len(admitted[-1].message.body)
+            if len(admitted) > MOST or size > largest:
+                raise DecodeError(_too_much(largest))
+        if not admitted:
+            raise DecodeError("there is no record in it")
+        return admitted
 
     def _unreadable(self, record: Record, id: str, time: float, more: Mapping[str, Any]) -> Admitted:
         message = self._message(record.raw, self._format.content_type, id, time, more)
@@ -119,6 +133,13 @@ class Intake:
             content_type=content_type,
             **more,
         )
+
+
+def _too_much(largest: int) -> str:
+    return (
+        f"it has too much for one request: at most {MOST} records, which have {largest // 1024**2} MB together as "
+        "documents, are taken at once; send it in parts, or give it as a file to an endpoint that polls"
+    )
 
 
 def _document(body: bytes) -> Record:

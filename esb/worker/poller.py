@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -17,7 +16,7 @@ import msgspec
 from esb.broker.port import Publisher
 from esb.config.definition import LoadedEndpoint
 from esb.errors import EndpointError, EsbError, InternalError, MessageError, without_frames
-from esb.message import content_id, derive_id
+from esb.message import Message, content_id, derive_id
 from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
 from esb.worker.context import Context
@@ -26,8 +25,9 @@ from esb.worker.thread import Worker, commit, log
 
 CLAIMS = 50  # taken at once
 BATCH = 500  # records published and tracked together
+FULL = 8 * 1024**2  # bytes of bodies with which a batch is full, however few its records are
 State = Literal["done", "rejected"]
-Numbered = tuple[int, Record]
+Numbered = tuple[int, Admitted]
 LARGEST = 8 * 1024**2  # bytes of an unreadable thing that are kept with its parked message
 
 
@@ -144,7 +144,7 @@ class Poller(Worker):
         state: State = "done"
         try:
             for batch in self._batches(claim):
-                self._enter([self._admit(claim, number, record) for number, record in batch])
+                self._enter([admitted for _, admitted in batch])
                 claim.advance(batch[-1][0])
                 if not self._goes_on():
                     return False
@@ -173,13 +173,30 @@ class Poller(Worker):
             with claim.open() as stream:
                 numbered = enumerate(self._intake.records(stream), 1)
                 records = ((number, record) for number, record in numbered if number > claim.position)
-                while batch := list(islice(records, self._batch)):
-                    yield batch
+                yield from self._filled((number, self._admit(claim, number, record)) for number, record in records)
         except (EsbError, OSError):
             raise
         except Exception as error:  # a fault of the format, which this content would bring about at every poll
             log.error("unexpected error", endpoint=self._endpoint.name, while_trying_to="read", exc_info=error)
             raise InternalError(f"unexpected {type(error).__name__} while reading: {error}") from error
+
+    def _filled(self, entries: Iterator[Numbered]) -> Iterator[list[Numbered]]:
+        """As many as may lie in memory together. Of each only the message does, not what it was read from."""
+        batch: list[Numbered] = []
+        size = 0
+        try:
+            for number, admitted in entries:
+                batch.append((number, admitted))
+                size += len(admitted.message.body)
+                if len(batch) >= self._batch or size >= FULL:
+                    yield batch
+                    batch, size = [], 0
+        except MessageError:  # the rest cannot be read, which is no reason to lose what came before it
+            if batch:
+                yield batch
+            raise
+        if batch:
+            yield batch
 
     def _goes_on(self) -> bool:
         return not self.stopping.is_set() and self._may_poll()
@@ -206,19 +223,18 @@ class Poller(Worker):
         """Each record of something seen before is an accepted message that ends as a duplicate; False: interrupted."""
         try:
             for batch in self._batches(claim):
-                self._track([self._repeat(claim, number, record) for number, record in batch])
+                self._track([self._repeat(claim, number, admitted.message) for number, admitted in batch])
                 if not self._goes_on():
                     return False
         except MessageError:
-            self._track([self._repeat(claim, 0, Record(0))])
+            self._track([self._repeat(claim, 0, self._admit(claim, 0, Record(0)).message)])
         self._commit(lambda t: t.claims.repeated(self._endpoint.name, key, claim.id, claim.name))
         return True
 
     def _track(self, rows: Sequence[Hop]) -> None:
         self._commit(lambda t: t.tracking.record(rows))
 
-    def _repeat(self, claim: Claim, number: int, record: Record) -> Hop:
-        first = self._admit(claim, number, record).message
+    def _repeat(self, claim: Claim, number: int, first: Message) -> Hop:
         place, now = f"in:{self._endpoint.name}", self._context.clock()
         id = derive_id(claim.id, 0, place, "duplicate", number)
         message = msgspec.structs.replace(first, id=id, causation_id=first.id)

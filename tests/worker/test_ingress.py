@@ -45,6 +45,19 @@ def test_accepted_is_in_the_broker_and_tracked(rig: Rig) -> None:
     assert rig.ledger().accepted == 2
 
 
+def test_large_requests_are_not_all_published_together(rig: Rig) -> None:
+    """A batch is full with 8 MB, however few arrivals it has; the next round takes the others."""
+    bus = rig.bus()
+    ingress = bus.ingress()
+    large = Arrival(body=b'{"number": 1, "note": "%s"}' % (b"x" * 3 * 1024**2), content_type="application/x-ndjson")
+    answers = [ingress.enter("source", large) for _ in range(5)]
+    ingress.cycle()
+    assert [answer.done() for answer in answers] == [True, True, True, False, False]
+    ingress.cycle()
+    ingress.recover()
+    assert states(answers) == ["accepted"] * 5
+
+
 def test_refused_is_stored_nowhere(rig: Rig) -> None:
     """The caller knows why, at once."""
     (answer,) = entered(rig.bus(), arrival('"one"'))

@@ -147,3 +147,30 @@ def test_what_kills_three_times_is_parked(rig: Rig) -> None:
         dies(inbound_worker(rig.bus(Point("in: published"))))
     drive(inbound_worker(rig.bus()), rig.parked, "it is parked")
     assert [row.kind for row in rig.parked()] == ["kills the worker"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"t\n" + b"1\n" * 10_001, b"a" * 60_000 + b"\n" + b"1\n" * 600],
+    ids=["many records", "large documents"],
+)
+def test_what_would_be_too_much_for_one_request_is_refused(rig: Rig, body: bytes) -> None:
+    """All of it enters together, so it lies in memory together; a file does not."""
+    rig.write("contracts/order/v1.json", "{}")
+    rig.write(
+        "endpoints/source.yaml",
+        "endpoint: source\nadapter: scripted\nformat: csv\nreceive: {contract: order/v1, poll: 10ms}\n",
+    )
+    (admitted,) = rig.bus().intakes()["source"].admit_bytes(body, "text/csv", id="order-1", time=1e9)
+    assert admitted.message.body == body
+    assert "at most 10000 records, which have 32 MB together" in str(admitted.error)
+
+
+def test_as_much_as_may_be_in_one_request(rig: Rig) -> None:
+    """Just the limit passes, each record under an id of its own; so does a large request that does not grow."""
+    intake = rig.bus().intakes()["source"]
+    admitted = intake.admit_bytes(b'{"number": 1}\n' * 10_000, "application/x-ndjson", id="order-1", time=1e9)
+    assert len({one.message.id for one in admitted}) == 10_000
+    assert not any(one.error for one in admitted)
+    large = b'{"number": 1, "note": "%s"}\n' % (b"x" * 7 * 1024**2) * 6
+    assert len(intake.admit_bytes(large, "application/x-ndjson", id="order-1", time=1e9)) == 6

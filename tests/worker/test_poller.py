@@ -75,6 +75,45 @@ def test_a_pause_in_the_middle_goes_on_where_it_stopped(rig: Rig, monkeypatch: p
     assert (rig.depth(QUEUE), rig.ledger().accepted, rig.ledger().repeats) == (5, 5, 0)
 
 
+def test_a_batch_is_full_by_bytes_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large records come in small batches, for a batch lies in memory several times over."""
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(b"".join(b'{"number": %d, "note": "%s"}\n' % (n, b"x" * 1024**2) for n in range(20)))
+    worker, sizes = poller(bus), []
+    enter = worker._door.enter
+
+    def noting(batch: Any, *more: Any) -> None:
+        sizes.append(sum(len(one.message.body) for one in batch))
+        enter(batch, *more)
+
+    monkeypatch.setattr(worker._door, "enter", noting)
+    drive(worker, lambda: source.done, "done")
+    assert rig.ledger().accepted == 20
+    assert len(sizes) == 3
+    assert max(sizes) < module.FULL + 2 * 1024**2
+
+
+def test_what_comes_before_a_part_that_cannot_be_read_enters(rig: Rig) -> None:
+    """The file is set aside with its reason, and its first groups are on their way."""
+    rig.write("contracts/order/v1.json", "{}")
+    rig.write(
+        "endpoints/source.yaml",
+        """\
+        endpoint: source
+        adapter: scripted
+        format: csv
+        records: {group_by: t}
+        receive: {contract: order/v1, poll: 10ms}
+        """,
+    )
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(b"t," + b"a" * 60_000 + b"\n1,x\n" + b"2,x\n" * 1500)
+    drive(poller(bus), lambda: source.rejected, "it is rejected")
+    (row,) = rig.parked()
+    assert "takes more than 64 MB" in row.error
+    assert rig.depth(QUEUE) == 1
+
+
 def test_a_death_resumes_behind_the_last_confirmed_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was published and not noted is published again under the same ids."""
     small_batches(monkeypatch)
