@@ -2,6 +2,9 @@
 
 Only the holder of a fenced lease polls an endpoint. What it takes is claimed at the source, so a crash leaves it where
 the next holder finds it; records already confirmed are skipped, and a repeat of the last batch gives the same ids.
+
+What was claimed before, by somebody who may have died of it, is marked as a suspect until it gets on. Whatever has
+taken three processes with it is rejected, as what cannot be read.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ from esb.errors import EndpointError, EsbError, InternalError, MessageError, wit
 from esb.message import Message, content_id, derive_id
 from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
+from esb.worker import suspects
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
+from esb.worker.rows import fit
 from esb.worker.thread import Worker, commit, log
 
 CLAIMS = 50  # taken at once
@@ -29,6 +34,10 @@ FULL = 8 * 1024**2  # bytes of bodies with which a batch is full, however few it
 State = Literal["done", "rejected"]
 Numbered = tuple[int, Admitted]
 LARGEST = 8 * 1024**2  # bytes of an unreadable thing that are kept with its parked message
+_KILLS = (
+    "three processes died while it was read, the last while nothing else ran; it is not read again: see what is "
+    "unusual about it, and give it anew in smaller parts"
+)
 
 
 class Poller(Worker):
@@ -43,6 +52,7 @@ class Poller(Worker):
         self._intake = intake
         self._door = Door(context, endpoint, self._commit)
         self._journal = context.journal("headers")
+        self._marks = suspects.Marks(context, self.stopping)
         self._every = endpoint.receive.common.poll
         self._duplicate = endpoint.receive.common.duplicate
         rules = endpoint.records
@@ -60,12 +70,18 @@ class Poller(Worker):
         self.stopping.wait(self._every)
 
     def recover(self) -> None:
-        if self._publisher:
-            self._publisher.close()
-            self._publisher = None
+        try:
+            self._let_go()
+        finally:
+            self._marks.forgive()
+
+    def _let_go(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher:
+            publisher.close()
 
     def finish(self) -> None:
-        self.recover()
+        self._quietly(self.recover)
         with self._context.store.transaction() as t:
             t.leases.release(self.name, self._context.owner, self._fence)
 
@@ -104,6 +120,12 @@ class Poller(Worker):
             self._complain("", error)
             return 0
         self._complaints = {id: text for id, text in self._complaints.items() if id in {claim.id for claim in claims}}
+        try:
+            return self._take_all(claims)
+        finally:
+            self._marks.leave()
+
+    def _take_all(self, claims: Sequence[Claim]) -> int:
         finished = 0
         for claim in claims:
             if not self._goes_on():
@@ -113,6 +135,7 @@ class Poller(Worker):
                 finished += 1
             except (EndpointError, OSError) as error:
                 self._complain(claim.id, error)
+            self._marks.forgive()  # whatever became of it, nobody died
         return finished
 
     def _complain(self, about: str, error: EndpointError | OSError) -> None:
@@ -124,51 +147,75 @@ class Poller(Worker):
 
     def _take(self, claim: Claim) -> None:
         key = claim.name if self._duplicate == "name" else claim.key
-        if self._duplicate != "none" and self._seen_before(key, claim):
-            whole = self._count_repeat(claim, key)
-        else:
-            whole = self._read(claim, key)
-        if whole:  # else told to stop, or no longer the poller: it is resumed later
+        known = self._begin(claim, key) if self._duplicate != "none" else None
+        suspect = known is not None or self._duplicate == "none"  # it may have been taken before, by somebody who died
+        if suspect and not (self._marks.may_run(self._mark(claim)) and self._may_poll()):
+            return
+        is_repeat = known is not None and known.state != "open" and known.claim_id != claim.id
+        act = self._count_repeat if is_repeat else self._read
+        if act(claim, key, suspect):  # else told to stop, or no longer the poller: it is resumed later
             self._context.point("in: before done")
             self._adapter.done(claim)
 
-    def _seen_before(self, key: str, claim: Claim) -> bool:
-        """Was the same taken before, by another claim than this very one?"""
+    def _begin(self, claim: Claim, key: str) -> ClaimState | None:
+        """What is known of the same, if it was taken before, by this very claim or by another."""
         known: list[ClaimState | None] = []
         self._commit(lambda t: known.append(t.claims.begin(self._endpoint.name, key, claim.name, claim.id)))
-        row = known[-1]
-        return row is not None and row.state != "open" and row.claim_id != claim.id
+        return known[-1]
 
-    def _read(self, claim: Claim, key: str) -> bool:
+    def _mark(self, claim: Claim) -> suspects.Key:
+        return fit(claim.id), f"poll:{self._endpoint.name}"
+
+    def _read(self, claim: Claim, key: str, suspect: bool) -> bool:
         """Publish all records behind the last confirmed one; False when interrupted."""
         state: State = "done"
         try:
-            for batch in self._batches(claim):
-                self._enter([admitted for _, admitted in batch])
+            for batch in self._batches(claim, suspect):
+                self._enter([admitted for _, admitted in batch], self._clear)
                 claim.advance(batch[-1][0])
+                self._marks.settled(self._marks.pending())  # it gets on, whoever died of what comes now
                 if not self._goes_on():
                     return False
         except MessageError as error:
             self._reject(claim, error)
             state = "rejected"
-        self._commit(lambda t: t.claims.finish(self._endpoint.name, key, state))
+        self._end(lambda t: t.claims.finish(self._endpoint.name, key, state))
         return True
 
-    def _enter(self, batch: Sequence[Admitted]) -> None:
-        """Where the broker cannot take one of them (its headers are too long), that one is parked; the others enter."""
+    def _enter(self, batch: Sequence[Admitted], then: Callable[[Transaction], None] | None = None) -> None:
+        """Where the broker cannot take one of them (its headers are too long), that one is parked; the others enter.
+
+        ``then`` is in the commit with which all of them are tracked.
+        """
         try:
-            self._door.enter(batch, self._publish())
+            self._door.enter(batch, self._publish(), then)
         except MessageError as error:
-            self.recover()
+            self._let_go()
             if len(batch) > 1:
                 for admitted in batch:
-                    self._enter([admitted])
+                    self._enter([admitted], then if admitted is batch[-1] else None)
             else:
                 batch[0].error = without_frames(error)
-                self._door.enter(batch, self._publish())
+                self._door.enter(batch, self._publish(), then)
 
-    def _batches(self, claim: Claim) -> Iterator[list[Numbered]]:
+    def _clear(self, t: Transaction) -> None:
+        if marked := self._marks.pending():
+            self._marks.clear(t, marked)
+
+    def _end(self, write: Callable[[Transaction], None]) -> None:
+        """The last commit about a claim, which is under no suspicion any more."""
+
+        def write_and_clear(t: Transaction) -> None:
+            write(t)
+            self._clear(t)
+
+        self._commit(write_and_clear)
+        self._marks.settled(self._marks.pending())
+
+    def _batches(self, claim: Claim, suspect: bool) -> Iterator[list[Numbered]]:
         """Its records behind the last confirmed one. Raises ``MessageError`` when the claim cannot be understood."""
+        if suspect and self._marks.deadly(self._mark(claim)):
+            raise suspects.KillsWorker(_KILLS)
         try:
             with claim.open() as stream:
                 numbered = enumerate(self._intake.records(stream), 1)
@@ -199,7 +246,9 @@ class Poller(Worker):
             yield batch
 
     def _goes_on(self) -> bool:
-        return not self.stopping.is_set() and self._may_poll()
+        """Behind whoever wants to be alone in this process, for nothing is under way here now."""
+        self._marks.leave()
+        return self._marks.join_in_turn() and self._may_poll()
 
     def _publish(self) -> Publisher:
         self._publisher = self._publisher or self._context.broker.publisher(self.name)
@@ -211,24 +260,33 @@ class Poller(Worker):
         return self._intake.admit(record, id=id, time=claim.time)
 
     def _reject(self, claim: Claim, error: MessageError) -> None:
-        """Nothing in it can be read: parked as one message, and moved aside at the source."""
-        with claim.open() as stream:
-            head = stream.read(LARGEST)
+        """Nothing (more) in it can be read: parked as one message, and moved aside at the source.
+
+        Once some of it has entered its bytes are not parked, for a retry would bring these records in again.
+        """
+        if claim.position:
+            head = b""
+            error.args = (
+                f"{error}; what is before record {claim.position + 1} has entered, the rest is with its source",
+            )
+        else:
+            with claim.open() as stream:
+                head = stream.read(LARGEST)
         admitted = self._admit(claim, 0, Record(0, raw=head, error=str(error)))
         admitted.error = without_frames(error)
         self._door.enter([admitted], self._publish())
         self._adapter.reject(claim, str(error))
 
-    def _count_repeat(self, claim: Claim, key: str) -> bool:
+    def _count_repeat(self, claim: Claim, key: str, suspect: bool) -> bool:
         """Each record of something seen before is an accepted message that ends as a duplicate; False: interrupted."""
         try:
-            for batch in self._batches(claim):
+            for batch in self._batches(claim, suspect):
                 self._track([self._repeat(claim, number, admitted.message) for number, admitted in batch])
                 if not self._goes_on():
                     return False
         except MessageError:
             self._track([self._repeat(claim, 0, self._admit(claim, 0, Record(0)).message)])
-        self._commit(lambda t: t.claims.repeated(self._endpoint.name, key, claim.id, claim.name))
+        self._end(lambda t: t.claims.repeated(self._endpoint.name, key, claim.id, claim.name))
         return True
 
     def _track(self, rows: Sequence[Hop]) -> None:

@@ -1,4 +1,5 @@
-"""Poison that kills the process: messages that were taken before, by somebody who did not live to settle them.
+"""Poison that kills the process: messages that were taken before, by somebody who did not live to settle them. What a
+source gives (a file) is marked in the same way, under the claim's id.
 
 First deliveries pay nothing. A redelivered message is marked in the store, and unmarked in the same commit as its
 tracking. With its first mark it still runs together with others: many are under way at one death, and an orderly stop
@@ -24,15 +25,16 @@ LOOK = 0.5  # seconds between two looks at whether we are to stop
 Key = tuple[str, str]  # message id, place
 
 
+_KILLS = "three processes died while this message ran, the last while nothing else did; it is not run again"
+
+
 class KillsWorker(MessageError):  # noqa: N818 - says what the message does
     """Three processes died while this message ran: with others, by itself, and while nothing else did."""
 
     kind = "kills the worker"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "three processes died while this message ran, the last while nothing else did; it is not run again"
-        )
+    def __init__(self, message: str = _KILLS) -> None:
+        super().__init__(message)
 
 
 class Marks:
@@ -92,6 +94,10 @@ class Marks:
             commit(self._store, lambda t: counts.update(t.suspects.mark([key])), self._stopping)
             self._mine[key] = counts[key]
         return self._mine[key] > DEADLY
+
+    def pending(self) -> list[Key]:
+        """What this process has marked, and what is not through yet."""
+        return list(self._mine)
 
     def clear(self, t: Transaction, keys: Sequence[Key]) -> None:
         """These got through, or are parked; part of the commit that says so. Then tell :meth:`settled`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -14,7 +15,7 @@ from esb.broker.port import Queue, Topology, flow_queue
 from esb.errors import Unreachable
 from esb.worker import noticeboard
 from esb.worker import poller as module
-from tests.worker.rig import Point, Rig, dies, drive, poller, store_down, until
+from tests.worker.rig import Dies, Point, Rig, dies, drive, poller, store_down, until
 
 QUEUE = flow_queue("main")
 
@@ -424,3 +425,143 @@ def test_a_record_that_the_broker_does_not_take_is_parked_and_its_neighbours_com
     assert (row.place, row.kind) == ("in:source", "message")
     assert "takes 100000 at most" in row.error
     assert narrow_rig.ledger().accepted == 4
+
+
+# --- what kills the process ---------------------------------------------------------------------------------------
+
+
+def _dies_over_it(rig: Rig, point: Point, times: int) -> None:
+    for _ in range(times):
+        bus = rig.bus(Point(point.name, point.left))
+        _lapse(bus)
+        dies(poller(bus))
+
+
+@pytest.mark.parametrize("duplicate", ["content", "name", "none"])
+def test_what_kills_three_times_when_it_comes_again_is_rejected(rig: Rig, duplicate: str) -> None:
+    """It is parked and set aside with its reason, as what cannot be read; what lies behind it gets its turn."""
+    _receive(rig, f"duplicate: {duplicate}")
+    source = rig.outside("source")
+    source.offer(lines(1), "bad.jsonl")
+    source.offer(lines(2), "good.jsonl")
+    _dies_over_it(rig, Point("in: published"), 3 if duplicate == "none" else 4)
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.done, "the good one is done")
+    ((claim, reason),) = source.rejected
+    assert claim.name == "bad.jsonl"
+    assert "three processes died while it was read" in reason
+    (row,) = rig.parked()
+    assert (row.kind, row.message.body) == ("kills the worker", lines(1))
+    with bus.store.reading() as t:
+        assert t.connection.rows("SELECT * FROM suspects") == []
+
+
+def test_a_repeat_that_kills_is_counted_unread(rig: Rig) -> None:
+    """Set aside before, and dropped again: it is a duplicate, and kills nobody for ever."""
+    source = rig.outside("source")
+    source.offer(lines(1))
+    drive(poller(rig.bus()), lambda: source.done, "done")
+    source.offer(lines(1))
+    for _ in range(3):
+        bus = rig.bus()
+        bus.formats["source"].read = _deadly  # type: ignore[method-assign]
+        _lapse(bus)
+        dies(poller(bus))
+    bus = rig.bus()
+    bus.formats["source"].read = _deadly  # type: ignore[method-assign]
+    _lapse(bus)
+    drive(poller(bus), lambda: len(source.done) == 2, "it is set aside")
+    assert (rig.ledger().duplicate, rig.ledger().repeats, source.rejected, rig.parked()) == (1, 1, [], [])
+
+
+def test_what_gets_on_is_not_rejected_however_many_die(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file is under way at many deaths that others brought about."""
+    small_batches(monkeypatch)
+    source = rig.outside("source")
+    source.offer(lines(*range(1, 16)))
+    _dies_over_it(rig, Point("in: published", visit=2), 6)
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.done, "done")
+    assert (rig.ledger().accepted, rig.parked()) == (15, [])
+
+
+def test_what_entered_before_is_not_parked_with_the_rest(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry would bring it in again, under other ids."""
+    small_batches(monkeypatch)
+    source = rig.outside("source")
+    source.offer(lines(1, 2, 3, 4))
+    _dies_over_it(rig, Point("in: published", visit=2), 1)
+    _dies_over_it(rig, Point("in: published"), 3)
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.rejected, "it is rejected")
+    (row,) = rig.parked()
+    assert row.message.body == b""
+    assert "what is before record 3 has entered" in row.error
+
+
+def test_a_source_that_fails_cleanly_is_nobodys_death(rig: Rig) -> None:
+    """The marks are taken back, so it is read when it can be, however often it was tried."""
+    source = rig.outside("source")
+    bad = Unopened(lines(1), "bad")
+    source.waiting.append(bad)
+    for _ in range(6):
+        bus = rig.bus()
+        _lapse(bus)
+        poller(bus).cycle()  # and the process dies while nothing is under way
+    bad.trouble = None  # type: ignore[assignment]
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.done, "done")
+    assert (rig.ledger().accepted, source.rejected) == (1, [])
+
+
+def test_polls_rest_while_a_suspect_runs_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the poller might kill the process, and the suspect be blamed for it."""
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(lines(1))
+    worker, alone, seen = poller(bus), bus.context.solitude, []
+    enter = worker._door.enter
+
+    def release() -> None:
+        seen.append("its turn is over")
+        alone.leave("suspect")
+        alone.release("suspect")
+
+    monkeypatch.setattr(worker._door, "enter", lambda *arguments: (seen.append("a batch"), enter(*arguments)))
+    assert alone.claim("suspect", 0.0)
+    threading.Timer(0.2, release).start()
+    drive(worker, lambda: source.done, "done")
+    assert seen == ["its turn is over", "a batch"]
+    assert alone.claim("suspect", 0.0)  # between two polls nothing is under way
+
+
+def test_a_suspect_waits_for_a_batch_and_not_for_a_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poller gives way between two batches."""
+    small_batches(monkeypatch)
+    source, bus = rig.outside("source"), rig.bus()
+    source.offer(lines(1, 2, 3, 4))
+    worker, seen = poller(bus), []
+    enter, alone = worker._door.enter, bus.context.solitude
+
+    def release() -> None:
+        seen.append("its turn is over")
+        alone.release("suspect")
+
+    def entering(*arguments: Any) -> None:
+        enter(*arguments)
+        if not seen:
+            seen.append("it may begin" if alone.claim("suspect", 0.0) else "it waits")
+            threading.Timer(0.2, release).start()
+        else:
+            seen.append("the second batch")
+
+    monkeypatch.setattr(worker._door, "enter", entering)
+    worker.cycle()
+    assert seen == ["it waits", "its turn is over", "the second batch"]
+
+
+def _deadly(stream: BinaryIO) -> Any:
+    raise Dies
