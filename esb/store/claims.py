@@ -9,7 +9,8 @@ import msgspec
 
 from esb.store.connection import Connection
 
-State = Literal["open", "done", "duplicate", "rejected"]
+# Broken is what was rejected and is not kept whole by the parked message: given once more, it goes on.
+State = Literal["open", "done", "duplicate", "rejected", "broken"]
 
 
 class ClaimState(msgspec.Struct, frozen=True):
@@ -51,6 +52,13 @@ class Claims:
             (claim_id, endpoint, key, claim_id),
         )
         return self.get(endpoint, key)
+
+    def reopen(self, endpoint: str, key: str, claim_id: str) -> None:
+        """What was broken is given once more, by another claim, and goes on behind its position."""
+        self._db.run(
+            "UPDATE claims SET state = 'open', claim_id = ? WHERE endpoint = ? AND key = ? AND state = 'broken'",
+            (claim_id, endpoint, key),
+        )
 
     def get(self, endpoint: str, key: str) -> ClaimState | None:
         """What is known of one."""

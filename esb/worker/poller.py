@@ -31,9 +31,9 @@ from esb.worker.thread import Worker, commit, log
 CLAIMS = 50  # taken at once
 BATCH = 500  # records published and tracked together
 FULL = 8 * 1024**2  # bytes of bodies with which a batch is full, however few its records are
-State = Literal["done", "rejected"]
+State = Literal["done", "rejected", "broken"]
 Numbered = tuple[int, Admitted]
-LARGEST = 8 * 1024**2  # bytes of an unreadable thing that are kept with its parked message
+LARGEST = 8 * 1024**2  # bytes of an unreadable thing that its parked message keeps; of a larger one it keeps none
 _KILLS = (
     "three processes died while it was read, the last while nothing else ran; it is not read again: see what is "
     "unusual about it, and give it anew in smaller parts"
@@ -151,6 +151,8 @@ class Poller(Worker):
         suspect = known is not None or self._duplicate == "none"  # it may have been taken before, by somebody who died
         if suspect and not (self._marks.may_run(self._mark(claim)) and self._may_poll()):
             return
+        if known is not None and known.state == "broken":
+            known = self._reopen(claim, key, known)
         is_repeat = known is not None and known.state != "open" and known.claim_id != claim.id
         act = self._count_repeat if is_repeat else self._read
         if act(claim, key, suspect):  # else told to stop, or no longer the poller: it is resumed later
@@ -162,6 +164,13 @@ class Poller(Worker):
         known: list[ClaimState | None] = []
         self._commit(lambda t: known.append(t.claims.begin(self._endpoint.name, key, claim.name, claim.id)))
         return known[-1]
+
+    def _reopen(self, claim: Claim, key: str, known: ClaimState) -> ClaimState:
+        """What could not be read to its end, and lay with its source since, is given once more."""
+        if known.position > claim.position:
+            claim.advance(known.position)  # before it is open: else a death in between would bring these in again
+        self._commit(lambda t: t.claims.reopen(self._endpoint.name, key, claim.id))
+        return msgspec.structs.replace(known, state="open")
 
     def _mark(self, claim: Claim) -> suspects.Key:
         return fit(claim.id), f"poll:{self._endpoint.name}"
@@ -177,9 +186,13 @@ class Poller(Worker):
                 if not self._goes_on():
                     return False
         except MessageError as error:
-            self._reject(claim, error)
-            state = "rejected"
-        self._end(lambda t: t.claims.finish(self._endpoint.name, key, state))
+            state = self._reject(claim, error)
+
+        def write(t: Transaction) -> None:
+            t.claims.advance(self._endpoint.name, key, claim.position)
+            t.claims.finish(self._endpoint.name, key, state)
+
+        self._end(write)
         return True
 
     def _enter(self, batch: Sequence[Admitted], then: Callable[[Transaction], None] | None = None) -> None:
@@ -259,23 +272,28 @@ class Poller(Worker):
         id = content_id(self._endpoint.name, identity, str(number), when=claim.time)
         return self._intake.admit(record, id=id, time=claim.time)
 
-    def _reject(self, claim: Claim, error: MessageError) -> None:
+    def _reject(self, claim: Claim, error: MessageError) -> State:
         """Nothing (more) in it can be read: parked as one message, and moved aside at the source.
 
-        Once some of it has entered its bytes are not parked, for a retry would bring these records in again.
+        Its bytes are parked where a retry can do with them: all of them, and nothing of it has entered. What is broken
+        is with its source, and goes on when that gives it once more.
         """
-        if claim.position:
-            head = b""
-            error.args = (
-                f"{error}; what is before record {claim.position + 1} has entered, the rest is with its source",
-            )
-        else:
+        whole = b""
+        if not claim.position:
             with claim.open() as stream:
-                head = stream.read(LARGEST)
-        admitted = self._admit(claim, 0, Record(0, raw=head, error=str(error)))
+                whole = stream.read(LARGEST + 1)
+        broken = bool(claim.position) or len(whole) > LARGEST
+        if broken:
+            entered = f"what is before record {claim.position + 1} has entered" if claim.position else "nothing entered"
+            error.args = (
+                f"{error}; {entered}, and the rest is not kept here: mend the cause, have its source give it once more "
+                "(move a file back out of .rejected), and discard this",
+            )
+        admitted = self._admit(claim, 0, Record(0, raw=b"" if broken else whole, error=str(error)))
         admitted.error = without_frames(error)
         self._door.enter([admitted], self._publish())
         self._adapter.reject(claim, str(error))
+        return "broken" if broken else "rejected"
 
     def _count_repeat(self, claim: Claim, key: str, suspect: bool) -> bool:
         """Each record of something seen before is an accepted message that ends as a duplicate; False: interrupted."""

@@ -502,6 +502,55 @@ def test_what_entered_before_is_not_parked_with_the_rest(rig: Rig, monkeypatch: 
     assert "what is before record 3 has entered" in row.error
 
 
+SHEET = """\
+    endpoint: source
+    adapter: scripted
+    format: {{csv: {{delimiter: "{delimiter}", columns: {{number: {{integer: true}}}}}}}}
+    receive: {{contract: order/v1, poll: 10ms}}
+    """
+
+
+@pytest.mark.parametrize("most", [10, 100])
+def test_what_is_broken_is_read_when_it_is_given_once_more(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Too large to be parked whole, no retry could bring it in. What is parked whole is retried, and a repeat here."""
+    monkeypatch.setattr(module, "LARGEST", most)
+    source, sheet = rig.outside("source"), b"number;key\n1;a\n2;b\n3;c\n"
+    rig.write("endpoints/source.yaml", SHEET.format(delimiter=","))
+    source.offer(sheet)
+    drive(poller(rig.bus()), lambda: source.rejected, "it is rejected")
+    (row,) = rig.parked()
+    kept = most > len(sheet)
+    assert (row.message.body, "give it once more" in row.error) == (sheet if kept else b"", not kept)
+
+    rig.write("endpoints/source.yaml", SHEET.format(delimiter=";"))
+    source.offer(sheet)
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.done, "it is done")
+    source.offer(sheet)
+    drive(poller(bus), lambda: len(source.done) == 2, "and now a repeat")
+    assert (rig.depth(QUEUE), rig.ledger().duplicate) == ((0, 6) if kept else (3, 3))
+
+
+def test_what_is_broken_in_the_middle_goes_on_there(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What entered before it broke does not enter again, whatever time the file has now."""
+    small_batches(monkeypatch)
+    source = rig.outside("source")
+    source.offer(lines(1, 2, 3, 4))
+    _dies_over_it(rig, Point("in: published", visit=2), 1)
+    _dies_over_it(rig, Point("in: published"), 3)
+    bus = rig.bus()
+    _lapse(bus)
+    drive(poller(bus), lambda: source.rejected, "it is rejected")
+    before = rig.depth(QUEUE)
+    source.offer(lines(1, 2, 3, 4))
+    drive(poller(bus), lambda: source.done, "it is done")
+    assert rig.depth(QUEUE) - before == 2
+    assert rig.ledger().accepted == 4 + 1
+
+
 def test_a_source_that_fails_cleanly_is_nobodys_death(rig: Rig) -> None:
     """The marks are taken back, so it is read when it can be, however often it was tried."""
     source = rig.outside("source")

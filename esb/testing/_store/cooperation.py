@@ -43,6 +43,18 @@ class ClaimScenarios:
         assert (known.state, known.records, listed.repeats) == ("done", 7, 2)
         assert states == ["done", "duplicate", "duplicate"]
 
+    def test_what_is_broken_is_opened_again_and_nothing_else(self, store: Store) -> None:
+        """For the claim that gives it once more, behind its position."""
+        with store.transaction() as t:
+            for key, state in (("broken", "broken"), ("rejected", "rejected")):
+                t.claims.begin("pos", key, "a.csv", "claim-1")
+                t.claims.advance("pos", key, 200)
+                t.claims.finish("pos", key, state)
+                t.claims.reopen("pos", key, "claim-2")
+            found = [t.claims.get("pos", key) for key in ("broken", "rejected")]
+        known = [(row.state, row.position, row.claim_id) for row in found if row]
+        assert known == [("open", 200, "claim-2"), ("rejected", 200, "claim-1")]
+
     def test_of_two_that_begin_one_is_first(self, store: Store) -> None:
         """The other learns that it is taken."""
 
