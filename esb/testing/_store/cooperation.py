@@ -46,10 +46,12 @@ class ClaimScenarios:
     def test_what_is_broken_is_opened_again_and_nothing_else(self, store: Store) -> None:
         """For the claim that gives it once more, behind its position."""
         with store.transaction() as t:
-            for key, state in (("broken", "broken"), ("rejected", "rejected")):
+            for key in ("broken", "rejected"):
                 t.claims.begin("pos", key, "a.csv", "claim-1")
                 t.claims.advance("pos", key, 200)
-                t.claims.finish("pos", key, state)
+            t.claims.finish("pos", "broken", "broken")
+            t.claims.finish("pos", "rejected", "rejected")
+            for key in ("broken", "rejected"):
                 t.claims.reopen("pos", key, "claim-2")
             found = [t.claims.get("pos", key) for key in ("broken", "rejected")]
         known = [(row.state, row.position, row.claim_id) for row in found if row]
