@@ -127,6 +127,14 @@ class Report:
         line, column = place.line, place.column
         self.findings.append(Finding(file=place.file, line=line, column=column, kind=kind, text=text, **rest))
 
+    def retract(self, place: Place, kind: Kind) -> None:
+        """A finding that another one at its place makes pointless is taken back, so that the other is reported."""
+        where = (place.file, place.line, place.column)
+        kept = [f for f in self.findings if (f.file, f.line, f.column, f.kind) != (*where, kind)]
+        if len(kept) < len(self.findings):
+            self.findings[:] = kept
+            self._spoilt.discard(where)
+
     def at(self, spot: Spot, kind: Kind, text: str, **rest: Any) -> None:
         """One finding about the value of a spot."""
         rest.setdefault("value", shown(spot.value))

@@ -132,6 +132,8 @@ def _report_value(entry: Any, spot: Spot, report: Report) -> None:
         text = f"{_quoted(spot.value)} is not one of {_list(words)}."
         hint = nearest(str(spot.value), words)
     elif kind == "wrong-type":
+        if isinstance(entry["input"], SecretStr):
+            report.retract(spot.place, "missing-secret")  # who sets it comes round to here, and has gained nothing
         text = _type_sentence(entry, spot)
     else:
         message = entry["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -141,7 +143,7 @@ def _report_value(entry: Any, spot: Spot, report: Report) -> None:
 
 def _type_sentence(entry: Any, spot: Spot) -> str:
     if isinstance(entry["input"], SecretStr):
-        return "A secret reference cannot stand here: this key is no secret and would be shown."
+        return _no_secret(spot)
     wanted = _SENTENCES.get(entry["type"].split("_")[0])
     advice = (
         " Put it in quotes if it is meant as text."
@@ -149,6 +151,16 @@ def _type_sentence(entry: Any, spot: Spot) -> str:
         else ""
     )
     return f"{_quoted(spot.value)} is not {wanted}.{advice}" if wanted else f"{_quoted(spot.value)}: {entry['msg']}."
+
+
+def _no_secret(spot: Spot) -> str:
+    """A reference stands where the value is no secret: how a value from outside is written there."""
+    scheme, name = str(spot.value).removeprefix("secret:").partition(":")[::2]
+    variable = f"${{{name}}}" if scheme == "env" and name else "${NAME}"
+    return (
+        "A secret reference cannot stand here: this key is no secret and would be shown. "
+        f"A value from the environment is written {variable} here."
+    )
 
 
 def _quoted(value: Any) -> str:

@@ -88,6 +88,16 @@ def test_secret_where_none_is_expected(shop: Shop) -> None:
     assert TOKEN not in str(found)
 
 
+def test_secret_that_is_missing_where_none_is_expected(shop: Shop) -> None:
+    """One finding, about the place, also beside a secret that is missing where it may stand."""
+    shop.edit("endpoints/warehouse.yaml", "${WAREHOUSE_URL}", "secret:file:secrets/url")
+    del shop.environ["WAREHOUSE_TOKEN"]
+    found = {place(f): f.text for f in shop.findings() if f.level == "error"}
+    where = "endpoints/warehouse.yaml:3:17 wrong-type"
+    assert found.keys() == {where, "endpoints/warehouse.yaml:3:59 missing-secret"}
+    assert "A value from the environment is written ${NAME} here." in found[where]
+
+
 def test_findings_never_show_what_the_environment_gave(shop: Shop) -> None:
     """A finding shows a value as it is written, not as it was resolved."""
     shop.write("esb.yaml", 'broker: "${BROKER}"\n')
