@@ -28,6 +28,10 @@ class Scope(Protocol):
         """
         ...
 
+    def field(self, path: str, at: Path) -> None:
+        """``path`` names a field by the names on the way to it, as JSONata writes them: it is never meant as text."""
+        ...
+
     def mapping(self, ref: Any, at: Path) -> Scope:
         """``ref`` names a mapping or is one written inline; what is in force behind it."""
         ...

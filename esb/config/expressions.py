@@ -57,12 +57,16 @@ class ExpressionChecker(msgspec.Struct):
             text = "A condition gives true or false: compare something, as in total > 100."
             self.report.at(spot, "bad-value", text)
 
-    def _text(self, text: str, spot: Spot, context: Context) -> None:
+    def check_field(self, path: str, spot: Spot, context: Context) -> None:
+        """The path of a field, where nothing else may stand."""
+        self._text(path, spot, context, is_field=True)
+
+    def _text(self, text: str, spot: Spot, context: Context, *, is_field: bool = False) -> None:
         if self._is_cut(text, spot) or not self._parses(text, spot):
             return
         if "$" in text:
             self._names(text, spot, context)
-        bare = is_bare_path(text)
+        bare = None if is_field else is_bare_path(text)
         told: set[tuple[str, ...]] = set()
         for use in _uses(text):
             view = context.variables.get(use.variable) if use.variable else context.view

@@ -112,6 +112,10 @@ class FlowScope:
         if shown:
             check_key(value, spot, self._context, self.world.report)
 
+    def field(self, path: str, at: Path) -> None:
+        """Check the path of a field."""
+        self.world.expressions.check_field(path, self.spot.at(*at), self._context)
+
     def mapping(self, ref: Any, at: Path) -> FlowScope:
         """Check the use of a mapping; its target is in force behind it."""
         spot = self.spot.at(*at)

@@ -57,7 +57,7 @@ class _Fields(Kind):
     def _paths(cls, settings: FieldsSettings, scope: Scope) -> None:
         for number, path in enumerate(settings.root):
             names = (name if _PLAIN.fullmatch(name) else f"`{name}`" for name in path.split("."))
-            scope.expression(".".join(names), (number,))
+            scope.field(".".join(names), (number,))
 
     @classmethod
     def _compile(cls, step: Step, change: Callable[[Any, _Tree], Any]) -> Action:

@@ -60,6 +60,15 @@ def test_paths_are_checked(bench: Bench) -> None:
     assert found == [(4, "unknown-path"), (7, "unknown-path"), (8, "bad-value")]
 
 
+@pytest.mark.parametrize("step", ["keep", "remove"])
+def test_a_field_that_was_left_out_before_is_no_text(bench: Bench, step: str) -> None:
+    """A list of fields holds no constants: the finding says what fields there are, not how to write a text."""
+    found = [f for f in bench.check(f"- keep: [ticket]\n- {step}: [note]").findings if f.level == "error"]
+    assert [(finding.line, finding.kind) for finding in found] == [(5, "unknown-path")]
+    assert "There is no field 'note'" in found[0].text
+    assert "const" not in found[0].text
+
+
 def test_an_envelope_takes_the_document_and_says_what_is_needed_outside(bench: Bench) -> None:
     """The leaves of set see the document that goes in."""
     made = through(bench, "wrap: {as: body, set: {head: {for: customer.id, at: $now()}}}")
