@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime, time
@@ -135,11 +136,15 @@ def _number_reader(column: Column) -> Read:
         number = text.replace(skipped, "") if skipped else text
         if not number.isascii() or pattern.fullmatch(number) is None:
             raise ValueError(f"{quote(text, 40)} is not {noun}")
-        if significant(number.replace(mark, ".")) > DIGITS:
+        number = number.replace(mark, ".")
+        if significant(number) > DIGITS:
             raise ValueError(
                 f"{quote(text, 40)} has more than {DIGITS} digits and would be rounded; make the column text"
             )
-        return int(number) if whole else float(number.replace(mark, "."))
+        value = float(number)
+        if math.isinf(value):
+            raise ValueError(f"{quote(text, 40)} is larger than numbers can be; make the column text")
+        return int(number) if whole else value
 
     return read
 

@@ -54,6 +54,8 @@ def test_empty_cells():
         (b"1;31.02.2026;1;1;J;x\r\n", 'column date: "31.02.2026" is not a date like %d.%m.%Y'),
         (b"1;24.12.2026;1,2,3;1;J;x\r\n", 'column price: "1,2,3" is not a number with the decimal mark ,'),
         (b"1;24.12.2026;1234567890123456;1;J;x\r\n", "column price: .* make the column text"),
+        (b"1;24.12.2026;1%s;1;J;x\r\n" % (b"0" * 400), "column price: .* is larger than numbers can be"),
+        (b"1;24.12.2026;1;1%s;J;x\r\n" % (b"0" * 400), "column n: .* is larger than numbers can be"),
         (b"1;24.12.2026;1;1.5;J;x\r\n", 'column n: "1.5" is not a whole number'),
         (b"1;24.12.2026;1;\xb2;J;x\r\n", "column n: .* is not a whole number"),
         (b"1;24.12.2026;1;1;Y;x\r\n", 'column ok: "Y" is none of J, ja, N'),
