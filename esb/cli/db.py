@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from esb.cli.common import FAILED, bus_directory, directory, json_output, print_json, told
+from esb.cli.common import FAILED, bus_directory, directory, json_output, print_json, require_store, told
 
 if TYPE_CHECKING:
     from esb.store import Store
@@ -40,7 +40,7 @@ def upgrade(root: str, env: str | None) -> None:
 @told
 def status(root: str, env: str | None, as_json: bool) -> None:
     """Say which revision the tables have, and which one is needed."""
-    with _opened(root, env) as store:
+    with _opened(root, env, anew=False) as store:
         current, head = store.revision()
     if as_json:
         print_json({"store": store.name, "current": current, "needed": head, "ok": current == head})
@@ -67,11 +67,13 @@ def prune(root: str, env: str | None) -> None:
 
 
 @contextmanager
-def _opened(root: str, env: str | None) -> Iterator[Store]:
-    """The store, whatever its tables are."""
+def _opened(root: str, env: str | None, anew: bool = True) -> Iterator[Store]:
+    """The store, whatever its tables are; ``anew``: made where there is none."""
     from esb.config import load_bus_config
     from esb.store import open_store
 
     place, config = load_bus_config(bus_directory(root), env)
+    if not anew:
+        require_store(place, config, env)
     with closing(open_store(config.database, place / config.data)) as store:
         yield store

@@ -91,7 +91,7 @@ def show(root: str, env: str | None, group: str, as_json: bool) -> None:
 @command.command("release")
 @directory
 @click.argument("group")
-@click.option("--reason", required=True, help="Why; the audit keeps it with your name.")
+@click.option("--why", "--reason", "reason", required=True, help="The reason, for the audit.")
 @told
 def release(root: str, env: str | None, group: str, reason: str) -> None:
     """Let go what GROUP holds, as it is; a running bus sends it on within seconds."""

@@ -113,7 +113,7 @@ def _acts(name: ActName, about: str, ask: str = "") -> None:
     chain: Callable[..., Any] = told(perform)
     if ask:
         chain = click.option("--yes", is_flag=True, help="Do not ask.")(chain)
-    chain = click.option("--reason", required=True, help="Why; the audit keeps it with your name.")(chain)
+    chain = click.option("--why", "--reason", "reason", required=True, help="The reason, for the audit.")(chain)
     command.command(name)(directory(click.argument("saga")(chain)))
 
 

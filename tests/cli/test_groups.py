@@ -88,7 +88,7 @@ def test_one_is_shown_with_its_messages(esb: Run, shop: Path) -> None:
 def test_it_goes_on_when_a_person_wants_it(esb: Run, shop: Path) -> None:
     """Once, with a reason that the audit keeps."""
     assert esb("groups", "release", "SO-1", "-C", shop).exit_code == 2
-    done = esb("groups", "release", "SO-1", "--reason", "the third is sold out", "-C", shop)
+    done = esb("groups", "release", "SO-1", "--why", "the third is sold out", "-C", shop)
     assert (done.exit_code, done.stderr.strip()) == (0, "picking SO-1 goes on: 2 of 3 are there")
     again = esb("groups", "release", "SO-1", "--reason", "again", "-C", shop)
     assert (again.exit_code, "no open group" in again.stderr) == (1, True)

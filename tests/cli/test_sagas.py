@@ -119,7 +119,7 @@ def test_a_saga_that_is_not_there(esb: Run, shop: Path) -> None:
 
 def test_an_act_is_audited(esb: Run, shop: Path) -> None:
     """Who is the user of the machine, why is asked for; the state before and behind it is kept with them."""
-    result = esb("sagas", "skip", "-C", shop, "SO-2", "--reason", "released by phone", "--yes")
+    result = esb("sagas", "skip", "-C", shop, "SO-2", "--why", "released by phone", "--yes")
     assert result.stderr == "checkout SO-2: stuck → compensated\n"
     (entry,) = audit(shop)
     assert (entry.who, entry.act, entry.reason) == (getpass.getuser(), "saga skip", "released by phone")
