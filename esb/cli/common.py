@@ -96,6 +96,8 @@ def bus_directory(root: str | Path) -> Path:
 
     place = Path(root)
     if not (place / "esb.yaml").exists():
+        if (place / "esb.yml").exists():
+            raise EsbError(f"{place.resolve()} has an esb.yml, and only esb.yaml is read: rename it")
         why = "has no esb.yaml" if place.is_dir() else "does not exist"
         raise EsbError(f"{place.resolve()} {why}: `esb init` makes a bus directory, -C DIR names another")
     return place

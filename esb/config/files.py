@@ -160,10 +160,31 @@ def _overlay(sources: Sources, env: str, report: Report) -> Map | None:
 
 
 def _warn_of_ignored(root: Path, report: Report) -> None:
-    for folder in KINDS:
+    """What somebody wrote for the bus, and nobody reads."""
+    for folder, kind in KINDS.items():
         for name in _listed(root, folder, "*.yml"):
-            text = "Only *.yaml is read, so this file does nothing: rename it."
-            report.add(Place(name), "unused", text, level="warning")
+            _ignored(name, "Only *.yaml is read, so this file does nothing: rename it.", report)
+        for name in (*_listed(root, folder, "*/**/*.yaml"), *_listed(root, folder, "*/**/*.yml")):
+            if not name.endswith(".test.yaml"):
+                _ignored(name, f"Only what lies in {folder}/ itself is read: move it there.", report)
+        for name in _listed(root, ".", "*.yaml"):
+            if not name.startswith("esb.") and _begins_with(root / name, kind):
+                _ignored(name, f"What begins with '{kind}:' is read in {folder}/ only: move it there.", report)
+    for name in _listed(root, "contracts", "**/*.json"):
+        if name.count("/") != 2:
+            _ignored(name, "A contract lies at contracts/<type>/v<version>.json: move it there.", report)
+
+
+def _ignored(name: str, text: str, report: Report) -> None:
+    report.add(Place(name), "unused", text, level="warning")
+
+
+def _begins_with(path: Path, kind: str) -> bool:
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            return re.search(rf"^{kind}:", file.read(MAX_YAML), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 def merged(base: Any, over: Any) -> Any:

@@ -163,6 +163,26 @@ def test_yml_files_are_pointed_out(shop: Shop) -> None:
     assert found.level == "warning"
 
 
+@pytest.mark.parametrize(
+    ("file", "advice"),
+    [
+        ("flows/tills/extra.yaml", "move it there"),
+        ("endpoints/old/extra.yml", "move it there"),
+        ("extra.yaml", "in flows/ only"),
+        ("contracts/bill.json", "contracts/<type>/v<version>.json"),
+        ("contracts/a/b/v1.json", "contracts/<type>/v<version>.json"),
+    ],
+)
+def test_files_that_nobody_reads_are_pointed_out(shop: Shop, file: str, advice: str) -> None:
+    """They lie where nothing is looked for; what belongs to other programs is left alone."""
+    shop.write("compose.yaml", "services: {}\n")
+    shop.write("esb.other.yaml", "flow: none\n")
+    shop.write(file, "flow: extra\n")
+    found = shop.only()
+    assert (place(found), found.level) == (f"{file}:1:1 unused", "warning")
+    assert advice in found.text
+
+
 def test_test_cases_are_not_loaded(shop: Shop) -> None:
     """``*.test.yaml`` lies beside flows and mappings and is another command's."""
     shop.write("flows/sales.test.yaml", "cases: []\n")
