@@ -24,6 +24,7 @@ __all__ = ["Auth", "HttpAdapter", "HttpOperation", "HttpReceive", "HttpSettings"
 
 _PRINTABLE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TYPE = "content-type"
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _ABSENT = (404, 410)
 _EMPTY = (b"", b"null", b"[]", b"{}")
@@ -53,7 +54,9 @@ class HttpAdapter(Adapter):
     ) -> None:
         super().__init__(name, settings, operations, receive or HttpReceive(), root)
         self._url = parse_url(settings.url or "")
-        self._headers = dict(settings.headers) | dict([settings.auth.credentials()] if settings.auth else [])
+        own = {name: value for name, value in settings.headers.items() if name.lower() != _TYPE}
+        self._headers = own | dict([settings.auth.credentials()] if settings.auth else [])
+        self._type = next((value for name, value in settings.headers.items() if name.lower() == _TYPE), "")
         self._secrets = settings.auth.secrets() if settings.auth else ()
         self._calls = {key: Call(settings.url or "", operation) for key, operation in self.operations.items()}
         self._probes = {
@@ -134,7 +137,7 @@ class HttpAdapter(Adapter):
     def _ask(self, call: Call, request: Request) -> tuple[str, Answer]:
         target = call.target(request)
         what = f"{self.name}: {call.method} {self.settings.url}{call.path}"
-        headers = self._headers | call.headers(request)
+        headers = self._headers | call.headers(request, self._type)
         body = request.body if call.method in _WITH_BODY else None
         return what, self._call(what, call.method, target, headers, body, request.timeout)
 
@@ -203,8 +206,11 @@ class Call:
         pairs = {name: one.fill(request.document, words, str) for name, one in self._query.items()}
         return f"{path}?{urlencode(pairs, errors='replace')}" if pairs else path
 
-    def headers(self, request: Request) -> dict[str, str]:
-        """CloudEvents, trace and key. Nothing else of a message travels: a header is a place to smuggle things into."""
+    def headers(self, request: Request, content_type: str = "") -> dict[str, str]:
+        """CloudEvents, trace and key. Nothing else of a message travels: a header is a place to smuggle things into.
+
+        ``content_type``: of every body, where it is not what its format says.
+        """
         headers = {
             name: _encoded(value) for name, value in request.headers.items() if re.fullmatch("ce-[a-z0-9]+", name)
         }
@@ -214,7 +220,7 @@ class Call:
         if self.operation.idempotency_header and self.method != "GET":
             headers[self.operation.idempotency_header] = f'"{_encoded(request.key)}"'
         if self.method in _WITH_BODY:
-            headers["Content-Type"] = request.content_type
+            headers["Content-Type"] = content_type or request.content_type
         return headers
 
 

@@ -161,7 +161,9 @@ class HttpSettings(Settings):
 
     url: Annotated[str, AfterValidator(_url)] | None = Field(None, description="Where the paths of operations start.")
     auth: Auth | None = Field(None, description="How the bus proves itself to the other side.")
-    headers: dict[HeaderName, HeaderText] = Field(default_factory=dict, description="Sent with every call.")
+    headers: dict[HeaderName, HeaderText] = Field(
+        default_factory=dict, description="Sent with every call; Content-Type instead of what the format says."
+    )
     timeout: Duration = Field(30.0, gt=0, description="For one call; the endpoint's own timeout may be shorter.")
     connect_timeout: Duration = Field(5.0, gt=0, description="For making the connection.")
     read_timeout: Duration | None = Field(

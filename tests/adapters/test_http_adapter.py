@@ -414,6 +414,16 @@ def test_basic_and_header_credentials(service):
     assert service.requests[1][2]["X-Api-Key"] == "k"
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "content-type"])
+def test_a_content_type_of_the_settings_goes_before_that_of_the_format(service, name):
+    """As SOAP 1.1 wants it: text/xml and not application/xml, and once."""
+    headers = {name: "text/xml; charset=utf-8", "SOAPAction": '"order"'}
+    opened(service.url, headers=headers).send(message())
+    sent = service.requests[0][2]
+    assert [value for name, value in sent.items() if name.lower() == "content-type"] == ["text/xml; charset=utf-8"]
+    assert sent["SOAPAction"] == '"order"'
+
+
 def entering(auth: dict[str, Any], header: str, given: str) -> Arrival:
     """What an endpoint with this proof of who calls makes of a request."""
     adapter = HttpAdapter("shop", HttpSettings(), receive=HttpReceive(auth=auth))
