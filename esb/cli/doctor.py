@@ -76,7 +76,7 @@ def _asked(subject: str, ask: Callable[[], str]) -> Check:
 
     try:
         return subject, "ok", ask()
-    except EsbError as error:
+    except (EsbError, OSError) as error:
         return subject, "error", str(error)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import signal
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -64,6 +66,7 @@ def supervise(root: str, env: str | None, dev: bool, level: str, processes: int 
     from esb.cli.supervisor import Supervisor, alone
 
     definition, components = load(root, env)
+    _require_data(definition)
     with alone(data_directory(definition)):
         _require_tables(definition)
         _require_ports(_ports(definition, components))
@@ -110,6 +113,27 @@ def _ports(definition: Definition, components: Components) -> dict[str, Http | A
     if config.admin.enabled:
         ports["admin"] = config.admin
     return ports
+
+
+def _require_data(definition: Definition) -> None:
+    """Files of what is embedded can be made here; each role would find that out by itself, again and again."""
+    from esb.bus import data_directory
+    from esb.errors import EsbError
+
+    data = data_directory(definition)
+    if "embedded" not in (definition.config.broker, definition.config.database):
+        return
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data):
+            pass
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return  # it may have room again; the roles wait for that
+        raise EsbError(
+            f"{data} cannot be written to ({error.strerror}): run it as the user whose bus it is, or name another "
+            "directory as `data:` in esb.yaml"
+        ) from error
 
 
 def _require_tables(definition: Definition) -> None:

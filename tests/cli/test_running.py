@@ -119,6 +119,14 @@ def test_stop_during_the_start(shop: Path, start: Start) -> None:
     assert "is killed" not in bus.said
 
 
+def test_data_that_cannot_be_written_is_seen_at_once(shop: Path, esb: Run) -> None:
+    """Not by each role, again and again; the error names the directory and what to do."""
+    (shop / "data").write_text("in the way")
+    result = esb("run", "-C", shop)
+    assert result.exit_code == 1
+    assert f"{shop / 'data'} cannot be written to (File exists): run it as the user whose bus it is" in result.stderr
+
+
 def test_taken_port_is_seen_at_once(shop: Path, esb: Run, taken: int) -> None:
     """The error names the port and the setting; no role is started in vain."""
     serving(shop, taken)
