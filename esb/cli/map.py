@@ -43,7 +43,11 @@ class Options(msgspec.Struct, frozen=True):
 @click.argument("name")
 @click.argument("input", default="-")
 @click.option(
-    "--in", "read_as", default="", metavar="ENDPOINT|FORMAT", help="How INPUT is read; default: by its suffix."
+    "--in",
+    "read_as",
+    default="",
+    metavar="ENDPOINT|FORMAT",
+    help="How INPUT is read; default: by its suffix, as the endpoint does that receives it.",
 )
 @click.option(
     "--out", "write_as", default="", metavar="ENDPOINT|FORMAT", help="How the result is written; default: JSON."
@@ -123,7 +127,7 @@ def _records(definition: Definition, options: Options) -> Iterator[Record]:
     from esb.worker.intake import Intake
 
     stream = BytesIO(sys.stdin.buffer.read()) if options.input == "-" else BytesIO(_bytes(options.input))
-    name = options.read_as or _suffix(options.input)
+    name = options.read_as or _usual(definition, options)
     endpoint = definition.endpoints.get(name)
     format = _format(definition, name)
     return Intake(endpoint, format, None).records(stream) if endpoint else format.read(stream)
@@ -134,6 +138,20 @@ def _bytes(file: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         raise EsbError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _usual(definition: Definition, options: Options) -> str:
+    """As the endpoint reads it that receives what is mapped, if one does in that format, else by the suffix alone.
+
+    JSON says itself what is a number; other formats need the settings.
+    """
+    format, source = _suffix(options.input), definition.mappings[options.name].source
+    receivers = [
+        endpoint.name
+        for endpoint in definition.endpoints.values()
+        if endpoint.format == format != "json" and endpoint.receive and endpoint.receive.common.contract == source
+    ]
+    return receivers[0] if len(receivers) == 1 else format
 
 
 def _suffix(file: str) -> str:

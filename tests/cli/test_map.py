@@ -46,7 +46,10 @@ def test_any_format_in_and_out(esb: Run, shop: Path, tmp_path: Path) -> None:
     assert result.stdout.count("orderId") == 2
     out = esb("map", "-C", shop, "row-to-order", csv, "--in", "orders-in", "--out", "xml")
     assert (out.exit_code, "O-1" in out.stdout) == (1, False)  # XML needs to know its root
-    text = esb("map", "-C", shop, "row-to-order", csv)  # read as CSV: all texts, which the contract notices
+    assert esb("map", "-C", shop, "row-to-order", csv).stdout == result.stdout  # as who receives it reads it
+    text = esb(
+        "map", "-C", shop, "row-to-order", csv, "--in", "csv"
+    )  # read as CSV: all texts, which the contract notices
     assert (text.exit_code, "/quantity" in text.stderr) == (1, True)
     unknown = esb("map", "-C", shop, "row-to-order", csv, "--in", "csw")
     assert (unknown.exit_code, "did you mean 'csv'?" in unknown.stderr) == (3, True)
