@@ -64,9 +64,6 @@ class EndpointWorker(Worker):
         self._adrift: set[Key] = set()  # of these: what went back to the broker while its call went on
         self._unrecorded: list[Attempt] = []  # ended, and not yet in the store
         self._unsettled: list[Attempt] = []  # ended adrift: to be written down, and no more
-        self._told: list[
-            Delivery
-        ] = []  # were in doubt here, until somebody else told how they ended, and want an answer
         self._suspects: deque[Delivery] = deque()
         self._alone = False  # a suspect is under way
         self._paused = False
