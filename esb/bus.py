@@ -34,7 +34,7 @@ from esb.worker.endpoint import EndpointWorker
 from esb.worker.flow import FlowWorker
 from esb.worker.inbound import InboundWorker
 from esb.worker.intake import Intake
-from esb.worker.life import persist, quieten_collector, return_memory, shut_down
+from esb.worker.life import Collector, persist, quieten_collector, return_memory, shut_down
 from esb.worker.noticeboard import Noticeboard
 from esb.worker.ordered import OrderedWorker
 from esb.worker.points import pass_by
@@ -255,7 +255,7 @@ def run(bus: Bus, stopped: Stop, ready: Callable[[], None]) -> None:
     bus.open_adapters()
     quieten_collector()
     return_memory()
-    workers = bus.workers()
+    workers = [*bus.workers(), Collector()]
     heartbeat = workers[0]
     assert isinstance(heartbeat, Heartbeat)
     # Before anything is taken: whoever finds our traces must find us alive.

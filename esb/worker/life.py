@@ -11,18 +11,33 @@ from esb.errors import BrokerDown, LoginRefused, StoreDown
 from esb.wake import Stop
 from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker, log
 
+COLLECT = 60.0  # seconds between two looks for cycles
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def quieten_collector() -> None:
     """Let the garbage collector look seldom, and not at what is loaded: its looking cost a fifth of a hop.
 
-    Messages are freed by counting references; cycles are rare, and wait. What loading left behind goes now, on the
-    thread that made it: expressions must not be dropped on another.
+    Messages are freed by counting references; cycles are rare, and wait for :class:`Collector`. What loading left
+    behind goes now, on the thread that made it: expressions must not be dropped on another.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
+
+
+class Collector(Worker):
+    """Looks for cycles once a minute, whatever was allocated: connections that broke lie in them, with their buffers.
+
+    A quiet process would keep what twenty outages left behind for hours.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("collector")
+
+    def cycle(self) -> None:
+        if not self.stopping.wait(COLLECT):
+            gc.collect()
 
 
 def return_memory() -> None:

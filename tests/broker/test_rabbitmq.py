@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import kombu
@@ -313,6 +315,21 @@ def _blocked(publisher: Any) -> bool:
 
 
 @both_ways
+def test_a_consumer_is_gone_with_its_last_user(broker: RabbitMqBroker) -> None:
+    """Each recovery makes a new one; a collector that looks seldom would leave the descriptors of hundreds open."""
+    broker.declare(Topology((Queue("q"),)))
+    gc.disable()
+    try:
+        consumer = broker.consumer(["q"], 10)
+        assert consumer.take(1, 0.0) == []
+        consumer.close()
+        gone = weakref.ref(consumer)
+        del consumer
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_a_silent_peer_is_noticed_and_closing_never_waits_for_it(broker: RabbitMqBroker, url: str) -> None:
     """Nothing comes any more though the connection stands: taking and publishing fail after two heartbeats."""
     with Proxy(port_of(url)) as proxy:

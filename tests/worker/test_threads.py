@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import sys
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ import pytest
 import esb
 from esb.flow import Flow
 from esb.ports import Record
+from esb.worker import life
 from esb.worker.intake import Intake
+from esb.worker.life import Collector, shut_down
 from esb.worker.pool import Pool
 from esb.worker.thread import Worker
 from tests.worker.rig import Rig, order, until
@@ -136,3 +139,27 @@ def test_no_worker_hides_what_a_thread_is_made_of() -> None:
         found |= {f"{worker.__name__}.{name}" for name in vars(worker).keys() & vars(threading.Thread).keys()}
     assert {name for name in found if not name.endswith(("__", ".run"))} == set()
     assert len(workers) > 5
+
+
+def test_cycles_go_though_the_collector_looks_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that broke lie in them: a quiet process would keep them for hours."""
+    monkeypatch.setattr(life, "COLLECT", 0.01)
+    gc.disable()
+    try:
+        one, other = Linked(), Linked()
+        one.to, other.to = other, one
+        gone = weakref.ref(one)
+        del one, other
+        collector = Collector()
+        collector.start()
+        until(lambda: gone() is None, "they are collected")
+        shut_down([collector], 5.0)
+        assert not collector.is_alive()
+    finally:
+        gc.enable()
+
+
+class Linked:
+    """Part of a cycle."""
+
+    to: Linked

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from socket import TCP_USER_TIMEOUT
+from types import MethodType
 from typing import Any
 
 import kombu
@@ -41,7 +42,8 @@ class Link:
 
     Args:
         name: shown in RabbitMQ's list of connections.
-        setup: makes a fresh channel ready (QoS, consumers, confirm mode).
+        setup: makes a fresh channel ready (QoS, consumers, confirm mode). A method is held weakly: its object,
+            which holds this link, goes with its last user, and its descriptors with it, not when the collector comes by.
         frames: how the frequent frames are spoken.
         listens: whether to take in what comes, at the moment.
     """
@@ -59,7 +61,7 @@ class Link:
         self.blocked = ""  # why the server takes no publishes at the moment
         self.channel: Any = None
         self._name = name
-        self._setup = setup
+        self._setup = weakref.WeakMethod(setup) if isinstance(setup, MethodType) else lambda: setup
         self._frames = frames
         self._listens = listens
         self._listening = True
@@ -235,7 +237,8 @@ class Link:
             self._heard = self._attended = self._sent = time.monotonic()
             self.channel = self._connection.channel()
             self._frames.attach(self._connection, self.channel)
-            self._setup(self.channel)
+            if setup := self._setup():
+                setup(self.channel)
 
     def _options(self) -> dict[str, Any]:
         settings = self.settings
