@@ -42,8 +42,8 @@ class Link:
 
     Args:
         name: shown in RabbitMQ's list of connections.
-        setup: makes a fresh channel ready (QoS, consumers, confirm mode). A method is held weakly: its object,
-            which holds this link, goes with its last user, and its descriptors with it, not when the collector comes by.
+        setup: makes a fresh channel ready (QoS, consumers, confirm mode). A method is held weakly: its
+            object, which holds this link, goes with its last user, and not when the collector comes by.
         frames: how the frequent frames are spoken.
         listens: whether to take in what comes, at the moment.
     """
