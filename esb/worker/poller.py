@@ -22,7 +22,7 @@ from esb.errors import EndpointError, EsbError, InternalError, MessageError, wit
 from esb.message import Message, content_id, derive_id
 from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
-from esb.worker import suspects
+from esb.worker import intake, suspects
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
 from esb.worker.rows import fit
@@ -282,7 +282,8 @@ class Poller(Worker):
         if not claim.position:
             with claim.open() as stream:
                 whole = stream.read(LARGEST + 1)
-        broken = bool(claim.position) or len(whole) > LARGEST
+        # A line is a record in most formats, and a retry takes so many at once.
+        broken = bool(claim.position) or len(whole) > LARGEST or whole.count(b"\n") > intake.MOST
         if broken:
             entered = f"what is before record {claim.position + 1} has entered" if claim.position else "nothing entered"
             error.args = (

@@ -13,7 +13,7 @@ from esb import contract
 from esb.adapters.memory import MemoryClaim
 from esb.broker.port import Queue, Topology, flow_queue
 from esb.errors import Unreachable
-from esb.worker import noticeboard
+from esb.worker import intake, noticeboard
 from esb.worker import poller as module
 from tests.worker.rig import Dies, Point, Rig, dies, drive, poller, store_down, until
 
@@ -514,18 +514,19 @@ SHEET = """\
     """
 
 
-@pytest.mark.parametrize("most", [10, 100])
+@pytest.mark.parametrize(("most", "records"), [(10, 100), (100, 3), (100, 100)])
 def test_what_is_broken_is_read_when_it_is_given_once_more(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, most: int
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, most: int, records: int
 ) -> None:
     """Too large to be parked whole, no retry could bring it in. What is parked whole is retried, and a repeat here."""
     monkeypatch.setattr(module, "LARGEST", most)
+    monkeypatch.setattr(intake, "MOST", records)
     source, sheet = rig.outside("source"), b"number;key\n1;a\n2;b\n3;c\n"
     rig.write("endpoints/source.yaml", SHEET.format(delimiter=","))
     source.offer(sheet)
     drive(poller(rig.bus()), lambda: source.rejected, "it is rejected")
     (row,) = rig.parked()
-    kept = most > len(sheet)
+    kept = most > len(sheet) and records > 3
     assert (row.message.body, "give it once more" in row.error) == (sheet if kept else b"", not kept)
 
     rig.write("endpoints/source.yaml", SHEET.format(delimiter=";"))
