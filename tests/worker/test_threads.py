@@ -144,6 +144,7 @@ def test_no_worker_hides_what_a_thread_is_made_of() -> None:
 def test_cycles_go_though_the_collector_looks_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections that broke lie in them: a quiet process would keep them for hours."""
     monkeypatch.setattr(life, "COLLECT", 0.01)
+    gc.collect()  # what other tests left behind, on this thread, which made it
     gc.disable()
     try:
         one, other = Linked(), Linked()
