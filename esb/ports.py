@@ -224,6 +224,11 @@ class Adapter:
     def done(self, claim: Claim) -> None:
         """All its records are safe: remove or archive it. Called again after a crash, so never fail on "gone"."""
 
+    def done_all(self, claims: Sequence[Claim]) -> None:
+        """The same for several, in one go where the source can. When it raises, each of them is told again later."""
+        for claim in claims:
+            self.done(claim)
+
     def reject(self, claim: Claim, reason: str) -> None:
         """It cannot be read at all: move it aside where a person finds it, with the reason."""
 

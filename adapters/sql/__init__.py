@@ -94,7 +94,11 @@ class SqlAdapter(Adapter):
 
     def done(self, claim: Claim) -> None:
         """Mark, delete or remember the row."""
-        self._ready().source.done(claim)
+        self.done_all([claim])
+
+    def done_all(self, claims: Sequence[Claim]) -> None:
+        """The same for several, in one transaction."""
+        self._ready().source.done(claims)
 
     def reject(self, claim: Claim, reason: str) -> None:
         """Set the row aside with its reason."""

@@ -68,16 +68,17 @@ class Notes:
         """Records up to ``position`` are safe."""
         self._do(lambda c: c.execute("UPDATE open SET position = ? WHERE key = ?", (position, key)))
 
-    def drop(self, key: str) -> None:
-        """It is no longer being read."""
-        self._do(lambda c: c.execute("DELETE FROM open WHERE key = ?", (key,)))
+    def drop(self, keys: Sequence[str]) -> None:
+        """They are no longer being read."""
+        self._do(lambda c: _drop(c, keys))
 
-    def see(self, key: str, at: float | None, reason: str = "") -> None:
-        """It is finished, and must not come again."""
+    def see(self, rows: Sequence[tuple[str, float | None]], reason: str = "") -> None:
+        """These (key, time) are finished, and must not come again."""
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT INTO seen VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, at, reason))
-            connection.execute("DELETE FROM open WHERE key = ?", (key,))
+            sql = "INSERT INTO seen VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            connection.executemany(sql, [(key, at, reason) for key, at in rows])
+            _drop(connection, [key for key, _ in rows])
 
         self._do(write)
 
@@ -121,3 +122,7 @@ class Notes:
         connection = sqlite3.connect(self._file, timeout=10, check_same_thread=False)
         connection.executescript("PRAGMA synchronous = NORMAL;" + _TABLES)
         return connection
+
+
+def _drop(connection: sqlite3.Connection, keys: Sequence[str]) -> None:
+    connection.executemany("DELETE FROM open WHERE key = ?", [(key,) for key in keys])

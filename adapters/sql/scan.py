@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,7 +48,7 @@ class _Source(ABC):
 
     def release(self, claim: RowClaim) -> None:
         """It was never marked: only the note goes."""
-        self._notes.drop(claim.key)
+        self._notes.drop([claim.key])
 
     @abstractmethod
     def _fresh(self, connection: sa.Connection, table: sa.Table, begun: set[str], room: int) -> list[Row]:
@@ -67,7 +67,7 @@ class _Source(ABC):
         rows = {row.key: row for row in self._reader.rows(table, found)}
         for note in notes:
             if note.key not in rows:
-                self._notes.drop(note.key)
+                self._notes.drop([note.key])
         return [rows[note.key] for note in notes if note.key in rows]
 
     def _pages(self, connection: sa.Connection, table: sa.Table, query: sa.Select[Any]) -> Iterator[list[Row]]:
@@ -80,23 +80,26 @@ class _Source(ABC):
 class DeleteSource(_Source):
     """Deletes each row when all that was in it is in the bus. What cannot be read stays, and is noted."""
 
-    def done(self, claim: RowClaim) -> None:
-        """Delete it, unless it changed meanwhile: then it comes again, as it is now."""
-        if not self._notes.seen([claim.key]):
-            with self._database.transaction(f"delete a row of {self._name}") as connection:
-                self._delete(connection, claim)
-        self._notes.drop(claim.key)
+    def done(self, claims: Sequence[RowClaim]) -> None:
+        """Delete them, except what changed meanwhile: that comes again, as it is now."""
+        keys = [claim.key for claim in claims]
+        kept = self._notes.seen(keys)
+        if gone := [claim for claim in claims if claim.key not in kept]:
+            with self._database.transaction(f"delete rows of {self._name}") as connection:
+                self._delete(connection, gone)
+        self._notes.drop(keys)
 
     def reject(self, claim: RowClaim, reason: str) -> None:
         """Leave it where it is, and note why it does not come again."""
-        self._notes.see(claim.key, None, reason)
+        self._notes.see([(claim.key, None)], reason)
 
-    def _delete(self, connection: sa.Connection, claim: RowClaim) -> None:
+    def _delete(self, connection: sa.Connection, claims: Sequence[RowClaim]) -> None:
         table = self._tables.get(connection, self._name, self._reader.named)
-        mine = among(self._reader.key(table), [claim.row.pk])
+        key, wanted = self._reader.key(table), {claim.key for claim in claims}
+        mine = among(key, [claim.row.pk for claim in claims])
         found = connection.execute(self._reader.query(table).where(mine).with_for_update()).fetchall()
-        if [row.key for row in self._reader.rows(table, found)] == [claim.key]:
-            connection.execute(sa.delete(table).where(mine))
+        if same := [row.pk for row in self._reader.rows(table, found) if row.key in wanted]:
+            connection.execute(sa.delete(table).where(among(key, same)))
 
     def _fresh(self, connection: sa.Connection, table: sa.Table, begun: set[str], room: int) -> list[Row]:
         query = self._reader.query(table).where(self._reader.condition()).order_by(*self._reader.ordered(table))
@@ -122,13 +125,13 @@ class SeenSource(_Source):
         self._time = settings.seen.time
         self._overlap = settings.seen.overlap
 
-    def done(self, claim: RowClaim) -> None:
-        """Remember it."""
-        self._notes.see(claim.key, self._at(claim.row))
+    def done(self, claims: Sequence[RowClaim]) -> None:
+        """Remember them."""
+        self._notes.see([(claim.key, self._at(claim.row)) for claim in claims])
 
     def reject(self, claim: RowClaim, reason: str) -> None:
         """Remember it, with the reason."""
-        self._notes.see(claim.key, self._at(claim.row), reason)
+        self._notes.see([(claim.key, self._at(claim.row))], reason)
 
     def _fresh(self, connection: sa.Connection, table: sa.Table, begun: set[str], room: int) -> list[Row]:
         fresh: list[Row] = []

@@ -50,17 +50,17 @@ class StatusSource:
                 rows += self._rows(connection, table, among(self._reader.key(table), keys), limit) if keys else []
         return self._claims(rows)
 
-    def done(self, claim: RowClaim) -> None:
-        """Mark it done, if it is still ours."""
-        self._settle(claim, self._status.done)
+    def done(self, claims: Sequence[RowClaim]) -> None:
+        """Mark those done that are still ours."""
+        self._settle(claims, self._status.done)
 
     def reject(self, claim: RowClaim, reason: str) -> None:
         """Mark it as not readable, with the reason."""
-        self._settle(claim, self._status.error, {self._status.reason: reason[:_LONGEST_REASON]})
+        self._settle([claim], self._status.error, {self._status.reason: reason[:_LONGEST_REASON]})
 
     def release(self, claim: RowClaim) -> None:
         """Mark it new again."""
-        self._settle(claim, self._status.new, {self._status.mark: None})
+        self._settle([claim], self._status.new, {self._status.mark: None})
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -130,19 +130,19 @@ class StatusSource:
             self._notes.advance(claim.key, position)
             return
         mark = str(claim.row.values[self._status.mark]).partition("@")[0]
-        self._change(claim, {self._status.mark: f"{mark}@{position}"})
+        self._change([claim], {self._status.mark: f"{mark}@{position}"})
 
-    def _settle(self, claim: RowClaim, state: Any, more: dict[str | None, Any] | None = None) -> None:
+    def _settle(self, claims: Sequence[RowClaim], state: Any, more: dict[str | None, Any] | None = None) -> None:
         values = {name: value for name, value in (more or {}).items() if name}
-        self._change(claim, {self._status.column: state} | values)
+        self._change(claims, {self._status.column: state} | values)
         if not self._status.mark:
-            self._notes.drop(claim.key)
+            self._notes.drop([claim.key for claim in claims])
 
-    def _change(self, claim: RowClaim, values: dict[str, Any]) -> None:
-        """Change the row of a claim, unless it is settled already or somebody else's by now."""
-        with self._database.transaction(f"mark a row of {self._name}") as connection:
+    def _change(self, claims: Sequence[RowClaim], values: dict[str, Any]) -> None:
+        """Change the rows of claims, except those that are settled already or somebody else's by now."""
+        with self._database.transaction(f"mark rows of {self._name}") as connection:
             table = self._table(connection)
-            mine = among(self._reader.key(table), [claim.row.pk])
+            mine = among(self._reader.key(table), [claim.row.pk for claim in claims])
             connection.execute(sa.update(table).where(self._ours(table), mine).values(values))
 
 

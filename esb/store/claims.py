@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -53,6 +54,20 @@ class Claims:
         )
         return self.get(endpoint, key)
 
+    def begin_all(self, endpoint: str, claims: Sequence[tuple[str, str, str]]) -> set[str]:
+        """The keys of those (key, name, claim id) that are new, and open from now; nothing is done about the others.
+
+        No key comes twice, and nobody else begins any of this endpoint's meanwhile: that is for its poller alone.
+        """
+        known = f"SELECT key FROM claims WHERE endpoint = ? AND {self._db.one_of('key')}"
+        rows = self._db.rows(known, (endpoint, self._db.listed([key for key, _, _ in claims])))
+        old, now = {key for (key,) in rows}, time.time()
+        new = [(endpoint, key, claim_id, name, now) for key, name, claim_id in claims if key not in old]
+        self._db.many(
+            f"INSERT INTO claims ({_COLUMNS}) VALUES (?, ?, ?, ?, 0, 0, 0, 'open', ?) ON CONFLICT DO NOTHING", new
+        )
+        return {row[1] for row in new}
+
     def reopen(self, endpoint: str, key: str, claim_id: str) -> None:
         """What was broken is given once more, by another claim, and goes on behind its position."""
         self._db.run(
@@ -77,6 +92,14 @@ class Claims:
         self._db.run(
             "UPDATE claims SET state = ?, records = ?, at = ? WHERE endpoint = ? AND key = ?",
             (state, records, time.time(), endpoint, key),
+        )
+
+    def finish_all(self, endpoint: str, ended: Sequence[tuple[str, int]]) -> None:
+        """These (key, records) are done, with all their records."""
+        now = time.time()
+        self._db.many(
+            "UPDATE claims SET state = 'done', position = ?, at = ? WHERE endpoint = ? AND key = ?",
+            [(records, now, endpoint, key) for key, records in ended],
         )
 
     def repeated(self, endpoint: str, key: str, claim_id: str, name: str) -> None:

@@ -204,6 +204,18 @@ class AdapterSuite:
         assert adapter.claim("me", 1) == []
         assert world.waiting() == []
 
+    def test_several_are_done_together(self, world: World, adapter: Adapter) -> None:
+        """Nothing but these; also when one of them was done before."""
+        _needs(adapter, "polls")
+        for number in range(4):
+            world.offer(b"content %d" % number, f"thing-{number}.csv")
+        claims = adapter.claim("me", 3)
+        adapter.done(claims[0])
+        adapter.done_all(claims)
+        assert len(world.waiting()) == 1
+        (left,) = adapter.claim("me", 10)
+        assert left.id not in {claim.id for claim in claims}
+
     def test_what_is_released_comes_again_untouched(self, world: World, adapter: Adapter) -> None:
         """It lies where it lay, and is taken from its start."""
         _needs(adapter, "polls")

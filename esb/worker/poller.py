@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -23,6 +25,7 @@ from esb.message import Message, content_id, derive_id
 from esb.ports import Adapter, Claim, Record
 from esb.store import ClaimState, Hop, Status, Transaction
 from esb.worker import intake, suspects
+from esb.worker.bundle import Bundle, is_full
 from esb.worker.context import Context
 from esb.worker.intake import Admitted, Door, Intake
 from esb.worker.rows import fit
@@ -30,7 +33,6 @@ from esb.worker.thread import Worker, commit, log
 
 CLAIMS = 50  # taken at once
 BATCH = 500  # records published and tracked together
-FULL = 8 * 1024**2  # bytes of bodies with which a batch is full, however few its records are
 State = Literal["done", "rejected", "broken"]
 Numbered = tuple[int, Admitted]
 LARGEST = 8 * 1024**2  # bytes of an unreadable thing that its parked message keeps; of a larger one it keeps none
@@ -65,7 +67,7 @@ class Poller(Worker):
         self._was_full = False
 
     def cycle(self) -> None:
-        if self._may_poll(self._ttl / 3) and self._poll():
+        if self._may_poll() and self._poll():
             return  # there may be more
         self.stopping.wait(self._every)
 
@@ -88,14 +90,14 @@ class Poller(Worker):
     def _commit(self, write: Callable[[Transaction], object]) -> None:
         commit(self._context.store, write, self.stopping)
 
-    def _may_poll(self, since: float = 0.0) -> bool:
+    def _may_poll(self) -> bool:
         """Nobody has paused the endpoint, not too much waits behind it, and nobody else polls it.
 
-        ``since``: the lease that was renewed at most so many seconds ago is good enough.
+        A lease that was renewed within a third of its time is ours still, whatever has happened since.
         """
         if self._endpoint.name in self._context.board.now().paused or self._is_full():
             return False
-        return time.monotonic() < self._renewed_at + since or self._holds_lease()
+        return time.monotonic() < self._renewed_at + self._ttl / 3 or self._holds_lease()
 
     def _is_full(self) -> bool:
         full = self._context.pressure(self._endpoint.name)
@@ -126,17 +128,71 @@ class Poller(Worker):
             self._marks.leave()
 
     def _take_all(self, claims: Sequence[Claim]) -> int:
+        if not self._goes_on():
+            return 0
         finished = 0
-        for claim in claims:
+        for some, take in self._portions(claims):
             if not self._goes_on():
                 return 0  # the rest stays claimed and comes first next time
             try:
-                self._take(claim)
-                finished += 1
+                take()
+                finished += len(some)
             except (EndpointError, OSError) as error:
-                self._complain(claim.id, error)
+                self._complain(some[0].id, error)
             self._marks.forgive()  # whatever became of it, nobody died
         return finished
+
+    def _portions(self, claims: Sequence[Claim]) -> Iterator[tuple[Sequence[Claim], Callable[[], None]]]:
+        """What is new and small goes in together with what comes behind it, so that a thousand small files or rows do
+        not cost a thousand commits; all else goes in by itself, in its turn. Each with how to take it."""
+        fresh = self._begin_all(claims) if self._duplicate != "none" else frozenset[str]()
+        bundle = Bundle()
+        for claim in claims:
+            whole = self._whole(claim) if claim.id in fresh else None
+            if bundle.claims and (whole is None or not bundle.has_room(whole, self._batch)):
+                yield bundle.claims, partial(self._take_together, bundle)
+                bundle = Bundle()
+            if whole is None:
+                yield [claim], partial(self._take, claim, claim.id in fresh)
+            else:
+                bundle.add(claim, whole)
+        if bundle.claims:
+            yield bundle.claims, partial(self._take_together, bundle)
+
+    def _begin_all(self, claims: Sequence[Claim]) -> frozenset[str]:
+        """The ids of those that nobody has taken before, which are on record as begun."""
+        firsts: dict[str, Claim] = {}
+        for claim in claims:
+            firsts.setdefault(self._key(claim), claim)
+        begun: list[set[str]] = []
+        rows = [(key, claim.name, claim.id) for key, claim in firsts.items()]
+        self._commit(lambda t: begun.append(t.claims.begin_all(self._endpoint.name, rows)))
+        return frozenset(firsts[key].id for key in begun[-1])
+
+    def _whole(self, claim: Claim) -> list[Admitted] | None:
+        """All records of a small one. None: it is large, or cannot be read, which is seen to when it has its turn."""
+        try:
+            with closing(self._batches(claim, suspect=False)) as batches:
+                only = next(batches, [])
+                return None if next(batches, None) else [admitted for _, admitted in only]
+        except (EndpointError, MessageError, OSError):
+            return None
+
+    def _take_together(self, bundle: Bundle) -> None:
+        ended = [(self._key(claim), records) for claim, records in zip(bundle.claims, bundle.counts, strict=True)]
+
+        def finish(t: Transaction) -> None:
+            t.claims.finish_all(self._endpoint.name, ended)
+
+        if bundle.records:
+            self._enter(bundle.records, finish)
+        else:
+            self._commit(finish)
+        self._context.point("in: before done")
+        self._adapter.done_all(bundle.claims)
+
+    def _key(self, claim: Claim) -> str:
+        return claim.name if self._duplicate == "name" else claim.key
 
     def _complain(self, about: str, error: EndpointError | OSError) -> None:
         """Once per trouble, not once per poll."""
@@ -145,9 +201,13 @@ class Poller(Worker):
             kind = getattr(error, "kind", EndpointError.kind)
             log.warning("cannot poll", endpoint=self._endpoint.name, kind=kind, error=str(error))
 
-    def _take(self, claim: Claim) -> None:
-        key = claim.name if self._duplicate == "name" else claim.key
-        known = self._begin(claim, key) if self._duplicate != "none" else None
+    def _take(self, claim: Claim, fresh: bool = False) -> None:
+        """``fresh``: it is on record as begun just now."""
+        key = self._key(claim)
+        known = self._begin(claim, key) if self._duplicate != "none" and not fresh else None
+        if known is not None and known.state == "done" and known.claim_id == claim.id:
+            self._adapter.done(claim)  # whoever took it died before its source was told
+            return
         suspect = known is not None or self._duplicate == "none"  # it may have been taken before, by somebody who died
         if suspect and not (self._marks.may_run(self._mark(claim)) and self._may_poll()):
             return
@@ -225,7 +285,7 @@ class Poller(Worker):
         self._commit(write_and_clear)
         self._marks.settled(self._marks.pending())
 
-    def _batches(self, claim: Claim, suspect: bool) -> Iterator[list[Numbered]]:
+    def _batches(self, claim: Claim, suspect: bool) -> Generator[list[Numbered]]:
         """Its records behind the last confirmed one. Raises ``MessageError`` when the claim cannot be understood."""
         if suspect and self._marks.deadly(self._mark(claim)):
             raise suspects.KillsWorker(_KILLS)
@@ -248,7 +308,7 @@ class Poller(Worker):
             for number, admitted in entries:
                 batch.append((number, admitted))
                 size += len(admitted.message.body)
-                if len(batch) >= self._batch or size >= FULL:
+                if len(batch) >= self._batch or is_full(size):
                     yield batch
                     batch, size = [], 0
         except MessageError:  # the rest cannot be read, which is no reason to lose what came before it
