@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,12 @@ class Connection:
         self.embedded = connection.dialect.name == "sqlite"
         self.laden = False  # there was a large value, which SQLite's statements and libpq's buffers keep room for
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements within are one transaction; committed at its end, rolled back when it raises."""
+        with self._connection.begin():
+            yield
+
     def rows(self, sql: str, values: Row = ()) -> Sequence[Any]:
         """What a query gives, or a statement with RETURNING."""
         return self._connection.exec_driver_sql(self._text(sql), tuple(values)).fetchall()
@@ -48,7 +55,7 @@ class Connection:
         """The same statement for each row, in one go."""
         if rows:
             self._connection.exec_driver_sql(self._text(sql), rows if isinstance(rows, list) else list(rows))
-            self.laden = self.laden or _large(rows)
+            self._note(rows)
 
     def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from.
@@ -60,23 +67,28 @@ class Connection:
             self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows)
         else:
             self._copy(table, columns, rows)
-            self.laden = self.laden or _large(rows)
-            self.run(sql.format(rows=f"SELECT {', '.join(columns)} FROM {table.name}_in"))
+            self._note(rows)
+            self.many(sql.format(rows=f"SELECT {', '.join(columns)} FROM {table.name}_in"), [()])
 
     def _copy(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """SQLAlchemy knows no COPY; what psycopg raises here is translated around the transaction."""
         connection = self._connection
         target = f"{table.name}_in"
         # The session's own; asked for each time, since one that is rolled back takes it along.
-        self.run(f"CREATE TEMPORARY TABLE IF NOT EXISTS {target} (LIKE {table.name}) ON COMMIT DELETE ROWS")
-        driver: Any = connection.connection.driver_connection
+        self.many(f"CREATE TEMPORARY TABLE IF NOT EXISTS {target} (LIKE {table.name}) ON COMMIT DELETE ROWS", [()])
+        driver = self._alone()
         with driver.cursor().copy(f"COPY {target} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(_types(table, tuple(columns), connection.dialect))
-            try:
+            with handing_over():
                 for row in rows:
                     copy.write_row(row)
-            except (UnicodeError, OverflowError) as error:  # as it may be anybody's, it is not translated outside
-                raise translate(error, "the store") or error from error
+
+    def _note(self, rows: Sequence[Row]) -> None:
+        self.laden = self.laden or _large(rows)
+
+    def _alone(self) -> Any:
+        """The driver's connection, with nothing under way."""
+        return self._connection.connection.driver_connection
 
     def select(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """What a composed query gives."""
@@ -109,6 +121,15 @@ class Connection:
 
     def _text(self, sql: str) -> str:
         return sql if self.embedded else _psycopg(sql)
+
+
+@contextmanager
+def handing_over() -> Iterator[None]:
+    """Values go straight to the driver: what it cannot write may be anybody's error, and is not translated outside."""
+    try:
+        yield
+    except (UnicodeError, OverflowError) as error:
+        raise translate(error, "the store") or error from error
 
 
 @lru_cache(maxsize=16)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from esb.errors import StoreDown, StoreError
 from esb.store import failures
 
 TIMEOUT = 10.0  # seconds to wait for a lock or a connection
+RESTED = 1.0  # seconds after which a connection may have died without anybody noticing
 READING = "esb_reading"
 
 
@@ -58,14 +61,36 @@ def server(url: str) -> Engine:
     engine = sa.create_engine(
         parsed,
         connect_args=_connection(),
-        pool_size=5,
-        max_overflow=15,
+        pool_size=20,
+        max_overflow=0,  # one that is made for a moment costs more than what is done with it
         pool_timeout=TIMEOUT,
-        pool_pre_ping=True,
+        pool_use_lifo=True,
+        isolation_level="AUTOCOMMIT",  # a transaction says itself where it begins and ends: see pipeline.py
     )
+    sa.event.listen(engine, "checkin", _note_time)
+    sa.event.listen(engine, "checkout", _look_over)
     name = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
     sa.event.listen(engine, "handle_error", failures.listener(f"the store {name}"))
     return engine
+
+
+def _note_time(connection: Any, record: Any) -> None:
+    record.info["rested"] = time.monotonic()
+
+
+def _look_over(connection: Any, record: Any, _fairy: Any) -> None:
+    """Ask a connection that has rested, or has something to say that nobody asked for, whether it lives.
+
+    Not SQLAlchemy's ``pool_pre_ping``, which asks each time: a round trip for each transaction. One that was in use a
+    moment ago and has died since fails its transaction, which is tried again.
+    """
+    rested = record.info.pop("rested", None)
+    if rested is None or (time.monotonic() - rested < RESTED and not select.select([connection], [], [], 0)[0]):
+        return
+    try:
+        connection.execute("SELECT 1")
+    except Exception as error:
+        raise sa.exc.InvalidatePoolError("it was closed") from error
 
 
 def _parsed(url: str) -> URL:

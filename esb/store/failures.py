@@ -109,6 +109,8 @@ def _server(error: BaseException, database: str) -> Exception:
         return failure
     if state.startswith(_REFUSED) or (not state and isinstance(error, psycopg.DataError)):
         return RowRefused(f"{database} refuses a row {text}; the row has to be cleaned or set aside")
+    if isinstance(error, psycopg.errors.PipelineAborted):
+        return StoreError(f"a transaction at {database} was rolled back: one of its statements had failed")
     if not state and _LOCKED_OUT.search(str(error)):
         return StoreError(f"{database} does not let us in ({_said(error)}): {_HELP['28']}")
     if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -29,6 +29,7 @@ from esb.store.leases import Leases
 from esb.store.outbox import Outbox
 from esb.store.parked import ParkedMessages
 from esb.store.pauses import Pauses
+from esb.store.pipeline import READING, WRITING, PipelinedConnection
 from esb.store.probes import Probes
 from esb.store.replays import Replays
 from esb.store.sagas import Sagas
@@ -166,7 +167,8 @@ class Store:
         self.embedded = file is not None if embedded is None else embedded
         self.name = str(file or "memory") if self.embedded else _shown(engine)
         self._replaceable = file is not None or not self.embedded  # a database in memory is its connection
-        self._reader = engine.execution_options(**_reading(self.embedded))
+        self._reader = engine.execution_options(**{engines.READING: True})
+        self._migrator = engine if self.embedded else engine.execution_options(isolation_level="READ COMMITTED")
         self._gate: Callable[[], Any] = (
             Gate(file, engines.TIMEOUT, lambda: engines.checkpoint(engine)) if file else nullcontext
         )
@@ -175,8 +177,8 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """Read and write; committed at the end of the block, rolled back when it raises."""
         with self._ours(), self._gate(), self.engine.connect() as connection:
-            ours = Connection(connection, self.seal)
-            with connection.begin():
+            ours = self._connection(connection, WRITING)
+            with ours.transaction():
                 yield Transaction(ours)
             if ours.laden and self._replaceable:
                 connection.invalidate()  # the next transaction has a fresh one
@@ -184,8 +186,10 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """Read only, all of one moment, holding nobody up. Keep it short: it keeps the database from tidying up."""
-        with self._ours(), self._reader.begin() as connection:
-            yield Transaction(Connection(connection, self.seal))
+        with self._ours(), self._reader.connect() as connection:
+            ours = self._connection(connection, READING)
+            with ours.transaction():
+                yield Transaction(ours)
 
     def migrate(self) -> None:
         """Bring the tables to what this version needs. Safe to call from several processes at once."""
@@ -239,10 +243,15 @@ class Store:
         """Let all connections go. The store can be used again; it then makes new ones."""
         self.engine.dispose()
 
+    def _connection(self, connection: sa.Connection, begin: str) -> Connection:
+        if self.embedded:
+            return Connection(connection, self.seal)
+        return PipelinedConnection(connection, self.seal, begin)
+
     def _migrate(self, way: str, to: str) -> None:
         from esb.store import migration  # Alembic is needed here only, and takes its time to import
 
-        with self._ours(), self._gate(), self.engine.begin() as connection:
+        with self._ours(), self._gate(), self._migrator.begin() as connection:
             getattr(migration, way)(connection, to)
 
     @contextmanager
@@ -265,12 +274,6 @@ class Store:
 
 def _shown(engine: sa.Engine) -> str:
     return engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
-
-
-def _reading(embedded: bool) -> dict[str, Any]:
-    if embedded:
-        return {engines.READING: True}
-    return {engines.READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 def open_store(url: str, data_dir: str | Path, keys: Sequence[str] = (), *, seals: bool = False) -> Store:

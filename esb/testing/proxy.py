@@ -93,6 +93,8 @@ class Proxy:
             client.close()
             return
         pair, wire = {client, server}, self._wire()
+        for each in pair:  # else a packet behind another waits 40 ms for that one's acknowledgement
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sockets |= pair
         back = threading.Thread(target=self._pump, args=(server, client, wire.to_client), daemon=True)
         back.start()

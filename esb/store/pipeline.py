@@ -1,0 +1,118 @@
+"""Transactions on PostgreSQL in pipeline mode: what nobody waits for travels with what comes next.
+
+A transaction that only writes is one round trip, with its BEGIN and its COMMIT; each answer that is read is one more.
+After a statement fails the server skips all others up to the next Sync, the COMMIT among them (libpq, "Pipeline Mode").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import sqlalchemy as sa
+
+from esb.errors import StoreError
+from esb.store.connection import Connection, Row, handing_over
+from esb.store.seal import Seal
+
+WRITING = "BEGIN"
+READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class PipelinedConnection(Connection):
+    """As :class:`Connection`, on psycopg itself: SQLAlchemy would wait for the answer to each statement.
+
+    The driver's connection commits by itself, so that BEGIN and COMMIT are statements like all others.
+    """
+
+    def __init__(self, connection: sa.Connection, seal: Seal, begin: str = WRITING) -> None:
+        """Args: as there, and how a transaction begins."""
+        super().__init__(connection, seal)
+        self._driver: Any = connection.connection.driver_connection
+        self._begin = begin
+        self._begun = False
+        self._pipeline: Any = None
+        self._entered: Any = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See :meth:`Connection.transaction`. The first statement begins it."""
+        try:
+            yield
+            if self._begun:
+                self._commit()
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def rows(self, sql: str, values: Row = ()) -> Sequence[Any]:
+        """See :meth:`Connection.rows`."""
+        found: Sequence[Any] = self._send(sql, values).fetchall()
+        return found
+
+    def row(self, sql: str, values: Row = ()) -> Any:
+        """See :meth:`Connection.row`."""
+        return self._send(sql, values).fetchone()
+
+    def run(self, sql: str, values: Row = ()) -> int:
+        """See :meth:`Connection.run`."""
+        cursor = self._send(sql, values)
+        self._pipeline.sync()
+        return int(cursor.rowcount)
+
+    def many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """See :meth:`Connection.many`. What is wrong with a row is raised by a later statement, or by the commit."""
+        if rows:
+            self._start()
+            with handing_over():
+                self._driver.cursor().executemany(self._text(sql), rows)
+            self._note(rows)
+
+    def select(self, statement: sa.Select[Any]) -> Sequence[Any]:
+        """See :meth:`Connection.select`."""
+        self._alone()
+        return super().select(statement)
+
+    def _send(self, sql: str, values: Row) -> Any:
+        self._start()
+        cursor = self._driver.cursor()
+        with handing_over():
+            cursor.execute(self._text(sql), tuple(values))
+        return cursor
+
+    def _start(self) -> None:
+        if self._pipeline is None:
+            self._entered = self._driver.pipeline()
+            self._pipeline = self._entered.__enter__()
+        if not self._begun:
+            self._begun = True
+            self._driver.execute(self._begin, prepare=False)
+
+    def _alone(self) -> Any:
+        """In its transaction, and out of the pipeline: it knows no COPY, and SQLAlchemy would see no answer in it."""
+        self._start()
+        self._leave()
+        return self._driver
+
+    def _leave(self) -> None:
+        """Wait for everything; raises what went wrong first."""
+        entered, self._entered, self._pipeline = self._entered, None, None
+        if entered is not None:
+            entered.__exit__(None, None, None)
+
+    def _commit(self) -> None:
+        self._start()
+        cursor = self._driver.execute("COMMIT", prepare=False)
+        self._leave()
+        if cursor.statusmessage != "COMMIT":  # somebody went on after a statement that had failed
+            raise StoreError("a transaction was rolled back: one of its statements had failed")
+
+    def _roll_back(self) -> None:
+        """Out of it, whatever was under way; a connection that cannot be brought to rest is not used again."""
+        with suppress(Exception):
+            self._leave()
+        try:
+            self._driver.rollback()
+        except Exception:
+            self._connection.invalidate()

@@ -1,0 +1,120 @@
+"""Statements on PostgreSQL travel together: how often somebody waits, and what becomes of errors meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from esb.errors import RowRefused, StoreError
+from esb.store import Dispatch, Store, engine, open_store
+from esb.testing._store.given import hop, message
+from esb.testing.proxy import Proxy, Wire
+
+pytestmark = pytest.mark.postgresql
+
+
+class Turns:
+    """How often the bus said something after it had heard something: round trips."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._heard = True
+
+    def wire(self) -> Wire:
+        counter = self
+
+        class Counted(Wire):
+            def to_server(self, data: bytes) -> bytes:
+                counter.count += counter._heard
+                counter._heard = False
+                return data
+
+            def to_client(self, data: bytes) -> bytes:
+                counter._heard = True
+                return data
+
+        return Counted()
+
+
+@pytest.fixture
+def turns() -> Turns:
+    return Turns()
+
+
+@pytest.fixture
+def watched(postgresql: Any, migrated_database: str, turns: Turns) -> Iterator[Store]:
+    """A store behind a wire that counts, with a connection in its pool."""
+    url = postgresql.database(migrated_database)
+    parts = urlsplit(url)
+    with Proxy((parts.hostname or "", parts.port or 0), wire=turns.wire) as proxy:
+        store = open_store(url.replace(f":{parts.port}/", f":{proxy.port}/"), ".")
+        with store.transaction() as t:
+            t.tracking.record([hop("first")])
+        turns.count = 0
+        yield store
+        store.close()
+    postgresql.drop(url)
+
+
+def test_a_transaction_that_only_writes_is_one_round_trip(watched: Store, turns: Turns) -> None:
+    """However many statements it has."""
+    with watched.transaction() as t:
+        t.tracking.record([hop("a"), hop("b")])
+        t.outbox.add([Dispatch(message=message("out"), to="q")])
+        t.inbox.clear([("e", "o", "m")])
+    assert turns.count == 1
+    with watched.reading() as t:
+        assert {found.message_id for found in t.tracking.find()} == {"first", "a", "b"}
+
+
+def test_an_answer_that_is_read_is_one_more(watched: Store, turns: Turns) -> None:
+    """Behind it what is written goes with the commit."""
+    with watched.transaction() as t:
+        assert t.inbox.seen("e", [("o", "m")]) == {}
+        t.tracking.record([hop("a")])
+    assert turns.count == 2
+
+
+def test_what_is_read_is_of_one_moment(watched: Store) -> None:
+    """Though another transaction was committed in between; and nothing can be written."""
+    with watched.reading() as t:
+        before = len(t.tracking.find())
+        with watched.transaction() as other:
+            other.tracking.record([hop("meanwhile")])
+        assert len(t.tracking.find()) == before
+    with pytest.raises(StoreError, match="read-only"), watched.reading() as t:
+        t.tracking.record([hop("never")])
+
+
+def test_a_row_that_is_refused_takes_all_with_it(watched: Store) -> None:
+    """Raised by the commit at the latest, and what came behind it in the same breath is not carried out."""
+    with pytest.raises(RowRefused), watched.transaction() as t:
+        t.tracking.record([hop("before")])
+        t.tracking.record([hop("\0")])
+        t.tracking.record([hop("behind")])
+    with watched.transaction() as t:
+        t.tracking.record([hop("next")])
+    with watched.reading() as t:
+        assert {found.message_id for found in t.tracking.find()} == {"first", "next"}
+
+
+@pytest.mark.parametrize("statement", ["row", "run"])
+def test_nobody_takes_a_rollback_for_a_commit(watched: Store, statement: str) -> None:
+    """A block that swallows what a statement raised, and goes on to its end."""
+    with pytest.raises(StoreError, match="rolled back"), watched.transaction() as t:
+        t.tracking.record([hop("lost")])
+        with pytest.raises(Exception, match="division by zero"):
+            getattr(t.connection, statement)("SELECT 1 / 0")
+    with watched.reading() as t:
+        assert [found.message_id for found in t.tracking.find()] == ["first"]
+
+
+def test_a_connection_that_rested_is_asked_first(watched: Store, turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was in use a moment ago is not."""
+    monkeypatch.setattr(engine, "RESTED", 0.0)
+    with watched.transaction() as t:
+        t.tracking.record([hop("a")])
+    assert turns.count == 2
