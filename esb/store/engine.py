@@ -61,8 +61,8 @@ def server(url: str) -> Engine:
     engine = sa.create_engine(
         parsed,
         connect_args=_connection(),
-        pool_size=20,
-        max_overflow=0,  # one that is made for a moment costs more than what is done with it
+        pool_size=10,  # one that is made for a moment costs more than what is done with it
+        max_overflow=10,
         pool_timeout=TIMEOUT,
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",  # a transaction says itself where it begins and ends: see pipeline.py
