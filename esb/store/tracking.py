@@ -177,6 +177,14 @@ class Tracking:
         )
         return {row[0] for row in rows}
 
+    def ended(self, ids: Collection[str], place: str) -> set[str]:
+        """Which of these messages came to their end at a place."""
+        rows = self._db.rows(
+            f"SELECT message_id FROM hops WHERE {self._db.one_of('message_id')} AND place = ? AND status >= {FINAL}",
+            (self._db.listed(sorted(set(ids))), place),
+        )
+        return {row[0] for row in rows}
+
     def family(self, message_id: str, limit: int) -> list[Hop]:
         """As :meth:`journey`, at most so many, without headers and bodies."""
         columns = [name for name in _COLUMNS if name not in ("headers", "body")]

@@ -72,6 +72,14 @@ class Lines:
         standing = {d.message.id for d in free if fit(order_key(d)) in firsts}
         return free, [d for d in deliveries if id(d) not in chosen], standing
 
+    def through(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Those of which the journey says that they came to their end here."""
+        if not deliveries:
+            return []
+        with self._context.store.reading() as t:
+            ended = t.tracking.ended([fit(delivery.message.id) for delivery in deliveries], self.place)
+        return [delivery for delivery in deliveries if fit(delivery.message.id) in ended]
+
     def hold(self, deliveries: Sequence[Delivery]) -> None:
         """Put them behind the others of their keys; then they are settled."""
         if deliveries:

@@ -91,16 +91,22 @@ class OrderedWorker(FlowWorker):
                 self._handle_alone(delivery)
 
     def _ready(self, name: str, round: Sequence[Delivery]) -> list[Delivery]:
-        """Of the messages of one flow those that may run; the others go behind what they have to wait for."""
+        """Of the messages of one flow those that may run; the others go behind what they have to wait for.
+
+        First what was through for the store and not for the broker when somebody died: its results may be owed still,
+        and those behind it may be on their way.
+        """
         mine = [delivery for delivery in round if self._at(delivery.queue).name == name]
         lines = self._lines[name]
         free, behind, standing = lines.sort([delivery for delivery in mine if order_key(delivery)])
+        owed = lines.through([delivery for delivery in behind if delivery.redelivered])
+        behind = [delivery for delivery in behind if delivery not in owed]
         lines.hold(behind)
         self._consumer.settle(behind)
         self._standing |= standing
         others = [delivery for delivery in mine if not order_key(delivery)]
         self._recall(lines, [delivery for delivery in others if delivery.queue in self._resumed])
-        return free + others
+        return owed + others + free
 
     def _recall(self, lines: Lines, answers: Sequence[Delivery]) -> None:
         """The keys of the messages that go on."""

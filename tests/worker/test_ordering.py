@@ -232,6 +232,42 @@ def test_a_flow_that_dies_keeps_the_order(rig: Rig, point: str) -> None:
     drive(together, lambda: numbers(rig, "a") == [2, 3, 4, 5] and numbers(rig, "b") == [6], "in order")
 
 
+@pytest.mark.parametrize("point", ["flow: published", "flow: tracked", "flow: settled"])
+def test_a_death_over_the_first_of_a_line_lets_nobody_pass(rig: Rig, point: str) -> None:
+    """Where the store knows that it is through, and the broker has nothing of it yet, too."""
+    bus = rig.bus()
+    put(bus, QUEUE, order(1, customer="a", items="none"))
+    feed(bus, *((n, "a") for n in range(2, 6)))
+    flow = OrderedWorker(bus.context)
+    drive(flow, lambda: len(rig.parked()) == 1 and held(rig) == 4, "it stands")
+    flow._consumer.close()
+    with bus.store.transaction() as t:
+        t.parked.discard([row.key for row in t.parked.list()], who="operator")
+    dies(OrderedWorker(rig.bus(point=Point(point)).context), rounds=20)
+    drive(both(bus), lambda: len(numbers(rig, "a")) == 4, "all are there")
+    assert numbers(rig, "a") == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("point", ["flow: published", "flow: tracked", "flow: settled"])
+def test_a_death_over_an_answer_lets_nobody_pass(rig: Rig, point: str) -> None:
+    """What it was about is sent before what waited for it."""
+    rig.write("flows/main.yaml", CALLING)
+    rig.write("endpoints/asked.yaml", ASKED)
+    bus = rig.bus()
+    feed(bus, (1, "a"), ask=True)
+    feed(bus, *((n, "a") for n in range(2, 5)))
+    flow = OrderedWorker(bus.context)
+    drive(flow, lambda: held(rig) == 3, "they wait")
+    flow._consumer.close()
+    asked = endpoint_worker(bus, "asked")
+    drive(asked, lambda: rig.outside("asked").sent, "it is asked")
+    drive(asked, _once(), "it is answered")
+    asked._consumer.close()
+    dies(OrderedWorker(rig.bus(point=Point(point)).context), rounds=20)
+    drive(both(bus), lambda: len(numbers(rig, "a")) == 4, "all are there")
+    assert numbers(rig, "a") == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     "point", ["endpoint: started", "endpoint: sent", "endpoint: recorded", "endpoint: settled", "line: let go"]
 )

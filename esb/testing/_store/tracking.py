@@ -183,6 +183,22 @@ class TrackingScenarios:
             assert places == ["in:pos", "flow:sales", "out:warehouse"]
             assert t.tracking.journey("nobody") == []
 
+    def test_what_came_to_its_end_is_told_apart(self, store: Store) -> None:
+        """At one place, from what waits, was parked, or is elsewhere."""
+        place = "flow:sales"
+        with store.transaction() as t:
+            t.tracking.record(
+                [
+                    hop("done", place),
+                    hop("waits", place, Status.WAITING),
+                    hop("parked", place, Status.PARKED),
+                    hop("elsewhere", "flow:other"),
+                ]
+            )
+        with store.reading() as t:
+            assert t.tracking.ended(["done", "waits", "parked", "elsewhere", "nobody"], place) == {"done"}
+            assert t.tracking.ended([], place) == set()
+
     def test_what_came_before_is_known(self, store: Store) -> None:
         """Of many ids, those with a row at that very place."""
         _record(store, hop("m1", "in:pos", Status.ACCEPTED), hop("m2", "in:web", Status.ACCEPTED), hop("m3"))
