@@ -85,12 +85,19 @@ def _look_over(connection: Any, record: Any, _fairy: Any) -> None:
     moment ago and has died since fails its transaction, which is tried again.
     """
     rested = record.info.pop("rested", None)
-    if rested is None or (time.monotonic() - rested < RESTED and not select.select([connection], [], [], 0)[0]):
+    if rested is None or (time.monotonic() - rested < RESTED and not _has_news(connection)):
         return
     try:
         connection.execute("SELECT 1")
     except Exception as error:
         raise sa.exc.InvalidatePoolError("it was closed") from error
+
+
+def _has_news(connection: Any) -> bool:
+    """A server that goes away says so, or closes; nobody has asked anything."""
+    news = select.poll()  # not select(), which knows no descriptor above 1023
+    news.register(connection.fileno(), select.POLLIN)
+    return bool(news.poll(0))
 
 
 def _parsed(url: str) -> URL:

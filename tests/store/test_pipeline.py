@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,3 +120,18 @@ def test_a_connection_that_rested_is_asked_first(watched: Store, turns: Turns, m
     with watched.transaction() as t:
         t.tracking.record([hop("a")])
     assert turns.count == 2
+
+
+def test_a_process_with_many_descriptors_has_connections_too(postgresql_store: Store) -> None:
+    """As one that serves a thousand clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        for number in range(2):
+            with postgresql_store.transaction() as t:
+                t.tracking.record([hop(f"m{number}")])
+    finally:
+        for one in taken:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
