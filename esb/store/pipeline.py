@@ -114,5 +114,8 @@ class PipelinedConnection(Connection):
             self._leave()
         try:
             self._driver.rollback()
+            stuck = bool(self._driver.pgconn.pipeline_status)  # answers that never came: nothing to roll back, says it
         except Exception:
+            stuck = True
+        if stuck:
             self._connection.invalidate()
