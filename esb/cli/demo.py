@@ -102,7 +102,7 @@ class _Day:
             self._report()
             ledger = self._settle(False, advance)
         _say(f"\nThe ledger, {time.monotonic() - began:.0f} s after the start:\n")
-        show(ledger)
+        show(ledger, ledger.settled)
         differences = compare(ledger, self._systems.recorded(), self._expected)
         _compared(differences, self._bus.log)
         return not differences
@@ -111,16 +111,18 @@ class _Day:
         """Follow the ledger until nothing is under way any more; ``crash``: kill the bus halfway."""
         from esb.examples.retail.compare import settled
 
+        before = None
         while True:
             ledger = self._read()
             advance(min(_ended(ledger), self._expected.messages))
             if crash and _ended(ledger) >= self._expected.messages // 2:
                 crash = False
                 self._crash()
-            if settled(ledger, self._expected) and not self._systems.working:
-                return self._read()
+            if settled(ledger, before, self._expected) and not self._systems.working:
+                return ledger
             if time.monotonic() > self._deadline or self._bus.ended:
                 return ledger
+            before = ledger
             time.sleep(0.2)
 
     def _report(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +10,9 @@ import click
 from esb.cli.common import directory, json_output, opened_store, print_json, told
 
 if TYPE_CHECKING:
-    from esb.store import Ledger
+    from esb.store import Ledger, Store
+
+BETWEEN = 0.2  # seconds between two looks
 
 
 @click.command("ledger")
@@ -18,15 +21,30 @@ if TYPE_CHECKING:
 @told
 def command(root: str, env: str | None, as_json: bool) -> None:
     """Count what became of all messages the store remembers; the sums must add up."""
-    with opened_store(root, env) as store, store.reading() as t:
-        ledger = t.tracking.ledger()
+    with opened_store(root, env) as store:
+        ledger, settled = _look(store)
     if as_json:
-        print_json(plain(ledger))
+        print_json(plain(ledger, settled))
     else:
-        show(ledger)
+        show(ledger, settled)
 
 
-def show(ledger: Ledger) -> None:
+def _look(store: Store) -> tuple[Ledger, bool]:
+    """The ledger, and whether it has settled: where it seems so, a second look tells."""
+    before = _read(store)
+    if not before.settled:
+        return before, False
+    time.sleep(BETWEEN)
+    ledger = _read(store)
+    return ledger, ledger.still_settled(before)
+
+
+def _read(store: Store) -> Ledger:
+    with store.reading() as t:
+        return t.tracking.ledger()
+
+
+def show(ledger: Ledger, settled: bool) -> None:
     """Two sums, and the parked by reason."""
     click.secho(f"accepted {ledger.accepted}", bold=True)
     for name in ("completed", "filtered", "duplicate", "unsubscribed", "parked", "discarded", "in_progress"):
@@ -56,17 +74,17 @@ def show(ledger: Ledger) -> None:
         click.secho("parked, by reason", bold=True)
     for kind, place, count in ledger.parked_by:
         click.echo(f"  {count:>8}  {kind} at {place}")
-    click.echo("settled: nothing is under way" if ledger.settled else "not settled: messages are under way", err=True)
+    click.echo("settled: nothing is under way" if settled else "not settled: messages are under way", err=True)
 
 
-def plain(ledger: Ledger) -> dict[str, object]:
+def plain(ledger: Ledger, settled: bool) -> dict[str, object]:
     """The numbers for programs."""
     names = [name for name in ledger.__struct_fields__ if name not in ("flows", "parked_by")]
     parked = [{"kind": kind, "at": place, "count": count} for kind, place, count in ledger.parked_by]
     flows = {place: {str(status): n for status, n in counts.items()} for place, counts in ledger.flows.items()}
     return {
         **{name: getattr(ledger, name) for name in names},
-        "in_flight": ledger.in_flight, "settled": ledger.settled, "flows": flows, "parked_by": parked,
+        "in_flight": ledger.in_flight, "settled": settled, "flows": flows, "parked_by": parked,
     }  # fmt: skip
 
 

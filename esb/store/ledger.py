@@ -3,7 +3,9 @@
 Two equations hold at any time. Of messages: accepted = completed + filtered + duplicate + unsubscribed + parked +
 discarded + in progress. Of obligations (one send to one endpoint): sent = done + compensated + rejected + parked + in
 doubt + discarded + retrying + in flight; a rejected one was answered with a failure, and whoever asked for it decides.
-The bus has settled when nothing is in progress, retrying or in flight, and no saga is under way by itself.
+The bus has settled when nothing is in progress, retrying or in flight, and no saga is under way by itself. A flow lets
+its commands out before it writes down how many there were, so what an endpoint has done already may stand against what
+another has still to do: two looks in turn that find the same tell for certain (:meth:`Ledger.still_settled`).
 Test messages, and what comes of them, are in neither: they enter at "test:" and have correlation ids that begin so.
 """
 
@@ -54,9 +56,13 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         ended = self.done + self.compensated + self.rejected + self.out_parked + self.in_doubt + self.out_discarded
         return self.sent - ended - self.retrying
 
+    def still_settled(self, before: Ledger | None) -> bool:
+        """As :attr:`settled`, and it was so at a look before (a tenth of a second or more), with the same numbers."""
+        return self.settled and self == before
+
     @property
     def settled(self) -> bool:
-        """Nothing will change any more by itself."""
+        """Nothing will change any more by itself, as far as one look can tell."""
         sagas = self.sagas.get("running", 0) + self.sagas.get("compensating", 0)
         moving = self.in_progress or self.retrying or self.in_flight or sagas
         return not moving and not any(counts.get(10) or counts.get(11) for counts in self.flows.values())

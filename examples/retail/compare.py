@@ -130,10 +130,13 @@ def compare(ledger: Ledger, recorded: Recorded, expected: Expected) -> list[str]
     return [*_ledger(ledger, expected), *_systems(recorded, expected)]
 
 
-def settled(ledger: Ledger, expected: Expected) -> bool:
-    """Whether all has come in, nothing is under way, and each event has reached each of its subscribers."""
+def settled(ledger: Ledger, before: Ledger | None, expected: Expected) -> bool:
+    """Whether all has come in, nothing is under way, and each event has reached each of its subscribers.
+
+    ``before``: the ledger of a look before, or None.
+    """
     came = all(sum(ledger.flows.get(place, {}).values()) >= count for place, count in expected.copies.items())
-    return ledger.accepted >= expected.messages and ledger.settled and came
+    return ledger.accepted >= expected.messages and ledger.still_settled(before) and came
 
 
 def _ledger(ledger: Ledger, expected: Expected) -> Iterator[str]:

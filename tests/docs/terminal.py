@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
+from esb.testing.servers import free_port
 
 PATIENCE = 60.0  # seconds until what is shown must have come
 LOOKS = ("esb messages", "esb failed list", "esb failed show", "esb trace", "esb ledger", "ls ")  # may be typed again
@@ -47,12 +48,6 @@ def missing(shown: list[str], output: str) -> list[str]:
         else:
             lines.remove(found)
     return lost
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 class Shell:

@@ -59,11 +59,10 @@ def judge(debts: Sequence[Debt], parked: Sequence[Parked], ledger: Ledger, accep
         accepted: messages that it was given.
     """
     doubtful = _doubtful(parked)
-    lost = {debt.name: _lost(debt, doubtful) for debt in debts}
     doubled = {debt.name: sorted(n for n, count in debt.seen.items() if count > 1) for debt in debts}
     strays = {debt.name: sorted(debt.seen.keys() - set(debt.owed)) for debt in debts}
     return Verdict(
-        lost={name: numbers for name, numbers in lost.items() if numbers},
+        lost=owing(debts, parked),
         doubled={name: numbers for name, numbers in doubled.items() if numbers},
         strays={name: numbers for name, numbers in strays.items() if numbers},
         in_doubt={place: len(numbers) for place, numbers in sorted(doubtful.items())},
@@ -71,6 +70,13 @@ def judge(debts: Sequence[Debt], parked: Sequence[Parked], ledger: Ledger, accep
         innocents=tuple(f"{p.kind} at {p.place}: {p.error}"[:200] for p in parked if p.kind != "in doubt"),
         sums=tuple(_sums(ledger, accepted, sum(map(len, doubtful.values())))),
     )
+
+
+def owing(debts: Sequence[Debt], parked: Sequence[Parked]) -> dict[str, list[int]]:
+    """By name, the numbers that have not had what they are owed, and are not listed as in doubt."""
+    doubtful = _doubtful(parked)
+    lost = {debt.name: _lost(debt, doubtful) for debt in debts}
+    return {name: numbers for name, numbers in lost.items() if numbers}
 
 
 def _doubtful(parked: Sequence[Parked]) -> dict[str, set[int]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import socket
 
 import pytest
 from playwright.sync_api import expect
 
 from esb.cli.scaffold import write
+from esb.testing.servers import free_port
 from tests.cli.processes import Esb, until
 from tests.ui.conftest import NAME, PASSWORD, run_bus
 
@@ -22,9 +22,7 @@ def broken(tmp_path):
     write(place)
     mapping = place / "mappings" / "row-to-order.yaml"
     mapping.write_text(mapping.read_text().replace(GOOD, BAD))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]  # the same again after the reload
-    bus, site = run_bus(place, "--dev", port=port)
+    bus, site = run_bus(place, "--dev", port=free_port())  # the same again after the reload
     with bus:
         shutil.copy(place / "samples" / "orders.csv", place / "inbox" / "orders.csv")
         yield bus, site
