@@ -61,7 +61,7 @@ Doubt = Literal["retry", "probe", "park"]  # what becomes of an unkeyed send of 
 class Settings(BaseModel):
     """Base of every settings model: unknown keys are findings, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 class Features(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rounds: tuple[Round, ...] = ()  # of steps that repeat, and are under way
     branch: str = ""  # which of several answers this is
     behind: list[Ticket] = []  # what waits for this message to be through
+    order: str = ""  # the key by which this message keeps its order with others
 
 
 class Rest:
@@ -190,6 +191,7 @@ def leave(work: Work, flow: str, version: str, asking: int = 0) -> Continuation:
         error=work.error,
         rounds=work.rounds,
         behind=base.behind if base else [],
+        order=base.order if base else work.order,
     )
 
 

@@ -57,7 +57,7 @@ class Flow:
         self._contracts = contracts
         self._order = order
 
-    def run(self, message: Message, part: str = "", switches: Switches = NOTHING_SET) -> Result:
+    def run(self, message: Message, part: str = "", switches: Switches = NOTHING_SET, order: str = "") -> Result:
         """All that follows from a message.
 
         Args:
@@ -65,8 +65,10 @@ class Flow:
             part: the name of a split step when the message is a part of it (a retried ``ChildFailure``): it goes
                 through the body of that step only.
             switches: what people have set.
+            order: the key by which it keeps its order with others; it goes along with its calls.
         """
         work = Work(message, self._entry, [], self._place, switches)
+        work.order = order
         try:
             goes_on = self._enter(work, part)(work)
         except BaseException as error:  # the engines' panics are BaseExceptions, and must not end the worker either

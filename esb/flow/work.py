@@ -88,7 +88,7 @@ class Work:
 
     __slots__ = (
         "at", "base", "bindings", "calls", "controls", "document", "error", "events", "failures", "holds", "message",
-        "part", "place", "rounds", "sends", "steps", "suspended", "switches", "through",
+        "order", "part", "place", "rounds", "sends", "steps", "suspended", "switches", "through",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +116,7 @@ class Work:
         self.holds: list[Hold] = []
         self.through: list[Ticket] = []
         self.controls: list[Control] = []
+        self.order = ""  # the key by which the message keeps its order with others
         self.suspended = False  # the message itself waits, for an answer or for others
         self.error: Failure | None = None
         self.base: Continuation | None = None  # the leg before this one

@@ -15,7 +15,7 @@ from itertools import islice
 
 import msgspec
 
-from esb.broker.port import Consumer, Delivery, Outcome, Outgoing, Transfer, flow_queue, resume_queue
+from esb.broker.port import ORDER, Consumer, Delivery, Outcome, Outgoing, Transfer, flow_queue, resume_queue
 from esb.errors import RowRefused
 from esb.flow import PART, Flow
 from esb.flow.switches import Switches
@@ -204,7 +204,9 @@ class FlowWorker(Worker):
             flow = self._resumed[delivery.queue]
             result, at = self._legs.resume(delivery, flow, switches)
             return Run(delivery, flow, result, started, at)
-        return Run(delivery, flow, flow.run(delivery.message, delivery.properties.get(PART, ""), switches), started)
+        properties = delivery.properties
+        result = flow.run(delivery.message, properties.get(PART, ""), switches, properties.get(ORDER, ""))
+        return Run(delivery, flow, result, started)
 
     def _results(self, deliveries: Sequence[Delivery], runs: list[Run]) -> Iterator[Outgoing]:
         """Runs one message after the other, while the broker works on the results of those before."""

@@ -109,12 +109,14 @@ class OrderedWorker(FlowWorker):
         return owed + others + free
 
     def _recall(self, lines: Lines, answers: Sequence[Delivery]) -> None:
-        """The keys of the messages that go on."""
-        found = [at.message.id for delivery in answers if (at := self._legs.where(delivery)) is not None]
+        """The keys of the messages that go on: from their lines, or of one that was through for the store already
+        when somebody died over its answer, as it left with the call."""
+        found = [at for delivery in answers if (at := self._legs.where(delivery)) is not None]
         if found:
             with self._context.store.reading() as t:
-                self._keys |= t.held.keys(lines.place, found)
-            self._standing |= self._keys.keys()
+                standing = t.held.keys(lines.place, [at.message.id for at in found])
+            self._keys |= {at.message.id: at.order for at in found} | standing
+            self._standing |= standing.keys()
 
     # --- what differs from other flows --------------------------------------------------------------------------
 
@@ -141,12 +143,16 @@ class OrderedWorker(FlowWorker):
 
     def _write(self, t: Transaction, runs: Sequence[Run], rows: Rows) -> None:
         super()._write(t, runs, rows)
-        stopped = [run for run in runs if self._key_of(run) and self._stops(t, run)]
+        stopped = [run for run in runs if self._in_line(run) and self._stops(t, run)]
         t.held.stop([self._set_back(run) for run in stopped], self._context.clock())
         through = [run for run in runs if run.message.id in self._standing and run not in stopped]
         t.held.over([(run.message.id, run.place) for run in through])
         for run in through:
             self._lines[run.flow.name].look()
+
+    def _in_line(self, run: Run) -> bool:
+        """Whether it begins here, or stands in a line."""
+        return bool(order_key(run.delivery)) or run.message.id in self._standing
 
     def _stops(self, t: Transaction, run: Run) -> bool:
         """Whether those behind it have to wait: it is set aside, or waits itself."""

@@ -250,9 +250,10 @@ def test_a_death_over_the_first_of_a_line_lets_nobody_pass(rig: Rig, point: str)
 
 @pytest.mark.parametrize("point", ["flow: published", "flow: tracked", "flow: settled"])
 def test_a_death_over_an_answer_lets_nobody_pass(rig: Rig, point: str) -> None:
-    """What it was about is sent before what waited for it."""
+    """What it was about is sent before what waited for it, where the system is busy at first, too."""
     rig.write("flows/main.yaml", CALLING)
     rig.write("endpoints/asked.yaml", ASKED)
+    rig.outside("target").script = failing(1, Busy("not now"), times=1)
     bus = rig.bus()
     feed(bus, (1, "a"), ask=True)
     feed(bus, *((n, "a") for n in range(2, 5)))
