@@ -24,7 +24,7 @@ from esb.bus import Bus, data_directory, discover
 from esb.config import load
 from esb.worker.context import Context
 from esb.worker.flow import FlowWorker
-from esb.worker.life import quieten_collector
+from esb.worker.life import quieten_collector, return_memory
 from esb.worker.thread import Worker
 
 
@@ -124,6 +124,7 @@ def main() -> None:
     bus = Bus(definition, discover(), broker=cast(Broker, CountedBroker(broker, counter)))
     worker = BareWorker(bus.context) if "bare" in sys.argv else FlowWorker(bus.context)
     quieten_collector()
+    return_memory()
     print("ready", flush=True)
     sys.stdin.readline()
     counter.start()

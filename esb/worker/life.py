@@ -13,6 +13,7 @@ from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Worker, log
 
 COLLECT = 60.0  # seconds between two looks for cycles
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_LARGE = 128 * 1024  # bytes; a body of several frames comes in pieces of this size, AMQP's usual frame_max
 
 
 def quieten_collector() -> None:
@@ -47,7 +48,7 @@ def return_memory() -> None:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_MMAP_THRESHOLD, 1024**2)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
         libc.mallopt(_M_TRIM_THRESHOLD, 4 * 1024**2)
 
 
