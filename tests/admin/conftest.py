@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from flask.testing import FlaskClient
 
@@ -59,10 +60,18 @@ def bus(place: Path) -> Iterator[Bus]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> jinja2.BytecodeCache:
+    """Templates as they were compiled for the first application: that took most of the time of a test."""
+    return jinja2.FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def app(bus: Bus) -> Any:
+def app(bus: Bus, compiled: jinja2.BytecodeCache) -> Any:
     """The Flask application."""
-    return bus.admin()
+    made = bus.admin()
+    made.jinja_env.bytecode_cache = compiled
+    return made
 
 
 class Browser(FlaskClient):
