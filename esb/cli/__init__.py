@@ -5,7 +5,6 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found.
 
 from __future__ import annotations
 
-import gc
 from importlib import import_module
 from typing import Any
 
@@ -54,7 +53,6 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        gc.set_threshold(50_000, 20, 100)  # a command imports half a million objects, and keeps them until it ends
         command: click.Command = import_module(f"esb.cli.{COMMANDS[cmd_name][0]}").command
         return command
 

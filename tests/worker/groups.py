@@ -95,8 +95,10 @@ class Running:
             return not t.outbox.count() and not any(d.ready or d.unsettled > 0 for d in depths.values())
 
     def close(self) -> None:
+        """It is gone: what it had taken is the next one's."""
         for worker in (self.flow, *self.endpoints):
-            worker.recover()
+            worker._consumer.close()
+        self.bus.close()
 
     def hop(self, id: str) -> Hop:
         found = self.rig.hop(id, "flow:main")
