@@ -5,7 +5,7 @@ discarded + in progress. Of obligations (one send to one endpoint): sent = done 
 doubt + discarded + retrying + in flight; a rejected one was answered with a failure, and whoever asked for it decides.
 The bus has settled when nothing is in progress, retrying or in flight, and no saga is under way by itself. A flow lets
 its commands out before it writes down how many there were, so what an endpoint has done already may stand against what
-another has still to do: two looks in turn that find the same tell for certain (:meth:`Ledger.still_settled`).
+another has still to do: who asks looks twice (:meth:`Ledger.still_settled`).
 Test messages, and what comes of them, are in neither: they enter at "test:" and have correlation ids that begin so.
 """
 
@@ -57,7 +57,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         return self.sent - ended - self.retrying
 
     def still_settled(self, before: Ledger | None) -> bool:
-        """As :attr:`settled`, and it was so at a look before (a tenth of a second or more), with the same numbers."""
+        """As :attr:`settled`, with the same numbers as at a look before: nothing was recorded in between."""
         return self.settled and self == before
 
     @property

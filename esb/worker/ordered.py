@@ -143,14 +143,14 @@ class OrderedWorker(FlowWorker):
 
     def _write(self, t: Transaction, runs: Sequence[Run], rows: Rows) -> None:
         super()._write(t, runs, rows)
-        stopped = [run for run in runs if self._in_line(run) and self._stops(t, run)]
+        stopped = [run for run in runs if self._stands(run) and self._stops(t, run)]
         t.held.stop([self._set_back(run) for run in stopped], self._context.clock())
         through = [run for run in runs if run.message.id in self._standing and run not in stopped]
         t.held.over([(run.message.id, run.place) for run in through])
         for run in through:
             self._lines[run.flow.name].look()
 
-    def _in_line(self, run: Run) -> bool:
+    def _stands(self, run: Run) -> bool:
         """Whether it begins here, or stands in a line."""
         return bool(order_key(run.delivery)) or run.message.id in self._standing
 
