@@ -5,14 +5,20 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
+
+from esb.testing import servers
 from esb.testing.servers import free_port
 
 
 def test_a_free_port_is_none_that_the_system_gives_to_others():
     """Whoever connects somewhere cannot take it by chance: not before the server starts, nor while it is down."""
+    setting = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(setting.read_text().split()[0]) if setting.exists() else 0
+    if first <= servers._LOWEST:
+        pytest.skip("this system gives nearly all ports to outgoing connections, or does not tell")
     with socket.create_server(("127.0.0.1", 0)) as given:
         handed_out = given.getsockname()[1]
-    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert handed_out >= first
     assert all(free_port() < first for _ in range(50))
 
