@@ -128,6 +128,15 @@ def postgresql() -> Iterator[Any]:
         yield server
 
 
+@pytest.fixture
+def private_postgresql(postgresql: Any) -> Iterator[Any]:
+    """The cluster, for tests that kill it; it runs again behind them."""
+    if not postgresql.private:
+        pytest.skip("an external database is not killed")
+    yield postgresql
+    postgresql.start()
+
+
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An embedded store with its tables, to copy: making them takes longer than most tests."""

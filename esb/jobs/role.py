@@ -32,7 +32,7 @@ def run(upkeep: Upkeep, sweeper: Sweeper, data_dir: Path, stopped: Stop, ready: 
     """
     config = upkeep.definition.config
     app = make_app(config.broker, data_dir)
-    register(app, upkeep)
+    register(app, upkeep, stopped)
     beat, tasks = Beat(app, upkeep), TaskWorker(app, ready)
     threads = (Heartbeat(upkeep, "jobs"), sweeper, tasks, beat)
     for thread in threads:

@@ -7,9 +7,12 @@ from functools import partial
 
 import celery
 import structlog
+from celery.exceptions import Reject
 
 from esb.errors import EsbError
+from esb.wake import Stop
 from esb.worker.failures import keep_in_bounds
+from esb.worker.life import persist
 from esb.worker.probes import probe
 from esb.worker.replays import work_off
 from esb.worker.schedules import Kind, fire
@@ -27,12 +30,12 @@ def task_of(kind: Kind) -> str:
     return f"esb.jobs.{kind}"
 
 
-def register(app: celery.Celery, upkeep: Upkeep) -> None:
-    """Give the application its tasks, which work with what this process has."""
-    app.task(name=task_of("flow"))(_guarded(upkeep, _fire))
-    app.task(name=task_of("test"))(_guarded(upkeep, _fire_test))
+def register(app: celery.Celery, upkeep: Upkeep, stopped: Stop) -> None:
+    """Give the application its tasks, which work with what this process has until it is told to stop."""
+    app.task(name=task_of("flow"))(_guarded(upkeep, _fire, stopped))
+    app.task(name=task_of("test"))(_guarded(upkeep, _fire_test, stopped))
     for kind, act in _ACTS.items():
-        app.task(name=task_of(kind))(_guarded(upkeep, partial(run, act=act)))
+        app.task(name=task_of(kind))(_guarded(upkeep, partial(run, act=act), stopped))
 
 
 def run(upkeep: Upkeep, name: str, moment: float, *, act: Act) -> None:
@@ -58,16 +61,24 @@ def _fire_test(upkeep: Upkeep, name: str, moment: float) -> None:
     fire_test(upkeep, name.partition(":")[2], moment)
 
 
-def _guarded(upkeep: Upkeep, work: Callable[[Upkeep, str, float], None]) -> Callable[[str, float], None]:
-    """What goes wrong is told and shown at the job, which is handed out again after its patience."""
+def _guarded(
+    upkeep: Upkeep, work: Callable[[Upkeep, str, float], None], stopped: Stop
+) -> Callable[[str, float], None]:
+    """A job waits for broker and store when they are down; told to stop meanwhile, it leaves its task in the queue.
+
+    What else goes wrong is told and shown at the job, which is handed out again after its patience.
+    """
 
     def task(name: str, moment: float) -> None:
         try:
-            work(upkeep, name, moment)
+            ended = persist(partial(work, upkeep, name, moment), stopped)
         except Exception as error:
             expected = isinstance(error, EsbError)
             log.warning("a job failed", job=name, error=str(error), exc_info=None if expected else error)
             _note_failure(upkeep, name, error)
+        else:
+            if not ended:
+                raise Reject(f"told to stop before the job {name} ran", requeue=True)
 
     return task
 

@@ -31,14 +31,14 @@ def test_systems(tmp_path: Path) -> None:
     _passes(_embedded(tmp_path), [*SYSTEMS, "full disk"])
 
 
-def test_servers(tmp_path: Path, private_rabbitmq: Any, postgresql: Any) -> None:
+def test_servers(tmp_path: Path, private_rabbitmq: Any, private_postgresql: Any) -> None:
     """RabbitMQ and PostgreSQL are killed and stand still; RabbitMQ has no memory, and full queues."""
-    _passes(_on_servers(tmp_path, private_rabbitmq, postgresql), SERVERS.keys() - {*NETWORKS, *ANSWERS})
+    _passes(_on_servers(tmp_path, private_rabbitmq, private_postgresql), SERVERS.keys() - {*NETWORKS, *ANSWERS})
 
 
-def test_networks(tmp_path: Path, private_rabbitmq: Any, postgresql: Any) -> None:
+def test_networks(tmp_path: Path, private_rabbitmq: Any, private_postgresql: Any) -> None:
     """Each connection to a server is silent, slow and cut; confirms are late and refused, commands returned."""
-    _passes(_on_servers(tmp_path, private_rabbitmq, postgresql), [*NETWORKS, *ANSWERS])
+    _passes(_on_servers(tmp_path, private_rabbitmq, private_postgresql), [*NETWORKS, *ANSWERS])
 
 
 def test_none_is_left_out() -> None:
@@ -51,8 +51,6 @@ def _embedded(root: Path) -> Fire:
 
 
 def _on_servers(root: Path, rabbitmq: Any, postgresql: Any) -> Fire:
-    if not postgresql.private:
-        pytest.skip("an external database is not killed")
     return Fire(root, places.servers(root, rabbitmq, postgresql), seed=4711, **FEW)
 
 

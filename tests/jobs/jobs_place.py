@@ -49,6 +49,11 @@ class Place:
         self._running.append(Fork(*command, log=self.root / "log", env={"ESB_CRASH_AT": crash_at}))
         return self._running[-1]
 
+    def stop(self) -> int:
+        """Tell the process that was started last to stop; its exit code."""
+        self._running[-1].send_signal(signal.SIGTERM)
+        return self._running[-1].wait(30)
+
     def row(self, name: str) -> ScheduleRow | None:
         with self.store.reading() as t:
             return t.schedules.all().get(name)

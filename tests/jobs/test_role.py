@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from jobs_place import Place
 
@@ -21,7 +26,7 @@ def message(id: str) -> object:
 
 def test_what_is_due_is_done(place: Place) -> None:
     """Schedules, probes and timers, each of its kind; and SIGTERM ends the process with its lease given back."""
-    process = place.start()
+    place.start()
     place.until(lambda: place.done("flow:tick") and place.done("probes"), "schedule and probe run")
     before = time.time()
     with place.store.transaction() as t:
@@ -35,8 +40,7 @@ def test_what_is_due_is_done(place: Place) -> None:
         assert not t.timers.next_due()
     assert place.row("retention").note == "0 rows deleted"
     assert len(place.sent(flow_queue("report"))) == 1
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert place.stop() == 0
     assert place.leader() is None
 
 
@@ -64,11 +68,10 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(place: Place) -> None:
         t.timers.add([Timer(id="t", due_at=1.0, to=endpoint_queue("out"), message=message("timed"))])
     for point in ("jobs: timers moved", "jobs: handed out#2", "jobs: fired#2", "jobs: done#2"):
         assert place.start(point).wait(30) == -signal.SIGKILL, point
-    process = place.start()
+    place.start()
     count = place.accepted()
     place.until(lambda: place.accepted() >= count + 2, "it ticks on")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert place.stop() == 0
     ids = set(place.sent(flow_queue("tick")))
     assert 2 <= place.accepted() - place.unsent() <= len(ids) <= place.accepted()
     assert set(place.sent(endpoint_queue("out"))) == {"timed"}
@@ -131,3 +134,42 @@ def test_the_role_outlives_its_broker(private_rabbitmq, postgresql, tmp_path) ->
         assert process.poll() is None
     finally:
         place.close()
+
+
+@pytest.fixture
+def stalled(rabbitmq: Any, private_postgresql: Any, tmp_path: Path) -> Iterator[Place]:
+    """Retention is under way, for the first time, and waits for a table that somebody locked."""
+    database = private_postgresql.database()
+    place = Place(tmp_path, rabbitmq.vhost(), database)
+    try:
+        place.start()
+        place.until(lambda: place.row("retention"), "the job is known")
+        with closing(psycopg.connect(database)) as person, closing(psycopg.connect(database, autocommit=True)) as other:
+            person.execute("LOCK TABLE hops IN ACCESS EXCLUSIVE MODE")
+            with place.store.transaction() as t:
+                t.schedules.want("retention", time.time())
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DELETE FROM hops%'"
+            place.until(lambda: other.execute(waiting).fetchone() == (1,), "retention begins")
+            yield place
+    finally:
+        place.close()
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_a_job_whose_database_dies_goes_on_when_it_is_back(stalled: Place, private_postgresql: Any) -> None:
+    """It does not wait until its patience, of ten minutes, is over."""
+    private_postgresql.kill()
+    private_postgresql.start()
+    stalled.until(lambda: stalled.done("retention"), "it runs")
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_a_job_that_waits_for_its_database_is_left_to_others(stalled: Place, private_postgresql: Any) -> None:
+    """Its process is told to stop while the database is down: the next one does what that had begun."""
+    private_postgresql.kill()
+    assert stalled.stop() == 0
+    private_postgresql.start()
+    stalled.start()
+    stalled.until(lambda: stalled.done("retention"), "it runs")

@@ -17,15 +17,6 @@ from esb.testing._store.given import hop, race
 pytestmark = pytest.mark.postgresql
 
 
-@pytest.fixture
-def private(postgresql: Any) -> Iterator[Any]:
-    """The server, for tests that kill it."""
-    if not postgresql.private:
-        pytest.skip("an external server is not killed")
-    yield postgresql
-    postgresql.start()
-
-
 def _write(store: Store, *ids: str) -> None:
     with store.transaction() as t:
         t.tracking.record([hop(id) for id in ids])
@@ -36,26 +27,26 @@ def _ids(store: Store) -> list[str]:
         return sorted(hop.message_id for hop in t.tracking.find())
 
 
-def test_a_server_that_is_killed_and_comes_back(private: Any, postgresql_store: Store) -> None:
+def test_a_server_that_is_killed_and_comes_back(private_postgresql: Any, postgresql_store: Store) -> None:
     """StoreDown in the middle of a transaction and while it is gone; then the same store works, nothing is lost."""
     _write(postgresql_store, "committed")
     with pytest.raises(StoreDown), postgresql_store.transaction() as t:
         t.tracking.record([hop("under way")])
-        private.kill()
+        private_postgresql.kill()
         t.tracking.record([hop("after")])
     with pytest.raises(StoreDown, match=r"cannot be reached .*: check that the server runs"):
         _write(postgresql_store, "while gone")
-    private.start()
+    private_postgresql.start()
     _write(postgresql_store, "back")
     assert _ids(postgresql_store) == ["back", "committed"]
 
 
-def test_a_server_that_dies_before_the_commit(private: Any, postgresql_store: Store) -> None:
+def test_a_server_that_dies_before_the_commit(private_postgresql: Any, postgresql_store: Store) -> None:
     """The commit itself raises StoreDown."""
     with pytest.raises(StoreDown), postgresql_store.transaction() as t:
         t.tracking.record([hop("under way")])
-        private.kill()
-    private.start()
+        private_postgresql.kill()
+    private_postgresql.start()
     assert _ids(postgresql_store) == []
 
 
