@@ -61,9 +61,7 @@ def _fire_test(upkeep: Upkeep, name: str, moment: float) -> None:
     fire_test(upkeep, name.partition(":")[2], moment)
 
 
-def _guarded(
-    upkeep: Upkeep, work: Callable[[Upkeep, str, float], None], stopped: Stop
-) -> Callable[[str, float], None]:
+def _guarded(upkeep: Upkeep, work: Callable[[Upkeep, str, float], None], stopped: Stop) -> Callable[[str, float], None]:
     """A job waits for broker and store when they are down; told to stop meanwhile, it leaves its task in the queue.
 
     What else goes wrong is told and shown at the job, which is handed out again after its patience.
