@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all their own set-up; nothing but Python 3.11+ and make is needed.
 #
 #   make demo              the retail example, up for exploring; ONCE=1 ends when its ledger has settled
-#   make test              everything, in four processes; JOBS=0 in one; ARGS="-k mapping -x" goes to pytest
+#   make test              everything, in three processes; JOBS=0 in one; ARGS="-k mapping -x" goes to pytest
 #   make screenshots       docs/images, taken from the running demo
 #   make bench             side by side with peers; ONLY=hop measures one, SAVE=1 keeps the result in bench/results
 #   make faults            the bus under fire, the long form; MESSAGES=10000 for each scenario, ONLY=kills runs one,
@@ -15,7 +15,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-JOBS   ?= 4
+JOBS   ?= 3
 ONLY   ?=
 MESSAGES ?= 100000
 MINUTES ?= 20
