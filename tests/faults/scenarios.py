@@ -20,6 +20,7 @@ from tests.faults.trial import Struck, Trial
 from tests.faults.verdict import Verdict
 
 DELAYS = "500ms, 1s, 2s, 5s, 10s, 10s, 10s, 10s, 10s, 10s"  # longer than any fault, so that nothing is parked for it
+LATER = ", ".join(30 * ["2h"])  # and so in the system whose hours are a second
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -102,9 +103,8 @@ def burning(scenario: Scenario, seed: int, **setup: str) -> Iterator[Fire]:
             place = places.servers(root, stack.enter_context(RabbitMqServer()), stack.enter_context(PostgresServer()))
         else:
             place = places.embedded(root)
-        fire = Fire(
-            root, place, seed, **{"under_way": 500, "concurrency": 16, "lease": "15s", "delays": DELAYS, **setup}
-        )
+        patient = {"delays": DELAYS, "later": LATER}
+        fire = Fire(root, place, seed, **{"under_way": 500, "concurrency": 16, "lease": "15s", **patient, **setup})
         stack.callback(fire.close)
         yield fire
 
