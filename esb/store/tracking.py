@@ -113,6 +113,8 @@ _UPSERT = (
     + ", "
     + ", ".join(f"{name} = coalesce(excluded.{name}, hops.{name})" for name in _BLOBS)
     + f" WHERE hops.status < {FINAL} AND excluded.status / 10 >= hops.status / 10"
+    # What waits for a later answer has sent more: an earlier leg, run again behind a kill, comes late.
+    + f" AND NOT (excluded.sent < hops.sent AND hops.status = {Status.WAITING:d} AND excluded.status = hops.status)"
 )
 
 
@@ -125,7 +127,8 @@ class Tracking:
     def record(self, hops: Sequence[Hop]) -> None:
         """Write hops; a row that exists is overwritten where its status has a lower rank, or the same and is not final.
 
-        So writing again changes nothing, and late news never undoes the end. Raises ``RowRefused`` when the
+        What waits for an answer does not go back to wait for one before it. So writing again changes nothing, and late
+        news never undoes what is known. Raises ``RowRefused`` when the
         database refuses a value; then the whole transaction is lost, and each row should be tried alone
         (:meth:`Hop.sanitised` helps).
         """

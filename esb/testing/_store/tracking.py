@@ -62,6 +62,14 @@ class TrackingScenarios:
         _record(store, hop("m1", status=then, detail="then"))
         assert _get(store).detail == stands
 
+    def test_what_waits_does_not_go_back(self, store: Store) -> None:
+        """The first leg of a flow, run again behind a kill, may be recorded after the second."""
+        _record(store, hop("m1", status=Status.WAITING, sent=2, detail="second call"))
+        _record(store, hop("m1", status=Status.WAITING, sent=1, detail="first call"))
+        assert (_get(store).sent, _get(store).detail) == (2, "second call")
+        _record(store, hop("m1", status=Status.WAITING, sent=3, detail="third call"))
+        assert _get(store).detail == "third call"
+
     def test_what_is_left_out_later_stays(self, store: Store) -> None:
         """A later row without body, and with a later beginning, keeps the body and the beginning."""
         _record(store, hop("m1", status=Status.RETRYING, received_at=5.0, body=b"b", steps=b"1"))
