@@ -128,9 +128,8 @@ class Tracking:
         """Write hops; a row that exists is overwritten where its status has a lower rank, or the same and is not final.
 
         What waits for an answer does not go back to wait for one before it. So writing again changes nothing, and late
-        news never undoes what is known. Raises ``RowRefused`` when the
-        database refuses a value; then the whole transaction is lost, and each row should be tried alone
-        (:meth:`Hop.sanitised` helps).
+        news never undoes what is known. Raises ``RowRefused`` when the database refuses a value; then the whole
+        transaction is lost, and each row should be tried alone (:meth:`Hop.sanitised` helps).
         """
         # In the order of the key: two processes that write the same rows then wait, instead of blocking each other.
         self._db.load(_UPSERT, tables.hops, _COLUMNS, sorted(map(_row, hops), key=itemgetter(0, 1)))

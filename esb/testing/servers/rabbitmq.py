@@ -197,7 +197,7 @@ class RabbitMqServer:
         (place / "rabbitmq.conf").write_text(self._configuration())
         (place / "enabled_plugins").write_text("[].\n")
         (place / "env.conf").write_text("")
-        _link_needed(_plugins_of(self._programs), place / "plugins")
+        _link_needed(self._programs, place / "plugins")
         cookie = place / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(20))
         cookie.chmod(0o400)
@@ -246,18 +246,13 @@ class ExternalRabbitMq:
         return self.url
 
 
-def _plugins_of(programs: Path) -> Path:
-    """The directory of RabbitMQ's own plugins, and of what they and the broker itself need."""
-    places = (programs.parent / "plugins", *programs.parent.glob("lib/rabbitmq_server-*/plugins"))
-    return next(place for place in places if place.is_dir())
-
-
-def _link_needed(plugins: Path, place: Path) -> None:
+def _link_needed(programs: Path, place: Path) -> None:
     """Without the plugins, which no test enables: a node that boots loads each of them to see what it can do."""
     place.mkdir()
-    for entry in plugins.iterdir():
-        if not entry.name.startswith("rabbitmq_") or entry.name.startswith("rabbitmq_prelaunch"):
-            (place / entry.name).symlink_to(entry)
+    for plugins in (programs.parent / "plugins", *programs.parent.glob("lib/rabbitmq_server-*/plugins")):
+        for entry in plugins.glob("*"):
+            if not entry.name.startswith("rabbitmq_") or entry.name.startswith("rabbitmq_prelaunch"):
+                (place / entry.name).symlink_to(entry)
 
 
 def _environment(place: Path, epmd: int, distribution: int) -> dict[str, str]:
