@@ -22,6 +22,8 @@ from urllib3.exceptions import HTTPError
 
 from esb.errors import Interrupted, Unreachable
 
+_NEARLY = 0.02  # seconds by which a wait may end late
+_PIECE = 64 * 1024  # bytes that are worth a copy to go out at once
 IDLE = 256  # most connections kept open for the next call; an endpoint has at most so many calls at once
 
 
@@ -146,7 +148,7 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._exchange.wait())
+        _limit(self._sock, self._exchange.wait())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -160,8 +162,17 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, exchange))
 
 
+def _limit(sock: Any, seconds: float) -> None:
+    """How long the socket may wait. Each change is a call to the kernel, for which others get the interpreter."""
+    if not seconds <= (sock.gettimeout() or 0.0) <= seconds + _NEARLY:
+        sock.settimeout(seconds)
+
+
 class _Bounded:
-    """Mixed into urllib3's connections: sending, too, has only what remains; and it is noted."""
+    """Mixed into urllib3's connections: sending, too, has only what remains; and it is noted.
+
+    The head of a request and a small body go out together, and wake the other side once; the library sends them apart.
+    """
 
     sock: Any
     response_class: Any
@@ -169,12 +180,33 @@ class _Bounded:
     def __init__(self, *args: Any, exchange: Exchange, **options: Any) -> None:
         super().__init__(*args, **options)
         self._exchange = exchange
+        self._held: bytes | None = None  # the beginning of a request that is being put together
         self.response_class = partial(_Response, exchange=exchange)
 
+    def request(self, *args: Any, **options: Any) -> None:
+        self._held = b""
+        try:
+            super().request(*args, **options)  # type: ignore[misc]
+        finally:
+            held, self._held = self._held, None
+        self._say(held)
+
     def send(self, data: Any) -> None:
+        held = self._held
+        if held is not None and len(held) + len(data) <= _PIECE:
+            self._held = held + data
+        else:
+            if held:
+                self._held = b""
+                self._say(held)
+            self._say(data)
+
+    def _say(self, data: Any) -> None:
+        if not data:
+            return
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        self.sock.settimeout(self._exchange.left())
+        _limit(self.sock, self._exchange.left())
         self._exchange.sent = True
         super().send(data)  # type: ignore[misc]
 

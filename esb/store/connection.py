@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -16,79 +16,75 @@ from esb.store.seal import Seal
 Row = Sequence[Any]
 
 _LARGE = 1024**2  # bytes of one value, beyond which a connection is worth replacing
-_COPIED = 20  # rows from which on COPY is worth its three round trips
 
 
 class Connection:
-    """Runs SQL text with ``?`` for each value, straight through the driver.
+    """Runs SQL text with ``?`` for each value on the driver itself: here SQLite's, PostgreSQL's in ``pipeline``.
 
-    SQLAlchemy's expression language costs tens of microseconds a statement and is kept for what is put together
-    from filters (:meth:`select`). Text and values never mix: every value is bound.
+    SQLAlchemy costs tens of microseconds a statement. Its pool lends the connections, and its expression language is
+    kept for what is put together from filters (:meth:`select`). Text and values never mix: every value is bound.
     """
 
-    def __init__(self, connection: sa.Connection, seal: Seal) -> None:
-        """Args: what carries it, and the seal for columns that are the bus's alone (``seal.close``, ``seal.open``)."""
+    def __init__(self, connection: sa.Connection, seal: Seal, reading: bool = False) -> None:
+        """Args: what carries it, the seal for columns that are the bus's alone (``seal.close``, ``seal.open``), and
+        whether nothing is to be written."""
         self._connection = connection
+        self._driver: Any = connection.connection.driver_connection
+        self._reading = reading
         self.seal = seal
         self.embedded = connection.dialect.name == "sqlite"
         self.laden = False  # there was a large value, which SQLite's statements and libpq's buffers keep room for
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements within are one transaction; committed at its end, rolled back when it raises."""
-        with self._connection.begin():
+        """All statements within are one transaction; committed at its end, rolled back when it raises.
+
+        One that will write says so at once, or two of them could each wait for the other for ever.
+        """
+        driver = self._driver
+        try:
+            driver.execute(f"PRAGMA query_only = {self._reading:d}")
+            driver.execute("BEGIN" if self._reading else "BEGIN IMMEDIATE")
             yield
+            driver.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                driver.rollback()
+            raise
 
     def rows(self, sql: str, values: Row = ()) -> Sequence[Any]:
         """What a query gives, or a statement with RETURNING."""
-        return self._connection.exec_driver_sql(self._text(sql), tuple(values)).fetchall()
+        found: Sequence[Any] = self._execute(sql, values).fetchall()
+        return found
 
     def row(self, sql: str, values: Row = ()) -> Any:
         """The first row, or None."""
-        return self._connection.exec_driver_sql(self._text(sql), tuple(values)).first()
+        cursor = self._execute(sql, values)
+        row = cursor.fetchone()
+        cursor.close()  # or its statement would stay open, and with it what the transaction sees
+        return row
 
     def run(self, sql: str, values: Row = ()) -> int:
         """Carry out one statement; how many rows it touched."""
-        return self._connection.exec_driver_sql(self._text(sql), tuple(values)).rowcount
+        return int(self._execute(sql, values).rowcount)
 
     def many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """The same statement for each row, in one go."""
         if rows:
-            self._connection.exec_driver_sql(self._text(sql), rows if isinstance(rows, list) else list(rows))
+            with handing_over():
+                self._driver.executemany(sql, rows)
             self._note(rows)
+
+    def _execute(self, sql: str, values: Row) -> Any:
+        with handing_over():
+            return self._driver.execute(sql, tuple(values))
 
     def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from.
-
-        On PostgreSQL many of them come by COPY through a table of the session, which takes half the time. There no row
-        may meet another of the same statement (``ON CONFLICT``), so the first two columns have to be a key.
-        """
-        if self.embedded or len(rows) < _COPIED or len({row[:2] for row in rows}) < len(rows):
-            self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows)
-        else:
-            self._copy(table, columns, rows)
-            self._note(rows)
-            self.many(sql.format(rows=f"SELECT {', '.join(columns)} FROM {table.name}_in"), [()])
-
-    def _copy(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """SQLAlchemy knows no COPY; what psycopg raises here is translated around the transaction."""
-        connection = self._connection
-        target = f"{table.name}_in"
-        # The session's own; asked for each time, since one that is rolled back takes it along.
-        self.many(f"CREATE TEMPORARY TABLE IF NOT EXISTS {target} (LIKE {table.name}) ON COMMIT DELETE ROWS", [()])
-        driver = self._alone()
-        with driver.cursor().copy(f"COPY {target} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(_types(table, tuple(columns), connection.dialect))
-            with handing_over():
-                for row in rows:
-                    copy.write_row(row)
+        """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from. Two columns are their key."""
+        self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows)
 
     def _note(self, rows: Sequence[Row]) -> None:
         self.laden = self.laden or _large(rows)
-
-    def _alone(self) -> Any:
-        """The driver's connection, with nothing under way."""
-        return self._connection.connection.driver_connection
 
     def select(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """What a composed query gives."""
@@ -119,9 +115,6 @@ class Connection:
         """SQL that makes others wait for the rows until this transaction ends; SQLite has one writer and needs none."""
         return "" if self.embedded else "FOR UPDATE"
 
-    def _text(self, sql: str) -> str:
-        return sql if self.embedded else _psycopg(sql)
-
 
 @contextmanager
 def handing_over() -> Iterator[None]:
@@ -130,17 +123,6 @@ def handing_over() -> Iterator[None]:
         yield
     except (UnicodeError, OverflowError) as error:
         raise translate(error, "the store") or error from error
-
-
-@lru_cache(maxsize=16)
-def _types(table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect) -> list[str]:
-    """The database's names for the types of columns."""
-    return [table.c[name].type.compile(dialect).lower().partition(" collate")[0] for name in columns]
-
-
-@lru_cache(maxsize=256)
-def _psycopg(sql: str) -> str:
-    return sql.replace("%", "%%").replace("?", "%s")
 
 
 def _large(rows: Sequence[Row]) -> bool:

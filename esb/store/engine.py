@@ -18,7 +18,7 @@ from esb.store import failures
 
 TIMEOUT = 10.0  # seconds to wait for a lock or a connection
 RESTED = 1.0  # seconds after which a connection may have died without anybody noticing
-READING = "esb_reading"
+OURS = "esb_ours"  # an option of connections whose transactions begin and end in connection.py, not in SQLAlchemy
 
 
 def embedded(file: Path) -> Engine:
@@ -140,10 +140,10 @@ def _pragmas(connection: Any, _record: Any) -> None:
 
 
 def begin(connection: Connection) -> None:
-    """A transaction that will write says so at once, or two of them could each wait for the other for ever."""
-    reading = connection.get_execution_options().get(READING)
-    connection.exec_driver_sql(f"PRAGMA query_only = {int(bool(reading))}")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    """A transaction of SQLAlchemy's own, on SQLite: a migration."""
+    if not connection.get_execution_options().get(OURS):
+        connection.exec_driver_sql("PRAGMA query_only = 0")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _connection() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from esb.store.leases import Leases
 from esb.store.outbox import Outbox
 from esb.store.parked import ParkedMessages
 from esb.store.pauses import Pauses
-from esb.store.pipeline import READING, WRITING, PipelinedConnection
+from esb.store.pipeline import PipelinedConnection
 from esb.store.probes import Probes
 from esb.store.replays import Replays
 from esb.store.sagas import Sagas
@@ -167,7 +167,7 @@ class Store:
         self.embedded = file is not None if embedded is None else embedded
         self.name = str(file or "memory") if self.embedded else _shown(engine)
         self._replaceable = file is not None or not self.embedded  # a database in memory is its connection
-        self._reader = engine.execution_options(**{engines.READING: True})
+        self._ours = engine.execution_options(**{engines.OURS: True})
         self._migrator = engine if self.embedded else engine.execution_options(isolation_level="READ COMMITTED")
         self._gate: Callable[[], Any] = (
             Gate(file, engines.TIMEOUT, lambda: engines.checkpoint(engine)) if file else nullcontext
@@ -176,8 +176,8 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Read and write; committed at the end of the block, rolled back when it raises."""
-        with self._ours(), self._gate(), self.engine.connect() as connection:
-            ours = self._connection(connection, WRITING)
+        with self._translated(), self._gate(), self._ours.connect() as connection:
+            ours = self._connected(connection)
             with ours.transaction():
                 yield Transaction(ours)
             if ours.laden and self._replaceable:
@@ -186,8 +186,8 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """Read only, all of one moment, holding nobody up. Keep it short: it keeps the database from tidying up."""
-        with self._ours(), self._reader.connect() as connection:
-            ours = self._connection(connection, READING)
+        with self._translated(), self._ours.connect() as connection:
+            ours = self._connected(connection, reading=True)
             with ours.transaction():
                 yield Transaction(ours)
 
@@ -202,7 +202,7 @@ class Store:
 
     def current(self) -> str:
         """The revision of the database; "" when it is empty."""
-        with self._ours(), self._reader.begin() as connection:
+        with self._translated(), self._ours.begin() as connection:
             return revision.current(connection)
 
     def head(self) -> str:
@@ -222,7 +222,7 @@ class Store:
 
     def check(self) -> str:
         """Ask the database for a sign of life; a short sentence, or ``StoreDown``."""
-        with self._ours(), self._reader.begin() as connection:
+        with self._translated(), self._ours.begin() as connection:
             version = connection.exec_driver_sql(
                 "SELECT sqlite_version()" if self.embedded else "SELECT current_setting('server_version')"
             ).scalar()
@@ -243,19 +243,18 @@ class Store:
         """Let all connections go. The store can be used again; it then makes new ones."""
         self.engine.dispose()
 
-    def _connection(self, connection: sa.Connection, begin: str) -> Connection:
-        if self.embedded:
-            return Connection(connection, self.seal)
-        return PipelinedConnection(connection, self.seal, begin)
+    def _connected(self, connection: sa.Connection, reading: bool = False) -> Connection:
+        kind = Connection if self.embedded else PipelinedConnection
+        return kind(connection, self.seal, reading)
 
     def _migrate(self, way: str, to: str) -> None:
         from esb.store import migration  # Alembic is needed here only, and takes its time to import
 
-        with self._ours(), self._gate(), self._migrator.begin() as connection:
+        with self._translated(), self._gate(), self._migrator.begin() as connection:
             getattr(migration, way)(connection, to)
 
     @contextmanager
-    def _ours(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         """The last guard: what SQLAlchemy raises by itself, and what listeners let through."""
         try:
             yield

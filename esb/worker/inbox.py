@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from esb.broker.port import Delivery
 from esb.config.definition import LoadedEndpoint
-from esb.errors import EndpointError
+from esb.errors import EndpointError, StoreDown
 from esb.store import InboxEntry, Store, Transaction
 from esb.worker.attempt import Attempt, operation_of
 from esb.worker.replies import asked, stored_failure, stored_reply, wanted
@@ -53,9 +54,20 @@ class Inbox:
 
     def admit(self, deliveries: Sequence[Delivery], running: Collection[Key], stopping: threading.Event) -> Entry:
         """Sort a batch; what is to be sent unkeyed is on record as started when this returns."""
+        if self._is_new(deliveries, running):
+            return Entry(send=list(deliveries))
         entry = Entry()
         commit(self._store, lambda t: self._sort(t, deliveries, set(running), entry), stopping)
         return entry
+
+    def _is_new(self, deliveries: Sequence[Delivery], running: Collection[Key]) -> bool:
+        """Keyed, and not seen before, as nearly all are: there is nothing to write, and a look holds up nobody."""
+        keys = {key_of(delivery) for delivery in deliveries}
+        if len(keys) < len(deliveries) or not keys.isdisjoint(running) or any(map(self._unkeyed, deliveries)):
+            return False
+        with suppress(StoreDown), self._store.reading() as t:
+            return not t.inbox.seen(self._endpoint.name, list(keys))
+        return False  # what writes waits for the database
 
     def _sort(self, t: Transaction, deliveries: Sequence[Delivery], running: set[Key], entry: Entry) -> None:
         # A commit of unknown outcome is tried again: afresh, but what it may have put on record is ours to send.

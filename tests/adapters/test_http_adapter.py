@@ -256,6 +256,29 @@ def test_a_service_that_reads_nothing_does_not_hold_a_call():
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(("size", "at_once"), [(1_000, True), (200_000, False)])
+def test_a_small_request_goes_out_in_one_piece(size, at_once):
+    """Head and body wake the service once, each time; of a large body no copy is made for it. All of either arrives."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        adapter = opened(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        large = msgspec.structs.replace(message(timeout=10.0), body=b"x" * size)
+        calls = pool.map(adapter.send, [large] * 20)
+        connection = listener.accept()[0]
+        with connection:
+            pieces = [_first_piece(connection, large.body) for _ in range(20)]
+        assert [call.body for call in calls] == [b"ok"] * 20
+    assert all(large.body in piece for piece in pieces) is at_once
+
+
+def _first_piece(connection: socket.socket, body: bytes) -> bytes:
+    """What is there of a request when something is; all of it is taken, and answered."""
+    got = first = connection.recv(2 * len(body))
+    while not got.endswith(b"\r\n\r\n" + body):
+        got += connection.recv(2 * len(body))
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    return first
+
+
 def test_an_unknown_host_is_unreachable():
     """The name does not resolve."""
     with pytest.raises(Unreachable, match="no connection"):

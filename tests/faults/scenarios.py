@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ from tests.faults.trial import Struck, Trial
 from tests.faults.verdict import Verdict
 
 DELAYS = "500ms, 1s, 2s, 5s, 10s, 10s, 10s, 10s, 10s, 10s"  # longer than any fault, so that nothing is parked for it
+FEW = 8  # rows under way, and requests: each costs as much as several messages of files, which most are
 LATER = ", ".join(30 * ["2h"])  # and so in the system whose hours are a second
 
 
@@ -79,7 +81,7 @@ def run(name: str, messages: int, seed: int, tell: Tell) -> Report:
     """One scenario, on servers of its own. Raises ``AssertionError`` when the bus does not recover."""
     scenario = SCENARIOS[name]
     messages, began = min(messages, scenario.most), time.monotonic()
-    with burning(scenario, seed) as fire:
+    with burning(scenario, seed, few=FEW) as fire:
         trial = Trial(fire, scenario.hold, lambda struck: tell(name, trial.through(), messages, struck))
         try:
             trial.begin()
@@ -92,7 +94,7 @@ def run(name: str, messages: int, seed: int, tell: Tell) -> Report:
 
 
 @contextmanager
-def burning(scenario: Scenario, seed: int, **setup: str) -> Iterator[Fire]:
+def burning(scenario: Scenario, seed: int, **setup: Any) -> Iterator[Fire]:
     """A bus under fire on private servers, put out and cleared away in the end. Args: and what differs of its setup."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="esb-faults-")))

@@ -74,9 +74,9 @@ def test_a_full_disk_says_so_and_passes(sqlite_store: Store) -> None:
     _write(sqlite_store, "before")
     limit = {"pages": 0}
 
-    @sa.event.listens_for(sqlite_store.engine, "begin")
-    def _limit(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {limit['pages'] or 2**30}")
+    @sa.event.listens_for(sqlite_store.engine, "checkout")
+    def _limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {limit['pages'] or 2**30}")
 
     limit["pages"] = 1  # SQLite makes it the size of the file as it is
     with pytest.raises(StoreDown, match="the disk is full: free space; the bus goes on by itself") as caught:

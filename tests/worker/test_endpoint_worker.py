@@ -109,6 +109,19 @@ def recovery(rig: Rig, text: str) -> None:
 # --- once ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("operation", "written"), [("put", 0), ("shoot", 2)])
+def test_what_has_a_key_and_is_new_is_not_written_down_first(rig: Rig, operation: str, written: int) -> None:
+    """It is looked up, and sent; only what has no key has to be on record before anybody hears of it."""
+    bus = rig.bus()
+    send(bus, order(1), operation=operation)
+    worker = endpoint_worker(bus)
+    before: list[int] = []
+    with store_down(bus, failures=1) as tries:
+        rig.outside("target").script = lambda request: before.append(tries[0])
+        drive(worker, settled(rig, 1), "it is recorded")
+    assert before == [written]
+
+
 def test_a_message_is_sent_tracked_and_settled(rig: Rig) -> None:
     """Its effect takes place, its journey says so, and its queue is empty."""
     bus = rig.bus()
