@@ -131,6 +131,7 @@ def checkpoint(engine: Engine) -> bool:
 
 def _pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
+    cursor.execute("PRAGMA page_size = 8192")  # of a new file: rows with their bodies fill smaller ones badly
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA wal_autocheckpoint = 0")  # see gate.py: only one may, and only while nobody writes

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from esb.errors import StoreDown
 
-WAL_LIMIT = 8 * 1024**2  # bytes; beyond it the log is emptied into the database
+WAL_LIMIT = 16 * 1024**2  # bytes; beyond it the log is emptied into the database
 
 
 class Gate:
