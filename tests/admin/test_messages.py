@@ -425,9 +425,9 @@ def test_masked_fields_are_on_no_page(no_names, browser, bus):
 
 
 def queries(bus: Bus) -> list[str]:
-    """The statements that reach the database from now on."""
+    """The statements that reach the database from now on, with their values."""
     found: list[str] = []
-    sa.event.listen(bus.store.engine, "before_cursor_execute", lambda *given: found.append(given[2]))
+    sa.event.listen(bus.store.engine, "checkout", lambda driver, *_: driver.set_trace_callback(found.append))
     return found
 
 
@@ -446,12 +446,11 @@ def test_pages_ask_little_and_read_no_documents(bus, browser, address, most):
     said = queries(bus)
     assert client.get(address).status_code == 200
     ours = [text for text in said if re.search(r"FROM (hops|parked)\b", text)]
-    assert len(ours) <= most
+    assert 0 < len(ours) <= most
     with bus.store.engine.connect() as connection:
         for text in ours:
             assert not re.search(r"\b(body|steps|parked\.message|sealed)\b", text), text
-            bound = text.replace("LIMIT ? OFFSET ?", "LIMIT 50").replace("?", "1")
-            plan = [line[3] for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {bound}")]
+            plan = [line[3] for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
             assert [line for line in plan if line.startswith("SCAN") and "INDEX" not in line] == [], plan
 
 
