@@ -75,16 +75,9 @@ class Connection:
                 self._driver.executemany(sql, rows)
             self._note(rows)
 
-    def _execute(self, sql: str, values: Row) -> Any:
-        with handing_over():
-            return self._driver.execute(sql, tuple(values))
-
     def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from. Two columns are their key."""
         self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows)
-
-    def _note(self, rows: Sequence[Row]) -> None:
-        self.laden = self.laden or _large(rows)
 
     def select(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """What a composed query gives."""
@@ -114,6 +107,13 @@ class Connection:
     def for_update(self) -> str:
         """SQL that makes others wait for the rows until this transaction ends; SQLite has one writer and needs none."""
         return "" if self.embedded else "FOR UPDATE"
+
+    def _execute(self, sql: str, values: Row) -> Any:
+        with handing_over():
+            return self._driver.execute(sql, tuple(values))
+
+    def _note(self, rows: Sequence[Row]) -> None:
+        self.laden = self.laden or _large(rows)
 
 
 @contextmanager
