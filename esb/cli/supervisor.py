@@ -28,7 +28,8 @@ log = structlog.get_logger("esb.supervisor")
 
 READY = "ESB_READY_FD"  # environment variable: where a role says that it is ready
 STEADY = 60.0  # seconds after which a role counts as stable again
-LONGEST_PAUSE = 10.0  # seconds between restarts of a role that keeps dying; recovery takes no longer than it must
+LONGEST_PAUSE = 10.0  # seconds between restarts of a role that keeps dying before it is ready
+SHORT_PAUSE = 1.0  # the longest for one that had been ready: what ends it then comes from outside, or is one message
 GRACE = 5.0  # seconds beyond the drain time before a role is killed
 LOOK = 0.5  # seconds between looks at how much memory a role has, and at files that may have changed
 IMPATIENT = 2  # times one has to ask before roles are killed
@@ -90,7 +91,7 @@ class Role:
             self._hang_up()
 
     def revive(self) -> None:
-        """Start it again if it died, after a pause that grows while it keeps dying."""
+        """Start it again if it died, after a pause that grows while it keeps dying, the more if it never got ready."""
         if self.running or time.monotonic() < self._next_start:
             return
         if self._process is None:
@@ -98,7 +99,8 @@ class Role:
             return
         lived = time.monotonic() - self._started
         self._failures = 0 if lived > STEADY else self._failures + 1
-        pause = pause_after(self._failures)
+        self.listen()  # it may have been ready for no longer than a moment
+        pause = min(pause_after(self._failures), SHORT_PAUSE if self.ready else LONGEST_PAUSE)
         log.warning("role died", role=self.name, ended=_ending(self._process.returncode), restart_in=round(pause, 1))
         self._process = None
         self._hang_up()

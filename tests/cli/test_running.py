@@ -13,7 +13,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,11 +211,18 @@ def test_a_log_that_cannot_be_written_stops_nothing(shop: Path, start: Start) ->
     assert bus.stop() == 0
 
 
-def test_role_that_keeps_dying(capfd: pytest.CaptureFixture[str]) -> None:
-    """Each death is told with how it came, and is followed by a longer pause."""
+@pytest.mark.parametrize(("ready", "pauses"), [(False, [0.4, 0.8, 1.6]), (True, [0.4, 0.8, 1.0])])
+def test_role_that_keeps_dying(ready: bool, pauses: list[float], capfd: pytest.CaptureFixture[str]) -> None:
+    """Each death is told with how it came, and is followed by a longer pause, but not for one that had worked."""
+
+    def work() -> None:
+        if ready:
+            report_ready()
+        sys.exit(3)
+
     logs.configure("supervisor")
     try:
-        role = Role("broken", partial(sys.exit, 3))
+        role = Role("broken", work)
         said = ""
 
         def dies(times: int) -> bool:
@@ -231,7 +237,7 @@ def test_role_that_keeps_dying(capfd: pytest.CaptureFixture[str]) -> None:
         structlog.contextvars.clear_contextvars()
     deaths = [json.loads(line) for line in said.splitlines()]
     assert [death["ended"] for death in deaths] == ["exit code 3"] * 3
-    assert [death["restart_in"] for death in deaths] == [0.4, 0.8, 1.6]
+    assert [death["restart_in"] for death in deaths] == pauses
 
 
 def test_no_line_of_the_log_holds_a_secret(capfd: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from tests.faults.recorder import well
 from tests.faults.trial import PATIENCE, Trial
 
 Act = Callable[[Trial], AbstractContextManager[None]]
+ROLES = ("bus", "web", "jobs")
 SMALL = 64 * 1024  # bytes behind which no file can be written while the disk is full
 LIES = 0.1  # share of requests that a lying system does not answer
 BREAKER = 5  # failures that open it: as many messages may still set out when a system has fallen silent
@@ -42,6 +43,14 @@ class Kind(msgspec.Struct, frozen=True):
 def kill_everything(trial: Trial) -> Iterator[None]:
     """SIGKILL for the supervisor, all roles and the process beside them."""
     trial.restart()
+    yield
+
+
+@contextmanager
+def kill_workers(trial: Trial) -> Iterator[None]:
+    """SIGKILL for all roles, which their supervisor starts again, and for the process beside them."""
+    for role in (*ROLES, "helper"):
+        trial.kill(role)
     yield
 
 
@@ -241,11 +250,11 @@ def _slow(path: str) -> str:
 LINKS = ("broker", "database", "tables")  # between the bus and servers
 PROCESSES: dict[str, Kind] = {
     "kill everything": Kind(kill_everything, lasts=False),
-    **{f"kill {role}": Kind(partial(kill, role=role), lasts=False) for role in ("bus", "web", "jobs")},
-    **{f"kill {process}": Kind(partial(kill, role=process), lasts=False) for process in ("supervisor", "helper")},
+    "kill workers": Kind(kill_workers, lasts=False),
+    **{f"kill {one}": Kind(partial(kill, role=one), lasts=False) for one in (*ROLES, "supervisor", "helper")},
     "crash": Kind(partial(crash, points=(*POINTS, *SAGA_POINTS)), lasts=False),
     "crash timers": Kind(partial(crash, points=("jobs: timers moved",)), lasts=False),
-    **{f"stop {role}": Kind(partial(stop, role=role)) for role in ("bus", "web", "jobs")},
+    **{f"stop {role}": Kind(partial(stop, role=role)) for role in ROLES},
 }
 SYSTEMS: dict[str, Kind] = {
     "system down": Kind(partial(cut, link="endpoints")),

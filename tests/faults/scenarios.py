@@ -37,6 +37,7 @@ class Scenario(msgspec.Struct, frozen=True):
 
 
 SCENARIOS: dict[str, Scenario] = {
+    "workers": Scenario("servers", ("kill workers",)),
     "kills": Scenario("servers", ("kill everything",)),
     "broker": Scenario("servers", ("kill broker",), times=10),
     "database": Scenario("servers", ("kill database",), times=10),

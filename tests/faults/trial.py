@@ -60,7 +60,6 @@ class Trial:
         self.hold = hold
         self.struck: list[Struck] = []
         self.sent_on: Counter[str] = Counter()  # by a person, by what it had been parked for
-        self.role_kills = 0
         self.random = fire.random
         self._tell = tell
         self._began = time.monotonic()
@@ -140,7 +139,6 @@ class Trial:
             self.fire.bus.dies_within(10)
             self.fire.bus.start()
         else:
-            self.role_kills += 1
             send(self.pid(role), signal.SIGKILL)
 
     def pid(self, role: str) -> int:
