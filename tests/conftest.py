@@ -20,6 +20,8 @@ settings.load_profile("untimed")
 # Tests run more than one bus at a time; each admin interface takes a port that is free.
 os.environ["ESB_ADMIN_PORT"] = "0"
 
+NODE = pytest.StashKey[Any]()  # the RabbitMQ node of this process, once there is one
+
 # Folders whose tests share something dear: a browser before a running bus, the wheel as installed.
 WHOLE = ("architecture", "examples", "ui")
 
@@ -78,7 +80,7 @@ def missing(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[Any]:
+def rabbitmq(request: pytest.FixtureRequest) -> Iterator[Any]:
     """A private RabbitMQ node that tests may kill and restart; ``.vhost()`` gives a test a place of its own."""
     from esb.testing.servers.rabbitmq import ExternalRabbitMq, RabbitMqServer, programs
 
@@ -89,7 +91,18 @@ def rabbitmq() -> Iterator[Any]:
     if programs() is None:
         missing("RabbitMQ is not installed (apt-get install rabbitmq-server, or set ESB_TEST_BROKER)")
     with RabbitMqServer() as server:
+        request.config.stash[NODE] = server
         yield server
+
+
+@pytest.fixture(autouse=True)
+def tidied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test made of virtual hosts goes with it."""
+    before = request.config.stash.get(NODE, None)
+    kept = before.vhosts if before else 0
+    yield
+    if node := request.config.stash.get(NODE, None):
+        node.drop_vhosts(kept)
 
 
 @pytest.fixture

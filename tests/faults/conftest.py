@@ -23,7 +23,7 @@ def fire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fire]:
 
 def lit(root: Path, place: places.Place) -> Iterator[Fire]:
     """A bus under fire, put out in every case."""
-    fire = Fire(root, place, seed=4711, under_way=60, few=20)
+    fire = Fire(root, place, seed=4711, under_way=20, few=8)
     try:
         yield fire
     finally:

@@ -27,6 +27,7 @@ class Feed(threading.Thread, ABC):
     def __init__(self, under_way: int, through: Callable[[], int]) -> None:
         """Args: how many to keep under way; how many are through."""
         super().__init__(daemon=True)
+        self.batch = min(self.batch, under_way)
         self.fed = 0
         self.given: list[float] = []
         self._pace = 0.0  # messages a second

@@ -16,7 +16,7 @@ from tests.faults.trial import Trial
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 HOLD = 1.5  # seconds that a fault lasts which does not end by itself
-FEW = {"under_way": 40, "delays": DELAYS}
+FEW = {"under_way": 10, "few": 4, "delays": DELAYS}
 NETWORKS = [f"{what} {link}" for what in ("silence", "lag", "cut") for link in LINKS]
 ANSWERS = ["confirms late", "confirms refused", "commands returned"]
 

@@ -32,6 +32,7 @@ log.file.level = warning
 _ADD_VHOST = """\
 ok = rabbit_vhost:add(<<"{name}">>, <<"test">>),
 rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>)"""
+_DELETE_VHOSTS = '[rabbit_vhost:delete(Name, <<"test">>) || Name <- [{names}]]'
 _SET_POLICY = (
     'ok = rabbit_policy:parse_set(<<"{vhost}">>, <<"test">>, <<{pattern}>>, <<{definition}>>, 0, <<"all">>, <<"test">>)'
 )
@@ -65,7 +66,7 @@ class RabbitMqServer:
         self.memory = memory
         self.user = "esb"
         self.password = secrets.token_hex(12)
-        self._vhosts = 0
+        self._vhosts: list[str] = []
         self._environment = self._write_files()
         self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
@@ -138,10 +139,23 @@ class RabbitMqServer:
 
     def vhost(self) -> str:
         """The URL of a virtual host that nobody used before: one test's own."""
-        self._vhosts += 1
-        name = f"t{self._vhosts}"
-        self._run(_ADD_VHOST.format(user=self.user, name=name))
-        return self._url(name)
+        self._vhosts.append(f"t{len(self._vhosts) + 1}")
+        self._run(_ADD_VHOST.format(user=self.user, name=self._vhosts[-1]))
+        return self._url(self._vhosts[-1])
+
+    @property
+    def vhosts(self) -> int:
+        """How many were made by :meth:`vhost`."""
+        return len(self._vhosts)
+
+    def drop_vhosts(self, kept: int) -> None:
+        """Delete those made after the first so many, with all that is in them.
+
+        Quorum queues that nobody uses cost a node a share of a core, and each start of it a multiple of the time.
+        """
+        names = ", ".join(f'<<"{name}">>' for name in self._vhosts[kept:])
+        if names and self._node is not None and self._node.poll() is None:
+            self._run(_DELETE_VHOSTS.format(names=names))
 
     def set_policy(self, vhost: str, pattern: str, **definition: object) -> None:
         """The only policy of a virtual host (its name, not its URL): what holds for queues whose names match."""
@@ -241,9 +255,14 @@ class ExternalRabbitMq:
     def __init__(self, url: str) -> None:
         self.url = url
 
+    vhosts = 0
+
     def vhost(self) -> str:
         """The one virtual host there is."""
         return self.url
+
+    def drop_vhosts(self, kept: int) -> None:
+        """It stays."""
 
 
 def _link_needed(programs: Path, place: Path) -> None:
