@@ -31,7 +31,7 @@ LONGEST = (
     "faults/test_ledger.py", "jobs/test_role.py", "faults/test_faults.py", "worker/test_groups.py",
     "faults/test_groups.py", "cli/test_running.py", "faults", "ui", "cli/test_demo.py", "broker/test_rabbitmq.py",
     "bench/test_bench.py", "architecture", "worker/test_hidden_everywhere.py", "store/test_store.py",
-    "worker/test_saga_worker.py", "jobs", "worker", "examples", "adapters", "admin", "cases", "bench",
+    "worker/test_saga_worker.py", "broker", "worker", "jobs", "examples", "adapters", "admin", "cases", "bench",
 )  # fmt: skip
 
 

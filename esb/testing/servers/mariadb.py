@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from esb.testing.servers import PATIENCE, free_port, wait_until
 
@@ -74,7 +75,8 @@ class MariaDbServer:
         """Run one statement as the owner of everything."""
         import pymysql
 
-        with contextlib.closing(pymysql.connect(host="127.0.0.1", port=self.port, user="bus")) as connection:
+        place: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "user": "bus", "ssl_disabled": True}
+        with contextlib.closing(pymysql.connect(**place)) as connection:
             connection.cursor().execute(sql)
 
     def __enter__(self) -> MariaDbServer:
