@@ -32,7 +32,8 @@ class Progress:
     def __call__(self, scenario: str, through: int, messages: int, struck: Struck | None) -> None:
         line = f"{scenario:<10} {through:>9,} of {messages:,} messages"
         if struck is not None:
-            end = f"flowed again {struck.recovered:.1f} s after its end" if struck.recovered else "strikes"
+            again = f"flowed again {struck.recovered:.1f} s after its end, {struck.last} last"
+            end = again if struck.recovered else "strikes"
             sys.stderr.write(f"\r{line}  {struck.at:>7.1f} s  {struck.kind}: {end}\n")
         elif self._terminal or time.monotonic() >= self._next:
             self._next = time.monotonic() + EVERY
