@@ -89,10 +89,8 @@ class MariaDatabase:
 
         parts = urlsplit(self.url)
         place: dict[str, Any] = {"host": parts.hostname, "port": parts.port, "user": parts.username}
-        # Without TLS, for which each connection would read all the authorities that this machine trusts.
-        return pymysql.connect(
-            database=parts.path[1:], sql_mode="ANSI_QUOTES,STRICT_ALL_TABLES", ssl_disabled=True, **place
-        )
+        place["ssl_disabled"] = True  # TLS reads all the authorities that this machine trusts, for each connection
+        return pymysql.connect(database=parts.path[1:], sql_mode="ANSI_QUOTES,STRICT_ALL_TABLES", **place)
 
 
 class _Executing:

@@ -22,7 +22,7 @@ from tests.faults.recorder import well
 from tests.faults.trial import PATIENCE, Trial
 
 Act = Callable[[Trial], AbstractContextManager[None]]
-ROLES = ("bus", "web", "jobs")
+ROLES = ("bus", "web", "jobs")  # what a supervisor looks after
 SMALL = 64 * 1024  # bytes behind which no file can be written while the disk is full
 LIES = 0.1  # share of requests that a lying system does not answer
 BREAKER = 5  # failures that open it: as many messages may still set out when a system has fallen silent

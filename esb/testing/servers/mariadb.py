@@ -11,7 +11,6 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from esb.testing.servers import PATIENCE, free_port, wait_until
 
@@ -75,8 +74,9 @@ class MariaDbServer:
         """Run one statement as the owner of everything."""
         import pymysql
 
-        place: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "user": "bus", "ssl_disabled": True}
-        with contextlib.closing(pymysql.connect(**place)) as connection:
+        # Without TLS, for which each connection would read all the authorities that this machine trusts.
+        connection = pymysql.connect(host="127.0.0.1", port=self.port, user="bus", ssl_disabled=True)
+        with contextlib.closing(connection):
             connection.cursor().execute(sql)
 
     def __enter__(self) -> MariaDbServer:

@@ -251,11 +251,10 @@ class ExternalRabbitMq:
     """A server that somebody else runs (``ESB_TEST_BROKER``): used, never killed, and its virtual host is shared."""
 
     private = False
+    vhosts = 0  # made by us
 
     def __init__(self, url: str) -> None:
         self.url = url
-
-    vhosts = 0
 
     def vhost(self) -> str:
         """The one virtual host there is."""
