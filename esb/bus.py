@@ -24,9 +24,8 @@ from esb.errors import EndpointError, EsbError
 from esb.flow import STEPS, Parts, build_parts
 from esb.formats import FORMATS
 from esb.masking import first_masked
-from esb.message import new_id
 from esb.ports import Adapter, Format
-from esb.store import Parked, Store, Transaction, open_store
+from esb.store import Parked, Store, Transaction, new_owner, open_store
 from esb.store.links import link_path, make_first_link
 from esb.wake import Stop
 from esb.worker.context import Context
@@ -107,7 +106,7 @@ class Bus:
             formats=self.formats,
             broker=self.broker,
             store=self.store,
-            owner=new_id(),
+            owner=new_owner(),
             clock=clock,
             board=Noticeboard(self.store, clock),
             point=point,
@@ -323,7 +322,7 @@ def make_upkeep(
         broker=broker,
         masks=masks_of(definition, STEPS),
         adapter=lambda name: make_adapter(name, definition, components),
-        owner=new_id(),
+        owner=new_owner(),
         clock=clock,
         committed=lambda: sweeper.kick(),  # noqa: PLW0108 - it is made below
         point=point,

@@ -11,6 +11,7 @@ from esb.store.inbox import InboxEntry
 from esb.store.leases import ROLE
 from esb.store.ledger import Ledger
 from esb.store.outbox import Dispatch
+from esb.store.owners import new_owner
 from esb.store.parked import IN_DOUBT, RETRY, Chosen, Group, Parked, Waiting
 from esb.store.pauses import Pause
 from esb.store.probes import Probe
@@ -68,5 +69,6 @@ __all__ = [
     "User",
     "Waiting",
     "Watched",
+    "new_owner",
     "open_store",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from esb.store.connection import Connection
+from esb.store.owners import is_gone
 
 ROLE = "role:"  # how the leases begin that say which processes live: role:bus@machine:4711
 
@@ -52,6 +53,19 @@ class Leases:
             f"UPDATE leases SET expires_at = {self._db.now} + ? WHERE name IN "
             f"(SELECT name FROM leases WHERE expires_at > {self._db.now} + ? {self._db.skip_locked})",
             (most, most),
+        )
+
+    def bury(self) -> int:
+        """End the leases of processes that are :func:`gone <esb.store.owners.is_gone>`; how many. Waits for nobody."""
+        owners = self._db.rows(f"SELECT DISTINCT owner FROM leases WHERE expires_at > {self._db.now}", ())
+        gone = [row for row in owners if is_gone(row[0])]
+        return sum(
+            self._db.run(
+                f"UPDATE leases SET expires_at = {self._db.now} WHERE name IN "
+                f"(SELECT name FROM leases WHERE owner = ? AND expires_at > {self._db.now} {self._db.skip_locked})",
+                row,
+            )
+            for row in gone
         )
 
     def release(self, name: str, owner: str, fence: int) -> None:

@@ -23,6 +23,10 @@ class Retention(Protocol):
     def audit(self) -> float | None: ...
 
 
+# Leases that no other process will ever ask for. Of the others the fence has to be remembered.
+_OF_PROCESSES = "name >= 'role:' AND name < 'role;' OR name >= 'owner:' AND name < 'owner;'"
+
+
 class _Rule:
     """Rows of ``table`` that are old; ``keys`` is its primary key."""
 
@@ -41,7 +45,7 @@ def rules() -> Iterator[_Rule]:
     yield _Rule("suspects", "message_id, place", "at < ?", lambda r: r.messages)
     yield _Rule("inbox", "message_id, endpoint, operation", "at < ? AND state > 1", lambda r: r.inbox)
     yield _Rule("continuations", "id", "at < ?", lambda r: r.inbox)
-    yield _Rule("leases", "name", "expires_at < ? AND name >= 'role:' AND name < 'role;'", lambda r: 86400.0)
+    yield _Rule("leases", "name", f"expires_at < ? AND ({_OF_PROCESSES})", lambda r: 86400.0)
     yield _Rule("sessions", "id", "expires_at < ?", lambda r: 0.0)
     yield _Rule("links", "id", "expires_at < ?", lambda r: 0.0)
     yield _Rule("replays", "id", "ended_at < ? AND ended_at > 0", lambda r: r.messages)

@@ -24,7 +24,8 @@ LEASES = 4.0  # times this process's own
 class Heartbeat(Worker):
     """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it.
 
-    It also sees to it that the leases of those who died run out when the clock is set back.
+    It also ends the leases of those of this machine who died, and sees to it that those of all others who died run out
+    when the clock is set back.
     """
 
     def __init__(self, home: Home, role: str = "bus") -> None:
@@ -46,6 +47,7 @@ class Heartbeat(Worker):
             for name in self._names:
                 self._fences[name] = t.leases.acquire(name, self._home.owner, self._ttl) or 0
             # Behind our own: holding rows of others we must not wait for anybody.
+            t.leases.bury()
             t.leases.shorten(max(LONGEST, LEASES * self._ttl))
 
     def finish(self) -> None:

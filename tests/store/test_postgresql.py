@@ -11,7 +11,7 @@ import pytest
 
 from esb.errors import RowRefused, StoreDown, StoreError
 from esb.store import Store, open_store
-from esb.testing._store.given import hop, race
+from esb.testing._store.given import hop, owner_that_is_gone, race
 
 pytestmark = pytest.mark.postgresql
 
@@ -47,6 +47,20 @@ def test_a_server_that_dies_before_the_commit(private_postgresql: Any, postgresq
         private_postgresql.kill()
     private_postgresql.start()
     assert _ids(postgresql_store) == []
+
+
+def test_the_dead_are_buried_without_waiting(postgresql_store: Store) -> None:
+    """What somebody else has in hand of theirs is left to the next time."""
+    dead = owner_that_is_gone()
+    with postgresql_store.transaction() as t:
+        for name in ("in hand", "free"):
+            t.leases.acquire(name, dead, 60)
+    with postgresql_store.transaction() as one, postgresql_store.transaction() as other:
+        assert one.leases.renew("in hand", dead, 1, 60)
+        assert other.leases.bury() == 1
+    with postgresql_store.transaction() as t:
+        assert (t.leases.holder("in hand"), t.leases.holder("free")) == (dead, None)
+        assert t.leases.bury() == 1
 
 
 def test_connections_closed_by_the_server_are_replaced(postgresql: Any, postgresql_store: Store) -> None:

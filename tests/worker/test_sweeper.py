@@ -9,6 +9,7 @@ from esb.broker.port import endpoint_queue
 from esb.bus import Bus
 from esb.message import Message
 from esb.store import Dispatch, Status
+from esb.testing._store.given import owner_that_is_gone
 from esb.worker import sweeper as module
 from esb.worker.sweeper import Heartbeat, Sweeper
 from tests.worker.rig import Rig, order, sweep, until
@@ -101,6 +102,18 @@ def test_a_heartbeat_keeps_its_owner_alive_until_it_ends(rig: Rig) -> None:
     assert _alive(bus)
     heartbeat.finish()
     assert not _alive(bus)
+
+
+def test_a_heartbeat_ends_the_leases_of_the_dead(rig: Rig) -> None:
+    """Of this machine: whoever is started in their place waits for nothing. The living keep theirs."""
+    living, bus = rig.bus(), rig.bus()
+    Heartbeat(living.context).beat()
+    with bus.store.transaction() as t:
+        t.leases.acquire("poll source", owner_that_is_gone(), 15.0)
+    Heartbeat(bus.context).beat()
+    with bus.store.transaction() as t:
+        assert t.leases.acquire("poll source", bus.context.owner, 15.0) == 2
+    assert [_alive(one) for one in (living, bus)] == [True, True]
 
 
 def test_a_clock_that_is_set_back_keeps_no_dead_alive(rig: Rig) -> None:

@@ -6,8 +6,8 @@ from functools import partial
 
 import msgspec
 
-from esb.store import BreakerRow, Store
-from esb.testing._store.given import race
+from esb.store import BreakerRow, Store, new_owner
+from esb.testing._store.given import owner_that_is_gone, race
 
 
 class ClaimScenarios:
@@ -139,6 +139,21 @@ class LeaseScenarios:
         race(act)
         with store.transaction() as t:
             assert t.leases.shorten(100) == 0
+
+    def test_leases_of_a_process_that_is_gone_end_at_once(self, store: Store) -> None:
+        """They are free with the next fence. Those of who lives, and of others that cannot be asked about, run on."""
+        mine = new_owner()
+        dead = owner_that_is_gone()
+        elsewhere = f"elsewhere/{owner_that_is_gone().partition('/')[2]}"
+        for owner in (mine, dead, elsewhere, "by another name"):
+            _acquire(store, owner, 60, f"poll:{owner}")
+        with store.transaction() as t:
+            assert t.leases.bury() == 1
+            assert t.leases.bury() == 0
+            alive = [t.leases.alive(owner) for owner in (mine, dead, elsewhere, "by another name")]
+        assert alive == [True, False, True, True]
+        assert _acquire(store, "heir", 60, f"poll:{dead}") == 2
+        assert _acquire(store, "heir", 60, f"poll:{mine}") is None
 
 
 class BreakerScenarios:

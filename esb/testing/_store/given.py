@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from esb.message import Message, create
-from esb.store import Hop, Parked, Status
+from esb.store import Hop, Parked, Status, new_owner
 
 
 def hop(message_id: str, place: str = "flow:sales", status: Status = Status.COMPLETED, **fields: Any) -> Hop:
@@ -55,3 +58,10 @@ def race(act: Callable[[str], Any], names: tuple[str, ...] = ("a", "b")) -> dict
     if errors:
         raise errors[0]
     return results
+
+
+def owner_that_is_gone() -> str:
+    """As a process of this machine was named that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return new_owner().replace(f"/{os.getpid()}/", f"/{process.pid}/")

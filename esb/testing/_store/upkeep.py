@@ -93,6 +93,19 @@ class RetentionScenarios:
             assert len(t.audit.list()) == 1
         assert sum(store.prune(now, Keep()).values()) == 0
 
+    def test_of_a_process_that_ended_nothing_stays(self, store: Store) -> None:
+        """A day later. Leases that others will ask for keep their fences."""
+        with store.transaction() as t:
+            for name in ("owner:a", "role:bus@machine:7", "poll pos", "beat"):
+                t.leases.acquire(name, "a", -1)
+            t.leases.acquire("owner:b", "b", 60)
+            now = t.connection.row(f"SELECT {t.connection.now}")[0]
+        assert store.prune(now, Keep())["leases"] == 0
+        assert store.prune(now + DAY, Keep())["leases"] == 2
+        with store.transaction() as t:
+            assert t.leases.alive("b")
+            assert t.leases.acquire("poll pos", "b", 60) == 2
+
 
 def _done(id: str, at: float) -> InboxEntry:
     return InboxEntry(endpoint="w", operation="o", message_id=id, at=at)
