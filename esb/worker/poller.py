@@ -4,7 +4,7 @@ Only the holder of a fenced lease polls an endpoint. What it takes is claimed at
 the next holder finds it; records already confirmed are skipped, and a repeat of the last batch gives the same ids.
 
 What was claimed before, by somebody who may have died of it, is marked as a suspect until it gets on. Whatever has
-taken three processes with it is rejected, as what cannot be read.
+taken four processes with it is rejected, as what cannot be read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ State = Literal["done", "rejected", "broken"]
 Numbered = tuple[int, Admitted]
 LARGEST = 8 * 1024**2  # bytes of an unreadable thing that its parked message keeps; of a larger one it keeps none
 _KILLS = (
-    "three processes died while it was read, the last while nothing else ran; it is not read again: see what is "
+    "four processes died while it was read, the last two while nothing else ran; it is not read again: see what is "
     "unusual about it, and give it anew in smaller parts"
 )
 

@@ -3,8 +3,9 @@ source gives (a file) is marked in the same way, under the claim's id.
 
 First deliveries pay nothing. A redelivered message is marked in the store, and unmarked in the same commit as its
 tracking. With its first mark it still runs together with others: many are under way at one death, and an orderly stop
-leaves the same trace, so it is hardly this one. With its second mark it runs alone in its worker, with its third alone
-in the whole process. Whoever finds that one uncleared parks it: it has taken three processes with it.
+leaves the same trace, so it is hardly this one. With its second mark it runs alone in its worker, with its third and
+its fourth alone in the whole process. Whoever finds that one uncleared parks it: it has taken four processes with it.
+An innocent one would have been under way by chance each time, the last two in the few milliseconds of its own.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from esb.worker.context import Context
 from esb.worker.rows import Journal, fit, kind_of, text_of, uncounted
 from esb.worker.thread import commit
 
-DEADLY = 3
+SOLITARY = 3  # the first mark that is put on while nothing else runs
+DEADLY = 4  # the last
 LOOK = 0.5  # seconds between two looks at whether we are to stop
 
 Key = tuple[str, str]  # message id, place
 
 
-_KILLS = "three processes died while this message ran, the last while nothing else did; it is not run again"
+_KILLS = "four processes died while this message ran, the last two while nothing else did; it is not run again"
 
 
 class KillsWorker(MessageError):  # noqa: N818 - says what the message does
-    """Three processes died while this message ran: with others, by itself, and while nothing else did."""
+    """Four processes died while this message ran: with others, by itself, and twice while nothing else did."""
 
     kind = "kills the worker"
 
@@ -41,8 +43,8 @@ class Marks:
     """The marks that one worker makes, and its place among the workers of its process.
 
     Suspects of different places run side by side in one process, so an innocent one may be marked while another kills.
-    That must not happen three times: who would get the third mark runs while all other workers rest. So whoever runs
-    messages joins the others first, and leaves when nothing is under way.
+    That must not happen often: who would get the third mark or the last runs while all other workers rest. So whoever
+    runs messages joins the others first, and leaves when nothing is under way.
     """
 
     def __init__(self, context: Context, stopping: threading.Event) -> None:
@@ -82,10 +84,10 @@ class Marks:
         if mark is None:
             with self._store.reading() as t:
                 mark = t.suspects.count(key) + 1
-        return self._claim() if mark == DEADLY else self.join_in_turn()
+        return self._claim() if mark >= SOLITARY else self.join_in_turn()
 
     def deadly(self, key: Key) -> bool:
-        """Put one more mark on ``(message id, place)`` and commit it. True: it had three already, do not run it.
+        """Put one more mark on ``(message id, place)`` and commit it. True: it had all already, do not run it.
 
         A cycle that failed because broker or store went away has killed nobody: its mark still stands, and counts once.
         """

@@ -73,7 +73,7 @@ class Fire:
     def kill_at_random(self, *arguments: str, crash_at: str = "") -> None:
         """Start the bus (all of it, if nothing is said) and kill it some moment after it has begun to work.
 
-        Not before it is through with what the deaths before left behind: a message that is under way at three deaths
+        Not before it is through with what the deaths before left behind: a message that is under way at every death
         is rightly taken for what brings them about.
         """
         before, ticks = self.done(), self.effects["/tick"].total()

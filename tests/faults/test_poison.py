@@ -195,4 +195,4 @@ def test_a_message_that_kills_the_process_is_parked(ward: Ward) -> None:
     assert [(row.message.correlation_id, row.place, row.kind) for row in ward.parked()] == [
         ("killer", "out:target", "kills the worker")
     ]
-    assert ward.recorder.deaths == 4
+    assert ward.recorder.deaths == 5

@@ -729,10 +729,10 @@ def test_a_suspect_is_sent_alone(rig: Rig) -> None:
     assert beside == []
 
 
-def test_what_kills_three_times_is_parked_unsent(rig: Rig) -> None:
+def test_what_kills_again_and_again_is_parked_unsent(rig: Rig) -> None:
     """Its neighbours are not."""
     send(rig.bus(), order(1))
-    for _ in range(4):  # the first death marks nobody
+    for _ in range(5):  # the first death marks nobody
         bus = rig.bus(Point("endpoint: started"))
         dies(endpoint_worker(bus))
     bus = rig.bus()

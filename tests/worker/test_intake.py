@@ -140,10 +140,10 @@ def test_a_flow_without_a_queue_parks_what_is_for_it(rig: Rig) -> None:
     drive(worker, lambda: status(rig, "order-1") == Status.ACCEPTED, "it entered")
 
 
-def test_what_kills_three_times_is_parked(rig: Rig) -> None:
+def test_what_kills_again_and_again_is_parked(rig: Rig) -> None:
     """At the way in as anywhere."""
     put(rig.bus(), QUEUE, raw(1, b'{"number": 1}\n'))
-    for _ in range(4):
+    for _ in range(5):
         dies(inbound_worker(rig.bus(Point("in: published"))))
     drive(inbound_worker(rig.bus()), rig.parked, "it is parked")
     assert [row.kind for row in rig.parked()] == ["kills the worker"]

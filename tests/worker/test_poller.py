@@ -440,19 +440,19 @@ def _dies_over_it(rig: Rig, point: Point, times: int) -> None:
 
 
 @pytest.mark.parametrize("duplicate", ["content", "name", "none"])
-def test_what_kills_three_times_when_it_comes_again_is_rejected(rig: Rig, duplicate: str) -> None:
+def test_what_kills_again_and_again_when_it_comes_again_is_rejected(rig: Rig, duplicate: str) -> None:
     """It is parked and set aside with its reason, as what cannot be read; what lies behind it gets its turn."""
     _receive(rig, f"duplicate: {duplicate}")
     source = rig.outside("source")
     source.offer(lines(1), "bad.jsonl")
     source.offer(lines(2), "good.jsonl")
-    _dies_over_it(rig, Point("in: published"), 3 if duplicate == "none" else 4)
+    _dies_over_it(rig, Point("in: published"), 4 if duplicate == "none" else 5)
     bus = rig.bus()
     lapse(bus)
     drive(poller(bus), lambda: source.done, "the good one is done")
     ((claim, reason),) = source.rejected
     assert claim.name == "bad.jsonl"
-    assert "three processes died while it was read" in reason
+    assert "four processes died while it was read" in reason
     (row,) = rig.parked()
     assert (row.kind, row.message.body) == ("kills the worker", lines(1))
     with bus.store.reading() as t:
@@ -465,7 +465,7 @@ def test_a_repeat_that_kills_is_counted_unread(rig: Rig) -> None:
     source.offer(lines(1))
     drive(poller(rig.bus()), lambda: source.done, "done")
     source.offer(lines(1))
-    for _ in range(3):
+    for _ in range(4):
         bus = rig.bus()
         bus.formats["source"].read = _deadly  # type: ignore[method-assign]
         lapse(bus)
@@ -495,7 +495,7 @@ def test_what_is_broken_in_the_middle_goes_on_there(rig: Rig, monkeypatch: pytes
     source = rig.outside("source")
     source.offer(lines(1, 2, 3, 4))
     _dies_over_it(rig, Point("in: published", visit=2), 1)
-    _dies_over_it(rig, Point("in: published"), 3)
+    _dies_over_it(rig, Point("in: published"), 4)
     bus = rig.bus()
     lapse(bus)
     drive(poller(bus), lambda: source.rejected, "it is rejected")

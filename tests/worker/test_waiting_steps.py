@@ -312,7 +312,7 @@ def test_a_message_that_kills_its_process_holds_up_no_other(rig: Rig) -> None:
     feed(running.bus, order(1), order(2))
     running.flow.cycle()
     with running.bus.store.transaction() as t:
-        for _ in range(3):
+        for _ in range(4):
             t.suspects.mark([("order-1", "flow:main")])
     running.close()
     running = Running(rig)
