@@ -20,8 +20,9 @@ from bench.plan import Benchmark, Column, Kit, Plan, Side
 from bench.process import CannotRun
 from bench.rabbit import Node
 from bench.servers import start_rabbitmq
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 
 RETURNED = 1_000  # an earlier worker took some of these and gave them back: they run alone, and are not measured
 SIZES = {"0": 0, "10k": 10_000, "1M": 1_000_000}

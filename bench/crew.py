@@ -20,8 +20,9 @@ from bench.order import IN, OUT, copy_bus, order, waiting_order
 from bench.process import CannotRun, Child
 from bench.rabbit import Node, Queues
 from esb.broker.port import Broker, Outcome, Outgoing
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 
 START = 60.0  # seconds that a worker may take to be ready
 SLOWEST = 200.0  # messages a second; whoever is slower is given up

@@ -20,8 +20,9 @@ from bench.order import copy_bus
 from bench.plan import Benchmark, Column, Kit, Plan, Side
 from bench.process import CannotRun, Child, processor_time
 from bench.web import START, role
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.store import Ledger
 
 ROWS = 10_000_000  # of 100 bytes: a gigabyte

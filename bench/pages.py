@@ -26,8 +26,9 @@ import msgspec
 from bench.seed import CAUSES, WEEK, seed
 from bench.standing import seed_standing
 from esb.admin.access import LIVE
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.store import Chosen, Status, Transaction
 from esb.store.credentials import token_hash
 

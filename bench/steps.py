@@ -13,8 +13,8 @@ from collections.abc import Callable
 from bench.figures import Aim, Reading
 from bench.order import BUS, order, waiting_order
 from bench.plan import Benchmark, Column, Kit, Plan, Side
-from esb.bus import discover
 from esb.config import load
+from esb.discovery import discover
 from esb.flow import build_parts
 
 ROUND = 10  # messages

@@ -20,8 +20,9 @@ import msgspec
 from bench.order import IN, OUT
 from esb.broker import open_broker
 from esb.broker.port import Broker, Consumer, Delivery, Outcome, Outgoing, Transfer
-from esb.bus import Bus, data_directory, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.worker.context import Context
 from esb.worker.flow import FlowWorker
 from esb.worker.life import quieten_collector, return_memory
@@ -120,7 +121,7 @@ class BareWorker(Worker):
 def main() -> None:
     """Work until the input ends."""
     definition, counter = load(sys.argv[1], discover()), Counter()
-    broker = open_broker(definition.config.broker, data_directory(definition))
+    broker = open_broker(definition.config.broker, definition.data_directory)
     bus = Bus(definition, discover(), broker=cast(Broker, CountedBroker(broker, counter)))
     worker = BareWorker(bus.context) if "bare" in sys.argv else FlowWorker(bus.context)
     quieten_collector()

@@ -26,11 +26,11 @@ from keys import table
 from pydantic import BaseModel
 
 from esb import errors, worker
-from esb.bus import discover
 from esb.cases.models import FlowCases, MappingCases, SagaCases
 from esb.cli import COMMANDS, main
 from esb.config import models
 from esb.config.shorthand import Shorthand
+from esb.discovery import discover
 from esb.ports import Adapter, Features, Format
 
 HERE = Path(__file__).parent

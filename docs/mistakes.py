@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from esb.bus import discover
 from esb.cli.scaffold import write
 from esb.config import format_findings, inspect
+from esb.discovery import discover
 from esb.ports import Adapter, Features
 
 ORDERS_IN, ORDERS_OUT = "endpoints/orders-in.yaml", "endpoints/orders-out.yaml"

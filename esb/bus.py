@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,11 +19,10 @@ from esb.cases.run import run_cases
 from esb.config import Components, Definition, load_stored
 from esb.config.definition import LoadedEndpoint
 from esb.config.hidden import masks_of
+from esb.discovery import make_adapter, make_format
 from esb.errors import EndpointError, EsbError
 from esb.flow import STEPS, Parts, build_parts
-from esb.formats import FORMATS
 from esb.masking import first_masked
-from esb.ports import Adapter, Format
 from esb.store import Parked, Store, Transaction, new_owner, open_store
 from esb.store.links import link_path, make_first_link
 from esb.wake import Stop
@@ -57,16 +55,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("esb.bus")
 
-ADAPTERS = "esb.adapters"  # entry-point group
 LARGEST_FORM = 4 * 1024**2  # bytes; a document to try a mapping with
 UNKICKED = 60.0  # seconds between looks of the jobs role at the outbox; the bus role looks every second
 Opened = TypeVar("Opened", Broker, Store)
-
-
-def discover() -> Components:
-    """Every adapter kind that is installed (ours and third parties'), every format and step."""
-    adapters = {point.name: point.load() for point in entry_points(group=ADAPTERS)}
-    return Components(adapters=adapters, formats=FORMATS, steps=STEPS)
 
 
 class Bus:
@@ -89,7 +80,7 @@ class Bus:
         self.definition = definition
         self.components = components
         self.share = share
-        self.broker = broker or self._closing(open_broker(definition.config.broker, data_directory(definition)))
+        self.broker = broker or self._closing(open_broker(definition.config.broker, definition.data_directory))
         self.store = store or self._closing(store_of(definition))
         self.parts: Parts = build_parts(definition)
         self.adapters = {name: make_adapter(name, definition, components) for name in definition.endpoints}
@@ -304,7 +295,7 @@ def run_jobs(
         if not persist(lambda: prepare(definition, store, broker), stopped):
             return
         upkeep, sweeper = make_upkeep(definition, components, broker, store, point=point)
-        role.run(upkeep, sweeper, data_directory(definition), stopped, ready)
+        role.run(upkeep, sweeper, definition.data_directory, stopped, ready)
 
 
 def make_upkeep(
@@ -347,7 +338,7 @@ def prepare(definition: Definition, store: Store, broker: Broker) -> None:
 
 def open_doors(definition: Definition, closing: ExitStack) -> tuple[Broker, Store]:
     """Broker and store of the configuration; both are closed with ``closing``."""
-    broker = open_broker(definition.config.broker, data_directory(definition))
+    broker = open_broker(definition.config.broker, definition.data_directory)
     closing.callback(broker.close)
     store = store_of(definition)
     closing.callback(store.close)
@@ -358,27 +349,4 @@ def store_of(definition: Definition) -> Store:
     """The store of a configuration. Where a contract masks fields, it encrypts what it keeps of them."""
     config = definition.config
     seals = bool(first_masked(definition.contracts))
-    return open_store(config.database, data_directory(definition), config.encryption.texts(), seals=seals)
-
-
-def data_directory(definition: Definition) -> Path:
-    """Where the embedded broker and store live."""
-    return Path(definition.root, definition.config.data)
-
-
-def make_adapter(name: str, definition: Definition, components: Components) -> Adapter:
-    """The adapter of one endpoint, not yet opened."""
-    endpoint = definition.endpoints[name]
-    return components.adapters[endpoint.adapter](
-        name,
-        endpoint.settings,
-        {word: operation.settings for word, operation in endpoint.operations.items()},
-        endpoint.receive.settings if endpoint.receive else None,
-        root=definition.root,
-    )
-
-
-def make_format(name: str, definition: Definition, components: Components) -> Format:
-    """The format of one endpoint."""
-    endpoint = definition.endpoints[name]
-    return components.formats[endpoint.format](endpoint.format_settings)
+    return open_store(config.database, definition.data_directory, config.encryption.texts(), seals=seals)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @told
 def command(root: str, env: str | None, path: str | None, strict: bool, as_json: bool) -> None:
     """Check all files: keys, types, references, expressions, contracts. Exit code 1 when there are errors."""
-    from esb.bus import discover
     from esb.config import format_findings, inspect
+    from esb.discovery import discover
 
     place = Path(path or root)
     checked = inspect(place if as_json else bus_directory(place), discover(), env)

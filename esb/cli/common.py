@@ -105,9 +105,9 @@ def bus_directory(root: str | Path) -> Path:
 
 def load(root: str, env: str | None = None) -> tuple[Definition, Components]:
     """The bus directory, loaded; ``ConfigError`` with all findings otherwise."""
-    from esb.bus import discover
     from esb.cli.logs import configure_command
     from esb.config import load as load_directory
+    from esb.discovery import discover
 
     components = discover()
     definition = load_directory(bus_directory(root), components, env)

@@ -75,13 +75,12 @@ def command(once: bool, crash: bool, workdir: str, tickets: int, orders: int, an
 @contextmanager
 def _store(place: Path, systems: Systems) -> Iterator[Store]:
     """The demo's store. On servers, tables and queues are made empty first."""
-    from esb.bus import data_directory
     from esb.cli.fresh import definition_of, make_fresh
     from esb.store import open_store
 
     definition = definition_of(place, {**os.environ, **systems.env})
     make_fresh(definition)
-    with closing(open_store(definition.config.database, data_directory(definition))) as store:
+    with closing(open_store(definition.config.database, definition.data_directory)) as store:
         yield store
 
 

@@ -38,8 +38,8 @@ def command(root: str, env: str | None, as_json: bool) -> None:
 
 
 def _checks(root: str, env: str | None) -> Iterator[Check]:
-    from esb.bus import data_directory, discover
     from esb.config import inspect
+    from esb.discovery import discover
     from esb.masking import first_masked
 
     version = sys.version_info
@@ -53,7 +53,7 @@ def _checks(root: str, env: str | None) -> Iterator[Check]:
         return
     flows, endpoints = len(checked.definition.flows), len(checked.definition.endpoints)
     yield "configuration", "ok", f"{counted(flows, 'flow')}, {counted(endpoints, 'endpoint')}"
-    config, data = checked.definition.config, data_directory(checked.definition)
+    config, data = checked.definition.config, checked.definition.data_directory
     if "embedded" in (config.broker, config.database):
         yield _sqlite()
     yield _asked("broker", partial(_broker, config.broker, data))
@@ -117,7 +117,7 @@ def _key(keys: Sequence[object], data: Path) -> str:
 
 
 def _endpoint(name: str, definition: Definition, components: Components) -> str:
-    from esb.bus import make_adapter
+    from esb.discovery import make_adapter
 
     adapter = make_adapter(name, definition, components)
     try:

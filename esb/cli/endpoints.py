@@ -71,7 +71,7 @@ def list_(root: str, env: str | None, name: str | None, test: bool, kinds: bool,
 @told
 def test(root: str, env: str | None, name: str, why: str) -> None:
     """Ask the system behind an endpoint for a sign of life, within ten seconds; it has no effect there."""
-    from esb.bus import make_adapter
+    from esb.discovery import make_adapter
     from esb.worker.connection import try_connection
 
     definition, components = load(root, env)
@@ -164,7 +164,7 @@ def _rows(definition: Definition, components: Components, name: str | None) -> l
 
 
 def _test(rows: list[dict[str, Any]], definition: Definition, components: Components) -> None:
-    from esb.bus import make_adapter
+    from esb.discovery import make_adapter
     from esb.worker.connection import ask_connection
 
     for row in rows:
@@ -218,7 +218,7 @@ def _probed(probe: dict[str, Any] | None) -> str:
 
 
 def _kinds(as_json: bool) -> None:
-    from esb.bus import discover
+    from esb.discovery import discover
 
     kinds = sorted(discover().adapters.items())
     if as_json:

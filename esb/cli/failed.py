@@ -169,7 +169,7 @@ def settle(
     root: str, env: str | None, message: str, outcome: str | None, file: IO[bytes] | None, place: str | None, why: str
 ) -> None:
     """Say how a command ended that is parked at an endpoint, in doubt above all. Nothing is sent to the endpoint."""
-    from esb.bus import make_format
+    from esb.discovery import make_format
     from esb.flow import build_parts
     from esb.ports import Reply
     from esb.worker import settle as settling

@@ -12,7 +12,6 @@ import msgspec
 
 from esb.broker import open_broker
 from esb.broker.port import Depth
-from esb.bus import data_directory
 from esb.errors import EsbError
 from esb.store import BreakerRow, Ledger, Pause, Probe, open_store
 
@@ -38,7 +37,7 @@ class Figures(msgspec.Struct):
 def figures(definition: Definition, queues: Sequence[str]) -> Figures:
     """Ask broker and store. What is not there yet, or down, is said on stderr and left out."""
     found = Figures()
-    data = data_directory(definition)
+    data = definition.data_directory
     if there(definition.config.broker, data / "broker.db"):
         with said("no queue depths"), closing(open_broker(definition.config.broker, data)) as broker:
             found.depths = broker.depths(queues)

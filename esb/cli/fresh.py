@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esb.broker import open_broker
-from esb.bus import data_directory
 from esb.errors import EsbError
 from esb.store import open_store
 from esb.worker.topology import topology
@@ -25,13 +24,13 @@ def make_fresh(definition: Definition) -> None:
     """
     ours = False
     if definition.config.database != "embedded":
-        with closing(open_store(definition.config.database, data_directory(definition))) as store:
+        with closing(open_store(definition.config.database, definition.data_directory)) as store:
             ours = _left_by_a_demo(store, definition)
             if ours:
                 store.downgrade("base")
             store.migrate()
     if definition.config.broker != "embedded":
-        with closing(open_broker(definition.config.broker, data_directory(definition))) as broker:
+        with closing(open_broker(definition.config.broker, definition.data_directory)) as broker:
             _empty_queues(broker, topology(definition), ours)
 
 
@@ -74,7 +73,7 @@ def _empty_queues(broker: Broker, wanted: Topology, ours: bool) -> None:
 
 def definition_of(place: Path, environ: dict[str, str]) -> Definition:
     """The demo's directory as laid out, under the environment that its systems need."""
-    from esb.bus import discover
     from esb.config import load
+    from esb.discovery import discover
 
     return load(place, discover(), environ=environ)

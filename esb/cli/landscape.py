@@ -50,11 +50,10 @@ def _numbers(definition: Definition, flow: str | None) -> dict[str, Numbers]:
     """As much as can be had; looking must not make an embedded broker or store."""
     from esb.admin.live import flow_numbers, look, map_numbers
     from esb.broker import open_broker
-    from esb.bus import data_directory
     from esb.cli.figures import said, there
     from esb.store import open_store
 
-    config, data = definition.config, data_directory(definition)
+    config, data = definition.config, definition.data_directory
     if not (there(config.database, data / "store.db") and there(config.broker, data / "broker.db")):
         return {}
     with (

@@ -18,8 +18,8 @@ def refuse_unknown(place: str, root: str, env: str | None, store: Store) -> None
 
     To be asked only where nothing was found: it reads the whole configuration. One that has findings refuses nothing.
     """
-    from esb.bus import discover
     from esb.config import inspect
+    from esb.discovery import discover
 
     if place in SORTS or _was_used(place, store):
         return

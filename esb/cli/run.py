@@ -61,13 +61,12 @@ def command(
 
 def supervise(root: str, env: str | None, dev: bool, level: str, processes: int | None = None) -> None:
     """Check first, so that what is wrong is seen at once; then start the roles and look after them."""
-    from esb.bus import data_directory
     from esb.cli.reload import watcher
     from esb.cli.supervisor import Supervisor, alone
 
     definition, components = load(root, env)
     _require_data(definition)
-    with alone(data_directory(definition)):
+    with alone(definition.data_directory):
         _require_tables(definition)
         _require_ports(_ports(definition, components))
         worker = definition.config.worker
@@ -117,10 +116,9 @@ def _ports(definition: Definition, components: Components) -> dict[str, Http | A
 
 def _require_data(definition: Definition) -> None:
     """Files of what is embedded can be made here; each role would find that out by itself, again and again."""
-    from esb.bus import data_directory
     from esb.errors import EsbError
 
-    data = data_directory(definition)
+    data = definition.data_directory
     if "embedded" not in (definition.config.broker, definition.config.database):
         return
     try:
@@ -138,13 +136,12 @@ def _require_data(definition: Definition) -> None:
 
 def _require_tables(definition: Definition) -> None:
     """Refuse a database without current tables. One that is down may come up: the roles try again."""
-    from esb.bus import data_directory
     from esb.errors import StoreDown
     from esb.store import open_store
 
     if definition.config.database == "embedded":
         return
-    store = open_store(definition.config.database, data_directory(definition))
+    store = open_store(definition.config.database, definition.data_directory)
     try:
         store.require_current()
     except StoreDown as error:

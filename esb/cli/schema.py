@@ -38,8 +38,8 @@ def write_schemas(directory: Path) -> None:
 
 def all_schemas() -> dict[str, Any]:
     """Kind of file -> JSON Schema; files with test cases among them."""
-    from esb.bus import discover
     from esb.cases.models import FlowCases, MappingCases, SagaCases
     from esb.config.schemas import schemas
+    from esb.discovery import discover
 
     return schemas(discover(), {"mapping-test": MappingCases, "flow-test": FlowCases, "saga-test": SagaCases})

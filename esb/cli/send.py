@@ -76,10 +76,9 @@ def command(
 
 def _require_broker(definition: Definition, env: str | None) -> None:
     """Where no bus ever ran, sending would make a second one, whose messages the one that is meant never sees."""
-    from esb.bus import data_directory
     from esb.errors import BrokerError
 
-    data = data_directory(definition)
+    data = definition.data_directory
     if definition.config.broker == "embedded" and not (data / "broker.db").exists():
         hint = other_environments(Path(definition.root), env)
         raise BrokerError(f"nothing was sent: no bus has run in {data} yet: start it with `esb run`{hint}")

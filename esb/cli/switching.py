@@ -44,11 +44,10 @@ def known_switches(root: str, env: str | None) -> tuple[Switchable, list[Switch]
 
 def stored(definition: Definition) -> list[Switch]:
     """What is set now, in order."""
-    from esb.bus import data_directory
     from esb.cli.figures import said, there
     from esb.store import open_store
 
-    data = data_directory(definition)
+    data = definition.data_directory
     if there(definition.config.database, data / "store.db"):
         with said("not known what is set"), closing(open_store(definition.config.database, data)) as store:
             store.require_current()

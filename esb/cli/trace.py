@@ -72,7 +72,7 @@ def _find(t: Transaction, message: str) -> tuple[list[str], int]:
 
 def _answers(root: str, env: str | None, t: Transaction, hops: Sequence[Hop]) -> Mapping[Key, str]:
     """What endpoints said to the commands, as far as it is kept; the configuration tells what of it is hidden."""
-    from esb.bus import make_format
+    from esb.discovery import make_format
     from esb.errors import EsbError
     from esb.flow import build_parts
     from esb.worker.answers import Answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -136,6 +137,11 @@ class Definition(msgspec.Struct, frozen=True, dict=True):
     files: Mapping[str, str]  # relative name -> text as on disk, for the definitions table
     sagas: Mapping[str, LoadedSaga] = {}
     secrets: tuple[SecretStr, ...] = ()  # every resolved secret, for redact(); never stored
+
+    @property
+    def data_directory(self) -> Path:
+        """Where the embedded broker and store live."""
+        return Path(self.root, self.config.data)
 
     def once(self, derive: Callable[[Definition], Derived]) -> Derived:
         """What follows from it, computed when it is first asked for and kept with it."""

@@ -16,9 +16,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from esb.admin.access import TOKEN
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.cli.scaffold import write
 from esb.config import load
+from esb.discovery import discover
 from esb.store import ROLES, credentials
 from esb.store.credentials import token_hash
 

@@ -16,9 +16,9 @@ from esb.admin.landscape import Landscape, drawn
 from esb.admin.landscape import Node as Place
 from esb.admin.live import Numbers, step_numbers
 from esb.admin.picture import Arrow, Box, Picture, draw, lines_of, picture_of
-from esb.bus import discover
 from esb.cli.scaffold import write
 from esb.config import load
+from esb.discovery import discover
 from esb.flow import StepTrace
 from esb.flow.outline import Branch, Node, outline
 from esb.flow.step import Link

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.message import create
 from esb.saga import Saga
 from esb.saga.state import Entry, Leg, StepState

@@ -20,8 +20,8 @@ from bench.process import CannotRun, Child
 from bench.report import quietness
 from bench.rounds import Turns
 from bench.table import readings
-from esb.bus import discover
 from esb.config import check, load
+from esb.discovery import discover
 from esb.flow import build_parts
 
 ROOT = Path(__file__).parents[2]

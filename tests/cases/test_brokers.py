@@ -12,9 +12,9 @@ import pytest
 
 from esb.broker import open_broker
 from esb.broker.port import Broker, Queue, Topology, flow_queue
-from esb.bus import discover
 from esb.cases.run import run_cases
 from esb.config import load
+from esb.discovery import discover
 from esb.flow import build_parts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

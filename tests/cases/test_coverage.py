@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from esb.bus import discover
 from esb.cases.coverage import Coverage, Covered
 from esb.cases.run import run_cases
 from esb.config import load
+from esb.discovery import discover
 from esb.flow import build_parts
 
 FILES = {

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.cases.run import CaseResult, run_cases
 from esb.config import load
+from esb.discovery import discover
 from esb.errors import ConfigError
 from esb.flow import build_parts
 

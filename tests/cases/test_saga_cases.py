@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from esb.bus import discover
 from esb.cases.run import CaseResult, run_cases
 from esb.config import load
+from esb.discovery import discover
 from esb.errors import ConfigError
 from esb.flow import build_parts
 

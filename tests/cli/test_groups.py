@@ -14,8 +14,9 @@ import pytest
 from click.testing import Result
 
 from esb.broker.port import Outgoing, flow_queue
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.message import create
 from esb.store import open_store
 from esb.worker.flow import FlowWorker

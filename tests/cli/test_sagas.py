@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.message import create
 from esb.saga import Answer, advance, start
 from esb.store import AuditEntry, open_store

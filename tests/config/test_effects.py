@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from esb.bus import discover
 from esb.config import inspect
+from esb.discovery import discover
 
 ENDPOINT = """
 endpoint: books

@@ -9,9 +9,9 @@ import pytest
 import shown
 from pages import DOCS, ROOT, headings
 
-from esb.bus import discover
 from esb.cases.run import CaseResult, run_cases
 from esb.config import check, load
+from esb.discovery import discover
 from esb.flow import build_parts
 
 INDEX = DOCS / "patterns" / "README.md"

@@ -12,11 +12,11 @@ import mistakes
 import pytest
 from pages import DOCS, GUIDE, ROOT, headings
 
-from esb.bus import discover
 from esb.cases.models import FlowCases, MappingCases, SagaCases
 from esb.cli import main
 from esb.config import models
 from esb.config.findings import Kind
+from esb.discovery import discover
 
 REFERENCE = DOCS / "reference"
 COMPONENTS = discover()

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from pages import GUIDE, all_pages, anchor, blocks, files, headings, links
 
-from esb.bus import discover
 from esb.cases.run import run_cases
 from esb.cli.scaffold import write
 from esb.config import inspect
+from esb.discovery import discover
 from esb.flow import build_parts
 
 PAGES = sorted(page.name for page in GUIDE.glob("*.md"))

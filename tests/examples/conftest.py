@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from esb.bus import discover
 from esb.config import Definition, load
+from esb.discovery import discover
 from esb.examples.retail.demo import ANY_PORT, Systems, lay_out, start_systems
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from esb.bus import discover
 from esb.cases.run import run_cases
 from esb.config import Definition, check
+from esb.discovery import discover
 from esb.examples.retail.systems import tills
 from esb.flow import Result, build_parts, compile_flow
 from esb.formats.records import group

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from standins import served
 
-from esb.bus import discover
 from esb.config import Definition
+from esb.discovery import discover
 from esb.examples.retail.systems import erp, service, shoppers
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from esb.bus import discover
 from esb.cases.run import run_cases
 from esb.cli import scaffold
 from esb.config import check, load
+from esb.discovery import discover
 from esb.errors import ContractError, EsbError
 from esb.flow import build_parts, compile_flow
 from esb.message import create

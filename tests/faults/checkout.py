@@ -13,8 +13,9 @@ from pathlib import Path
 
 from esb.broker import open_broker
 from esb.broker.port import Outcome, Outgoing, saga_queue
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.message import create
 from esb.store import Ledger, SagaRow, open_store
 from tests.faults.processes import PATIENCE, BusProcess

@@ -14,8 +14,8 @@ import msgspec
 
 from esb.broker import open_broker
 from esb.broker.port import Broker
-from esb.bus import discover
 from esb.config import load
+from esb.discovery import discover
 from esb.errors import EsbError
 from esb.store.tables import metadata
 from esb.worker.topology import topology

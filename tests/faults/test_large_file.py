@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.store import Ledger, open_store
 from tests.faults.depot import Partners
 from tests.faults.processes import PATIENCE, BusProcess

@@ -15,8 +15,9 @@ import pytest
 
 from esb.broker import open_broker
 from esb.broker.port import Outcome, Outgoing, flow_queue
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.message import create
 from esb.store import open_store
 from tests.faults.depot import Partners

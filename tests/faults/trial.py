@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from esb.bus import Bus, discover
+from esb.bus import Bus
 from esb.config import load
+from esb.discovery import discover
 from esb.errors import StoreDown, StoreError
 from esb.store import Ledger, Parked
 from esb.worker.saga_acts import act

@@ -22,7 +22,7 @@ FILES = {
 
 def explained(root: Path, steps: str, document: str) -> list[Explained]:
     """What is said of each step at the top, for one document."""
-    from esb.bus import discover
+    from esb.discovery import discover
 
     for name, text in {**FILES, "flows/f.yaml": f"flow: f\nfrom: order/v1\nsteps:\n{steps}"}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 from esb.broker import open_broker
 from esb.broker.port import Broker
-from esb.bus import discover, prepare
+from esb.bus import prepare
 from esb.config import load
+from esb.discovery import discover
 from esb.store import ScheduleRow, Store, open_store
 from tests.forks import Fork
 from tests.references import references
