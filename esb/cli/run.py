@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -66,6 +67,7 @@ def supervise(root: str, env: str | None, dev: bool, level: str, processes: int 
 
     definition, components = load(root, env)
     _require_data(definition)
+    import_module("esb.bus")  # before the roles are forked, which share what is loaded
     with alone(definition.data_directory):
         _require_tables(definition)
         _require_ports(_ports(definition, components))

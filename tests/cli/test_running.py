@@ -98,6 +98,18 @@ def test_roles_end_with_their_supervisor(shop: Path, start: Start) -> None:
     assert again.stop(signal.SIGTERM) == 0
 
 
+def test_roles_share_what_their_supervisor_has_loaded(shop: Path) -> None:
+    """Otherwise each would load it for itself, at each of its starts."""
+    lines = (
+        "import sys",
+        "from esb.cli import run, supervisor",
+        "supervisor.Supervisor.run = lambda *_: print('esb.bus' in sys.modules)",
+        f"run.supervise({str(shop)!r}, None, False, 'info')",
+    )
+    said = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
+
+
 def test_second_supervisor_is_refused(shop: Path, start: Start, esb: Run) -> None:
     """Two supervisors in one directory would double every role; the error names the first one."""
     bus = start("run", "-C", shop)
