@@ -15,8 +15,7 @@ from esb.worker.failures import keep_in_bounds
 from esb.worker.life import persist
 from esb.worker.probes import probe
 from esb.worker.replays import work_off
-from esb.worker.schedules import Kind, fire
-from esb.worker.synthetic import fire_test
+from esb.worker.schedules import Kind, fire, fire_test
 from esb.worker.timers import fire_due
 from esb.worker.upkeep import Upkeep
 

@@ -6,7 +6,8 @@ has one message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -18,7 +19,7 @@ from esb.schedule import Cron, Timetable, every
 from esb.store import Dispatch, ScheduleRow, Status, Transaction
 from esb.units import duration_text
 from esb.worker.queues import queue_of
-from esb.worker.synthetic import job_of_test
+from esb.worker.synthetic import job_of_test, send_test
 from esb.worker.upkeep import Upkeep
 
 LATE = 60.0  # seconds after which a moment was missed, and is made up for only where the schedule says so
@@ -98,27 +99,57 @@ def wish(t: Transaction, name: str, at: float, who: str, why: str = "") -> None:
 
 
 def fire(upkeep: Upkeep, flow: str, moment: float) -> bool:
-    """Send a flow its message for a moment; False when it has it already.
-
-    Note, journey and message are one transaction, so whoever dies leaves nothing half done, and of two who fire at
-    the same time one does.
-    """
+    """Send a flow its message for a moment; False when it has it already."""
     loaded = upkeep.definition.flows.get(flow)
+    if loaded is None:
+        return False
     now = upkeep.clock()
-    with upkeep.store.transaction() as t:
-        row = t.schedules.done(job_of(flow), moment, now)
-        if row is None or loaded is None:
-            return False
-        message = scheduled(loaded, moment, row.previous)
+
+    def send(t: Transaction, row: ScheduleRow) -> None:
+        message = scheduled(loaded, moment, row.done)
         t.tracking.record([
             upkeep.journal().hop(
                 message, f"in:{loaded.source}", Status.ACCEPTED, received_at=now, ended_at=now, attempts=1, sent=1
             )
         ])  # fmt: skip
         t.outbox.add([Dispatch(message=message, to=queue_of(loaded))])
-        upkeep.point("jobs: fired")
+
+    return _once(upkeep, job_of(flow), moment, send)
+
+
+def fire_test(upkeep: Upkeep, flow: str, moment: float) -> bool:
+    """Send a flow its test message for a moment; False when it has it already."""
+    loaded = upkeep.definition.flows.get(flow)
+    if loaded is None or loaded.test_message is None:
+        return False
+
+    def send(t: Transaction, row: ScheduleRow) -> None:
+        send_test(t, upkeep.definition, upkeep.journal(), loaded, moment, upkeep.clock())
+
+    return _once(upkeep, job_of_test(flow), moment, send)
+
+
+def _once(upkeep: Upkeep, job: str, moment: float, send: Callable[[Transaction, ScheduleRow], None]) -> bool:
+    """Note, journey and message are one transaction, so whoever dies leaves nothing half done, and of two who fire at
+    the same time one does; False: it was done before. The note is written last: as long as the rest waits for a lock,
+    the beat, which notes what it hands out in the same row, must not have to wait with it."""
+    while True:
+        with suppress(_Overtaken), upkeep.store.transaction() as t:
+            row = t.schedules.all().get(job)
+            if row is None or row.done >= moment:
+                return False
+            send(t, row)
+            noted = t.schedules.done(job, moment, upkeep.clock())
+            if noted is None or noted.previous != row.done:
+                raise _Overtaken
+            upkeep.point("jobs: fired")
+            break
     upkeep.committed()
     return True
+
+
+class _Overtaken(Exception):  # noqa: N818 - says what is so
+    """Another has noted the job since its row was read."""
 
 
 def scheduled(flow: LoadedFlow, moment: float, previous: float) -> Message:

@@ -21,7 +21,6 @@ from esb.store import FINAL, Dispatch, Hop, Status, Transaction
 from esb.units import duration_text
 from esb.worker.queues import queue_of
 from esb.worker.rows import Journal
-from esb.worker.upkeep import Upkeep
 
 MOST = 1000  # rows of one journey that are looked at
 State = Literal["never sent", "under way", "passed", "failed"]
@@ -41,19 +40,6 @@ class Fared(msgspec.Struct, frozen=True):
 def job_of_test(flow: str) -> str:
     """The name of the job that sends a flow's test messages."""
     return f"{TEST}{flow}"
-
-
-def fire_test(upkeep: Upkeep, flow: str, moment: float) -> bool:
-    """Send a flow its test message for a moment; False when it has it already. As :func:`~.schedules.fire`."""
-    loaded = upkeep.definition.flows.get(flow)
-    with upkeep.store.transaction() as t:
-        row = t.schedules.done(job_of_test(flow), moment, upkeep.clock())
-        if row is None or loaded is None or loaded.test_message is None:
-            return False
-        send_test(t, upkeep.definition, upkeep.journal(), loaded, moment, upkeep.clock())
-        upkeep.point("jobs: fired")
-    upkeep.committed()
-    return True
 
 
 def send_test(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import pytest
 from jobs_place import Place
 
 from esb.broker.port import JOBS_QUEUE, Outgoing, endpoint_queue, flow_queue
+from esb.bus import make_upkeep
+from esb.discovery import discover
 from esb.message import create
 from esb.store import Parked, Timer
+from esb.worker.schedules import fire
 
 EMBEDDED = pytest.mark.parametrize("place", ["embedded"], indirect=True)  # the store's suite holds for both
 
@@ -132,6 +136,30 @@ def test_the_role_outlives_its_broker(private_rabbitmq, postgresql, tmp_path) ->
         last = time.time()
         place.until(lambda: place.done("flow:tick") > last, "it ticks again")
         assert process.poll() is None
+    finally:
+        place.close()
+
+
+@pytest.mark.postgresql
+def test_a_job_that_waits_for_a_table_holds_up_no_beat(postgresql: Any, tmp_path: Path) -> None:
+    """Somebody locks the journeys: what is handed out can be noted at its job all the while, and the job goes on."""
+    database = postgresql.database()
+    place = Place(tmp_path, "embedded", database)
+    try:
+        work = make_upkeep(place.definition, discover(), place.broker, place.store)[0]
+        with place.store.transaction() as t:
+            t.schedules.begin("flow:tick", "every 1s", 1.0)
+        with closing(psycopg.connect(database)) as person, closing(psycopg.connect(database, autocommit=True)) as other:
+            person.execute("LOCK TABLE hops IN ACCESS EXCLUSIVE MODE")
+            with ThreadPoolExecutor(1) as pool:
+                fired = pool.submit(fire, work, "tick", 5.0)
+                locked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'hops'::regclass"
+                place.until(lambda: other.execute(locked).fetchone() == (1,), "the job waits")
+                with place.store.transaction() as t:
+                    assert t.schedules.hand_out("flow:tick", 0.0, 5.0, 6.0)
+                person.rollback()
+                assert fired.result()
+        assert (place.done("flow:tick"), place.accepted(), place.unsent()) == (5.0, 1, 1)
     finally:
         place.close()
 

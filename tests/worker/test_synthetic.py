@@ -10,7 +10,8 @@ import pytest
 from esb.bus import Bus
 from esb.message import TEST
 from esb.store import Hop, Status
-from esb.worker.synthetic import Fared, fared, fire_test
+from esb.worker.schedules import fire_test
+from esb.worker.synthetic import Fared, fared
 from tests.worker.rig import Rig, endpoint_worker, feed, flow_worker, order, sweep, upkeep
 
 FLOW = """\
