@@ -20,7 +20,7 @@ from esb.decimals import FUNCTIONS
 from esb.errors import ExpressionError
 from esb.expression_engine import ENGINE
 from esb.expression_paths import names, syntax_error, syntax_tree
-from esb.expression_plain import MISSING, Plain, Unsure, compile_plain
+from esb.expression_plain import LARGEST, MISSING, Plain, Unsure, compile_plain
 from esb.message import Message, rfc3339
 from esb.quoting import quote
 
@@ -148,17 +148,16 @@ class Expression:
     def quick(self) -> Plain | None:
         """The value for a document as it is, without the engine: None where that cannot be.
 
-        The function raises ``Unsure`` for a document that it cannot tell the value of; :meth:`evaluate` can.
+        The function gives None or ``MISSING`` for nothing. It raises ``Unsure`` for a document that it cannot tell the
+        value of; :meth:`evaluate` can.
         """
-        plain, computes = self._plain, self._computes
-        if plain is None:
-            return None
+        plain = self._plain
+        if plain is None or not self._computes:
+            return plain
 
         def value_of(document: Any) -> Any:
             value = plain(document)
-            if type(value) in _FINAL:
-                return value
-            return None if value is MISSING else _settle(value) if computes else value
+            return value if type(value) in _FINAL or value is MISSING else _settle(value)
 
         return value_of
 
@@ -318,7 +317,7 @@ def _settle(value: Any) -> Any:
     if kind is float:
         return _rounded(value)
     if kind is int:
-        return value if -(10**DIGITS) < value < 10**DIGITS else _too_long(value)
+        return value if -LARGEST < value < LARGEST else _too_long(value)
     if kind is list:
         return [_settle(item) for item in value]
     if kind is dict:
@@ -329,7 +328,7 @@ def _settle(value: Any) -> Any:
 def _rounded(value: float) -> float:
     if not math.isfinite(value):
         raise ExpressionError("the result is not a finite number (a division by zero?)")
-    return float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS else _too_long(value)
+    return float(f"{value:.{DIGITS}g}") if abs(value) < LARGEST else _too_long(value)
 
 
 def _too_long(value: Any) -> NoReturn:

@@ -112,11 +112,17 @@ def _path(names: Sequence[str]) -> Plain:
 
 
 def _field(names: Sequence[str]) -> Plain:
-    """A path to one value, as :func:`_path` follows it; nearly always it is a name of the document itself."""
-    follow, (name, *deeper) = _path(names), names
+    """A path to one value, as :func:`_path` follows it, without a call; nearly all leaves and conditions read some."""
 
     def value_of(document: Any) -> Any:
-        value = follow(document) if deeper or type(document) is not dict else document.get(name, MISSING)
+        value = document
+        for name in names:
+            if type(value) is dict:
+                value = value.get(name, MISSING)
+            elif type(value) is list:
+                raise Unsure
+            else:
+                return MISSING
         if type(value) in _SCALARS or value is MISSING:
             return value
         raise Unsure

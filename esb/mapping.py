@@ -25,6 +25,7 @@ import msgspec
 from esb.errors import ExpressionError, MappingError
 from esb.expression import Data, Expression
 from esb.expression_paths import readings
+from esb.expression_plain import MISSING, Plain, Unsure
 from esb.quoting import quote
 
 Pointer = tuple[str | int, ...]  # from the ``set`` tree to a node, as keys and indexes
@@ -126,7 +127,7 @@ class Mapping:
             case Constant(value=value):
                 return _constant(value)
             case Leaf():
-                return _leaf(node, path, self._expression(node, path).evaluate)
+                return _leaf(node, path, self._expression(node, path))
             case Each():
                 body = self._compile(node.body, f"{path}[*]", keep_empty=True)
                 return _each(node, path, self._expression(node, path).evaluate, body)
@@ -179,8 +180,22 @@ def _constant(value: Any) -> Build:
     return lambda data, bindings: value
 
 
-def _leaf(node: Leaf, path: str, evaluate: Callable[..., Any]) -> Build:
+class _Quick:
+    """A leaf whose value ``plain`` tells by the document alone, nearly always; called, it takes every case."""
+
+    __slots__ = ("_build", "plain")
+
+    def __init__(self, build: Build, plain: Plain) -> None:
+        self._build = build
+        self.plain = plain
+
+    def __call__(self, data: Data, bindings: Bindings) -> Any:
+        return self._build(data, bindings)
+
+
+def _leaf(node: Leaf, path: str, expression: Expression) -> Build:
     default = _constant(node.default[0]) if node.default else None
+    evaluate = expression.evaluate
 
     def build(data: Data, bindings: Bindings) -> Any:
         try:
@@ -197,7 +212,7 @@ def _leaf(node: Leaf, path: str, evaluate: Callable[..., Any]) -> Build:
             raise _Fault(node, path, f"expression `{node.text}` gives nothing, and it is required", data, bindings)
         return NOTHING
 
-    return build
+    return _Quick(build, expression.quick) if expression.quick else build
 
 
 def _each(node: Each, path: str, evaluate: Callable[..., Any], body: Build) -> Build:
@@ -228,12 +243,23 @@ def _elements(elements: list[Any], body: Build, bindings: Bindings) -> list[Any]
 
 
 def _fields(fields: list[tuple[str, Build]], keep_empty: bool) -> Build:
+    """The innermost loop of mapping, hence one call for most leaves."""
+    parts = [(key, part.plain if isinstance(part, _Quick) else None, part) for key, part in fields]
+
     def build(data: Data, bindings: Bindings) -> Any:
-        result = {}
-        for key, part in fields:
-            value = part(data, bindings)
-            if value is not NOTHING:
-                result[key] = value
+        document, result = data.document, {}
+        for key, plain, part in parts:
+            value = None
+            if plain is not None:
+                try:
+                    value = plain(document)
+                except Unsure:
+                    pass
+            if value is None or value is MISSING:
+                value = part(data, bindings)
+                if value is NOTHING:
+                    continue
+            result[key] = value
         return result if result or keep_empty else NOTHING
 
     return build

@@ -14,7 +14,7 @@ from esb.config.models import InlineMapping
 from esb.contract import Contract
 from esb.errors import ConfigError, ExpressionError
 from esb.expression import Expression
-from esb.expression_plain import Unsure
+from esb.expression_plain import MISSING, Unsure
 from esb.flow.legs import Collect, Pending, Rest, guarded
 from esb.flow.run import Flow
 from esb.flow.work import Action, Document, Work
@@ -143,9 +143,10 @@ class Context:
 
         def value(work: Work) -> Any:
             try:
-                return quick(work.document.value)
+                found = quick(work.document.value)
             except Unsure:
                 return evaluate(work.document.data)
+            return None if found is MISSING else found
 
         return self.watched(text, value)
 
