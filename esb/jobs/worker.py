@@ -12,6 +12,7 @@ import celery.worker.consumer
 import celery.worker.state
 import structlog
 
+from esb.broker.embedded.transport import Transport
 from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE
 
 log = structlog.get_logger("esb.jobs")
@@ -64,5 +65,12 @@ class TaskWorker(threading.Thread):
         self._controller.start()
 
     def stop(self) -> None:
-        """Ask it to end after the tasks it is in; what it has not begun goes back to the queue."""
+        """Ask it to end after the tasks it is in; what it has not begun goes back to the queue.
+
+        Celery waits for messages twice more, two seconds each, before it heeds that; the embedded transport is told.
+        """
         celery.worker.state.should_stop = 0
+        consumer = self._controller.consumer
+        connection = consumer and consumer.connection
+        if connection and connection.connected and isinstance(connection.transport, Transport):
+            connection.transport.interrupt()

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,18 @@ def test_workers_killed_again_and_again_lose_no_task(work: Any) -> None:
         work.kill()
     work.start()
     eventually(lambda: work.done() == set(range(300)))
+
+
+def test_whoever_waits_for_a_message_can_be_interrupted(connection: kombu.Connection) -> None:
+    """From another thread, once and for all: a worker that is to stop would wait for its time-out."""
+
+    def wait() -> None:
+        connection.drain_events(timeout=3600)
+
+    with connection.Consumer([kombu.Queue("work")]), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait)
+        connection.transport.interrupt()
+        with pytest.raises(TimeoutError):
+            waiting.result()
+        with pytest.raises(TimeoutError):
+            wait()

@@ -141,6 +141,7 @@ class Transport(virtual.Transport):
         self._former: list[EmbeddedConsumer] = []  # they still hold what they took
         self._getters: dict[str, EmbeddedConsumer] = {}
         self._taken: dict[int, tuple[EmbeddedConsumer, Delivery]] = {}
+        self._interrupted = False
 
     def driver_version(self) -> str:
         """Of what lies beneath."""
@@ -166,13 +167,21 @@ class Transport(virtual.Transport):
         if self._consumer is None:
             self._consumer = self._broker.consumer(tuple(self._callbacks), _MOST, "kombu")
         hungry = any(channel.qos.can_consume() for channel in self.channels)
-        taken = self._consumer.take(1 if hungry else 0, 1.0 if timeout is None else timeout)
+        wait = 0.0 if self._interrupted else 1.0 if timeout is None else timeout
+        taken = self._consumer.take(1 if hungry else 0, wait)
         if not taken:
             raise TimeoutError
         for delivery in taken:
             payload = self._received(self._consumer, delivery)
             if payload is not None:
                 self._deliver(payload, delivery.queue)
+
+    def interrupt(self) -> None:
+        """Nobody waits for a message any more, and who does is woken. Safe from any thread."""
+        self._interrupted = True
+        consumer = self._consumer
+        if consumer is not None:
+            consumer.wake()
 
     # what channels ask for --------------------------------------------------------------------------------------
 
