@@ -30,3 +30,12 @@ def test_a_port_that_somebody_has_is_not_free(monkeypatch):
         choices = iter([taken, taken, 20_123])
         monkeypatch.setattr("esb.testing.servers._CHOICE.randrange", lambda *_: next(choices))
         assert free_port() == 20_123
+
+
+def test_no_two_get_the_same_port(monkeypatch):
+    """Between the choice and the start of a server nothing listens: others who choose meanwhile must know."""
+    first, second = free_port(), free_port()
+    choices = iter([first, second, first, free_port()])
+    monkeypatch.setattr("esb.testing.servers._CHOICE.randrange", lambda *_: next(choices))
+    with pytest.raises(StopIteration):
+        free_port()

@@ -79,6 +79,13 @@ class Outbox:
         if ids:
             self._db.run(f"DELETE FROM outbox WHERE {self._db.one_of('id')}", (self._db.listed(ids),))
 
+    def give_back(self, ids: Sequence[int], owner: str) -> None:
+        """``owner`` could not publish these, which is not their fault: whoever comes next may."""
+        self._db.run(
+            f"UPDATE outbox SET taken_until = 0 WHERE {self._db.one_of('id')} AND taken_by = ?",
+            (self._db.listed(ids), owner),
+        )
+
     def due(self) -> bool:
         """Whether :meth:`take` would find any. A look by itself is cheaper than a transaction that may write."""
         return self._db.row(f"SELECT 1 FROM outbox WHERE taken_until < {self._db.now} LIMIT 1") is not None

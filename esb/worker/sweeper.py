@@ -6,6 +6,7 @@ import os
 import threading
 from socket import gethostname
 
+from esb.errors import BrokerDown
 from esb.store import ROLE
 from esb.worker.home import Home
 from esb.worker.relay import Relay
@@ -91,7 +92,12 @@ class Sweeper(Worker):
                 return False
         with self._home.store.transaction() as t:
             rows = t.outbox.take(BATCH, self._home.owner, STUCK)
-        sent, unsubscribed = self._outbox.publish(rows)
+        try:
+            sent, unsubscribed = self._outbox.publish(rows)
+        except BrokerDown:
+            with self._home.store.transaction() as t:
+                t.outbox.give_back([row.id for row in rows], self._home.owner)
+            raise
         if sent:
             with self._home.store.transaction() as t:
                 t.outbox.sent([row.id for row in sent])

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from esb.broker.port import endpoint_queue
 from esb.bus import Bus
+from esb.errors import BrokerDown
 from esb.message import Message
 from esb.store import Dispatch, Status
 from esb.testing._store.given import owner_that_is_gone
@@ -42,6 +43,25 @@ def test_what_was_committed_is_published_once(rig: Rig) -> None:
     sweep(bus)
     sweep(bus)
     assert rig.depth(TARGET) == 1
+
+
+def test_what_no_broker_took_goes_out_as_soon_as_it_is_back(rig: Rig) -> None:
+    """It does not rest, as what finds no queue does."""
+    bus = rig.bus()
+    add(bus, order(1))
+    sweeper = Sweeper(bus.context)
+    sweeper.stopping.set()
+    publish = sweeper._outbox.publish
+
+    def down(rows):  # type: ignore[no-untyped-def]
+        raise BrokerDown("no route to host")
+
+    sweeper._outbox.publish = down  # type: ignore[method-assign]
+    with pytest.raises(BrokerDown):
+        sweeper.cycle()
+    sweeper._outbox.publish = publish  # type: ignore[method-assign]
+    sweeper.cycle()
+    assert (left(bus), taken(bus)) == (0, [order(1).id])
 
 
 def test_a_death_between_publish_and_delete_repeats_the_same_id(rig: Rig) -> None:

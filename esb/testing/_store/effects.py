@@ -119,6 +119,15 @@ class OutboxScenarios:
         assert [d.message.id for d in _take(store)] == ["m1", "m2", "m3"]
         assert _take(store, owner="b") == []
 
+    def test_what_could_not_be_published_is_there_again(self, store: Store) -> None:
+        """At once, if it is still with whoever gives it back."""
+        _add(store, "m1", "m2")
+        one, other = (row.id for row in _take(store))
+        with store.transaction() as t:
+            t.outbox.give_back([one], "a")
+            t.outbox.give_back([other], "b")
+        assert [d.message.id for d in _take(store, owner="b")] == ["m1"]
+
     def test_what_is_sent_is_gone(self, store: Store) -> None:
         """And only that."""
         _add(store, "m1", "m2")

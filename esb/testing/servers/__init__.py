@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -18,8 +19,13 @@ _LOWEST = 16_384  # above what usual services listen on
 _CHOICE = random.SystemRandom()  # tests seed the other one, each process alike
 
 
+_SPOKEN_FOR: list[socket.socket] = []  # see _speak_for
+
+
 def free_port() -> int:
     """A TCP port on loopback that nothing listens on at this moment and that the system gives to nobody by itself.
+
+    No process of this machine gets the same one from here until the one that got it ends.
 
     A port from the range of which outgoing connections are given theirs (RFC 6056, section 2.1) may be taken before
     the server starts, or while a test has it killed: a client that tries to come back may even be connected to itself.
@@ -36,8 +42,27 @@ def free_port() -> int:
                 taken = error
                 continue
             port: int = probe.getsockname()[1]
-            return port
+            if _speak_for(port):
+                return port
     raise OSError(f"no port from {_LOWEST} up to {_outgoing()} is free: {taken}")
+
+
+def _speak_for(port: int) -> bool:
+    """A server starts seconds after its port was chosen; until then nothing shows on it that it is taken.
+
+    What shows is a socket by that name, which the kernel forgets with the last process that holds it (unix(7), abstract
+    sockets).
+    """
+    if sys.platform != "linux":
+        return True
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0esb port {port}")
+    except OSError:
+        name.close()
+        return False
+    _SPOKEN_FOR.append(name)
+    return True
 
 
 @cache
