@@ -212,7 +212,8 @@ def _leaf(node: Leaf, path: str, expression: Expression) -> Build:
             raise _Fault(node, path, f"expression `{node.text}` gives nothing, and it is required", data, bindings)
         return NOTHING
 
-    return _Quick(build, expression.quick) if expression.quick else build
+    plain = expression.quick
+    return build if plain is None else _Quick(build, plain)
 
 
 def _each(node: Each, path: str, evaluate: Callable[..., Any], body: Build) -> Build:
@@ -253,7 +254,7 @@ def _fields(fields: list[tuple[str, Build]], keep_empty: bool) -> Build:
             if plain is not None:
                 try:
                     value = plain(document)
-                except Unsure:
+                except (Unsure, ExpressionError):  # the leaf knows, or fails with all that there is to say
                     pass
             if value is None or value is MISSING:
                 value = part(data, bindings)

@@ -186,3 +186,10 @@ def test_referenced_expressions():
         Use(("c", "set", "d", "each"), "ys", ("xs",)),
         Use(("c", "set", "d", "set", 0), "z", ("xs", "ys")),
     ]
+
+
+def test_a_value_that_nobody_can_pass_on_names_its_leaf():
+    """Also where no engine was needed to find it."""
+    with pytest.raises(MappingError, match=r"^mapping m: total: .*more than 15 digits") as caught:
+        apply({"total": '$not(paid) ? amount : "-"'}, {"paid": False, "amount": 1e300})
+    assert caught.value.leaf == "total"

@@ -17,8 +17,6 @@ from pathlib import Path
 PATIENCE = 180.0  # seconds for a server to come up: only one that does not work takes so long
 _LOWEST = 16_384  # above what usual services listen on
 _CHOICE = random.SystemRandom()  # tests seed the other one, each process alike
-
-
 _SPOKEN_FOR: list[socket.socket] = []  # see _speak_for
 
 
