@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from esb.broker.port import JOBS_QUEUE, Outgoing, endpoint_queue, flow_queue
 from esb.bus import make_upkeep
 from esb.discovery import discover
 from esb.message import create
-from esb.store import Parked, Timer
+from esb.store import Parked, Timer, Transaction
 from esb.worker.schedules import fire
 
 EMBEDDED = pytest.mark.parametrize("place", ["embedded"], indirect=True)  # the store's suite holds for both
@@ -140,28 +141,50 @@ def test_the_role_outlives_its_broker(private_rabbitmq, postgresql, tmp_path) ->
         place.close()
 
 
+@pytest.fixture
+def ticking(postgresql: Any, tmp_path: Path) -> Iterator[Place]:
+    """A schedule in PostgreSQL that nobody works off."""
+    place = Place(tmp_path, "embedded", postgresql.database())
+    with place.store.transaction() as t:
+        t.schedules.begin("flow:tick", "every 1s", 1.0)
+    yield place
+    place.close()
+
+
+def fired_behind_a_lock(place: Place, moment: float, meanwhile: Callable[[Transaction], object]) -> bool:
+    """Whether the job sends a message, where somebody locks the journeys and this happens before it can go on."""
+    work = make_upkeep(place.definition, discover(), place.broker, place.store)[0]
+    database = place.definition.config.database
+    with closing(psycopg.connect(database)) as person, closing(psycopg.connect(database, autocommit=True)) as other:
+        person.execute("LOCK TABLE hops IN ACCESS EXCLUSIVE MODE")
+        with ThreadPoolExecutor(1) as pool:
+            fired = pool.submit(fire, work, "tick", moment)
+            locked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'hops'::regclass"
+            place.until(lambda: other.execute(locked).fetchone() == (1,), "the job waits")
+            with place.store.transaction() as t:
+                assert meanwhile(t)
+            person.rollback()
+            return fired.result()
+
+
 @pytest.mark.postgresql
-def test_a_job_that_waits_for_a_table_holds_up_no_beat(postgresql: Any, tmp_path: Path) -> None:
-    """Somebody locks the journeys: what is handed out can be noted at its job all the while, and the job goes on."""
-    database = postgresql.database()
-    place = Place(tmp_path, "embedded", database)
-    try:
-        work = make_upkeep(place.definition, discover(), place.broker, place.store)[0]
-        with place.store.transaction() as t:
-            t.schedules.begin("flow:tick", "every 1s", 1.0)
-        with closing(psycopg.connect(database)) as person, closing(psycopg.connect(database, autocommit=True)) as other:
-            person.execute("LOCK TABLE hops IN ACCESS EXCLUSIVE MODE")
-            with ThreadPoolExecutor(1) as pool:
-                fired = pool.submit(fire, work, "tick", 5.0)
-                locked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'hops'::regclass"
-                place.until(lambda: other.execute(locked).fetchone() == (1,), "the job waits")
-                with place.store.transaction() as t:
-                    assert t.schedules.hand_out("flow:tick", 0.0, 5.0, 6.0)
-                person.rollback()
-                assert fired.result()
-        assert (place.done("flow:tick"), place.accepted(), place.unsent()) == (5.0, 1, 1)
-    finally:
-        place.close()
+def test_a_job_that_waits_for_a_table_holds_up_no_beat(ticking: Place) -> None:
+    """What is handed out can be noted at its job all the while, and the job goes on."""
+    assert fired_behind_a_lock(ticking, 5.0, lambda t: t.schedules.hand_out("flow:tick", 0.0, 5.0, 6.0))
+    assert (ticking.done("flow:tick"), ticking.accepted(), ticking.unsent()) == (5.0, 1, 1)
+
+
+@pytest.mark.postgresql
+def test_a_job_that_another_was_faster_with_sends_nothing(ticking: Place) -> None:
+    """What it had written by then goes back; and of an earlier moment it learns that it was the one before."""
+    assert not fired_behind_a_lock(ticking, 5.0, lambda t: t.schedules.done("flow:tick", 5.0, 6.0))
+    assert (ticking.accepted(), ticking.unsent()) == (0, 0)
+    assert fired_behind_a_lock(ticking, 9.0, lambda t: t.schedules.done("flow:tick", 7.0, 8.0))
+    with ticking.store.transaction() as t:
+        [sent] = t.outbox.take(10, "me")
+    assert json.loads(sent.message.body) == {
+        "scheduled": "1970-01-01T00:00:09+00:00", "previous": "1970-01-01T00:00:07+00:00"
+    }  # fmt: skip
 
 
 @pytest.fixture
