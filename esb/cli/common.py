@@ -60,8 +60,22 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             _explain(error)
             sys.exit(FAILED)
+        finally:
+            let_go()
 
     return run
+
+
+def let_go() -> None:
+    """At the end: what cannot be written (a full disk) is not tried again when the interpreter ends.
+
+    It would make the exit code 120, whatever came of the command.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _explain(error: Exception) -> None:

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import structlog
 
+from esb.cli.common import let_go
 from esb.errors import EsbError
 from esb.wake import Wake
 
@@ -146,8 +147,9 @@ class Forked:
         """Args: what the process is called (``ps -o comm``), what it does, the one file it keeps open beside 0 to 2."""
         self.returncode: int | None = None
         parent, libc = os.getpid(), ctypes.CDLL(None)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # the log lies on a full disk
+                stream.flush()
         gc.freeze()  # what is loaded stays where it is: the collector would copy it by looking
         # Told to end before it listens by itself, it would do what we do when we are told, and go on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
@@ -345,8 +347,7 @@ def _as_child(
         traceback.print_exc()
         return 1
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        let_go()
     return 0
 
 

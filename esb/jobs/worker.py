@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ import celery.worker.state
 import structlog
 
 from esb.broker.embedded.transport import Transport
-from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE
+from esb.worker.thread import LONGEST_PAUSE, SHORTEST_PAUSE, Threaded
 
 log = structlog.get_logger("esb.jobs")
 
@@ -45,12 +44,12 @@ def _tell(error: Exception, pause: float) -> None:
     log.warning("jobs wait for the broker", error=str(error), again_in=pause)
 
 
-class TaskWorker(threading.Thread):
+class TaskWorker(Threaded):
     """Takes tasks until told to stop. Connects again by itself when the broker comes back."""
 
     def __init__(self, app: celery.Celery, ready: Callable[[], None]) -> None:
         """Args: the application, and what to call once tasks are taken."""
-        super().__init__(name="tasks", daemon=True)
+        super().__init__("tasks")
         celery.worker.state.should_stop = None  # Celery's own, for the whole process
         self._controller = app.WorkController(
             pool_cls="threads",

@@ -34,8 +34,32 @@ class Pause:
         self._next = min(self._next * 2, LONGEST_PAUSE)
 
 
-class Worker(threading.Thread, ABC):
-    """A thread that repeats :meth:`cycle`.
+class Threaded(ABC):
+    """What lives in a thread. It has one and is none: the private names of Python's own change with its version."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._thread = threading.Thread(target=self.run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin, in the thread."""
+        self._thread.start()
+
+    @abstractmethod
+    def run(self) -> None:
+        """All of its life, in the thread that calls it."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, for so many seconds at most."""
+        self._thread.join(timeout)
+
+    def is_alive(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._thread.is_alive()
+
+
+class Worker(Threaded):
+    """Repeats :meth:`cycle` in its thread.
 
     What is down (broker, store) ends the cycle, never the worker: it pauses and tries again, so recovery needs no
     restart. An unexpected error is logged with its trace and treated alike, since a dead thread would be silent loss
@@ -43,7 +67,7 @@ class Worker(threading.Thread, ABC):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(name=name, daemon=True)
+        super().__init__(name)
         self.stopping = threading.Event()
 
     @abstractmethod

@@ -43,6 +43,17 @@ def test_every_public_name_says_what_it_is_for():
     assert [f"{place(file)}:{one.lineno} {one.name}" for file, one in found if not ast.get_docstring(one)] == []
 
 
+def test_nothing_is_a_thread_or_a_process():
+    """It has one: a private name of ours that a version of Python uses, too, is overwritten (``_handle`` in 3.13)."""
+    classes = [
+        (file, one) for file in modules(*PACKAGES) for one in ast.walk(parsed(file)) if isinstance(one, ast.ClassDef)
+    ]
+    bases = [
+        (f"{place(file)}:{one.lineno} {one.name}", ast.unparse(base)) for file, one in classes for base in one.bases
+    ]
+    assert [spot for spot, base in bases if base.rpartition(".")[2] in ("Thread", "Timer", "Process")] == []
+
+
 def text(file: Path) -> str:
     """What stands in it."""
     return file.read_text(encoding="utf-8")

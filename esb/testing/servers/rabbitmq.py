@@ -38,7 +38,8 @@ _SET_POLICY = (
 )
 _CLEAR_POLICY = 'rabbit_policy:delete(<<"{vhost}">>, <<"test">>, <<"test">>)'
 _SET_MEMORY = "vm_memory_monitor:set_vm_memory_high_watermark({limit})"
-_SET_LARGEST = "application:set_env(rabbit, max_message_size, {size})"
+# What was configured, and where RabbitMQ 4 keeps it once it has read that.
+_SET_LARGEST = "application:set_env(rabbit, max_message_size, {size}), persistent_term:put(max_message_size, {size})"
 _DROP = 'ok = rabbit_networking:close_connections(rabbit_networking:connections(), "dropped by a test")'
 
 
