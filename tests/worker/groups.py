@@ -21,6 +21,14 @@ timeout: 1s
 operations: {{quote: {{effect: keyed}}}}
 recovery: {{retries: 0, delays: []}}
 """
+# One call at a time, so that what came first was sent first.
+TARGET = """\
+endpoint: target
+adapter: scripted
+concurrency: 1
+timeout: 2s
+operations: {put: {effect: keyed}, shoot: {effect: unkeyed}}
+"""
 
 
 class Running:
@@ -35,6 +43,7 @@ class Running:
         mask: Sequence[str] = (),
     ) -> None:
         if flow:
+            rig.write("endpoints/target.yaml", TARGET)
             rig.write("flows/main.yaml", flow)
             contract: dict[str, Any] = {"type": "object", "x-subject": "key"}
             if mask:

@@ -164,7 +164,6 @@ class Fire:
 @pytest.mark.postgresql
 def test_two_processes_share_the_work(server_rig: Rig) -> None:
     """Members of a group, and numbers of a sequence, come to both: each group ends once, each sequence is in order."""
-    server_rig.write("endpoints/target.yaml", TARGET)
     server_rig.write("flows/sums.yaml", AGGREGATE.replace("flow: main", "flow: sums"))
     running = Running(server_rig, RESEQUENCE.replace("number: number", "number: place, by: batch"))
     other = FlowWorker(server_rig.bus(prepare=False).context, "other")
@@ -187,15 +186,6 @@ def test_two_processes_share_the_work(server_rig: Rig) -> None:
     for sequence in range(6):
         assert [n for n in numbers if (n - 1000) // 10 == sequence] == [1000 + 10 * sequence + p for p in range(1, 7)]
     assert server_rig.parked() == []
-
-
-TARGET = """\
-endpoint: target
-adapter: scripted
-concurrency: 1
-timeout: 2s
-operations: {put: {effect: keyed}}
-"""
 
 
 def shuffled(messages: Iterable[Message]) -> list[Message]:
