@@ -26,8 +26,8 @@ IN, OUT = "bench.in", "bench.out"
 START = 60.0  # seconds that a peer may take to start
 SLOWEST = 100.0  # messages a second; whoever is slower is given up
 PEERS = (
-    Peer("relay", "C relay", relay(), share=2),
-    Peer("relay-confirm", "C relay, confirmed", relay("confirm"), share=2),
+    Peer("relay", "C relay", relay()),
+    Peer("relay-confirm", "C relay, confirmed", relay("confirm")),
     Peer("node", "Node amqplib", node("hop_node.js")),
     Peer("node-jsonata", "Node amqplib, JSONata", node("hop_node.js", "jsonata")),
     Peer("aiopika", "aio-pika", python("aiopika", "hop_aiopika.py"), share=0.5),
