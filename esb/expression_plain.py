@@ -9,7 +9,8 @@ asked; so the two never differ. By hand because this is the hot path of mappings
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from types import MappingProxyType
 from typing import Any
 
@@ -292,7 +293,7 @@ def _sum(names: Sequence[str]) -> Plain:
             raise Unsure
         try:
             numbers = [element[last] for element in elements]
-            found = sum(numbers)
+            found = reduce(add, numbers)  # sum() makes up for what is lost on the way, since Python 3.12
         except (KeyError, TypeError, IndexError):
             raise Unsure from None
         if not _NUMBERS.issuperset(map(type, numbers)) or not -LARGEST < found < LARGEST:

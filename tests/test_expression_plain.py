@@ -64,6 +64,13 @@ def test_sums_are_those_of_the_engine(lines: list[Any]) -> None:
     compare("$sum(a.b)", {"a": lines})
 
 
+def test_a_sum_loses_what_the_engine_loses() -> None:
+    """Python's own would tell 0.1 (since 3.12), every engine 0.09375."""
+    lines = [{"b": number} for number in (99999999999999.5, 0.1, -99999999999999.5)]
+    compare("$sum(a.b)", {"a": lines})
+    assert Expression("$sum(a.b)").evaluate(Data({"a": lines})) == 0.09375
+
+
 def compare(text: str, document: dict[str, Any]) -> None:
     plain = compile_plain(syntax_tree(text), COUNTRIES)
     if plain is None:
