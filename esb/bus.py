@@ -332,6 +332,8 @@ def prepare(definition: Definition, store: Store, broker: Broker) -> None:
         previous, sagas = t.definitions.active(), t.sagas.open_names()
     # Declared before it is active: whoever dies in between still finds what the last one had bound.
     broker.declare(topology(definition, bindings_of(previous.files) if previous else (), sagas))
+    if hazard := broker.hazard():
+        log.warning("the broker may lose messages", reason=hazard)
     with store.transaction() as t:
         t.definitions.activate(definition.hash, definition.files)
 

@@ -200,6 +200,10 @@ class Broker(Protocol):
         """A short sentence about the server, or ``BrokerDown``."""
         ...
 
+    def hazard(self) -> str:
+        """What of the server's settings may lose messages, and what to do; "" for nothing. Raises ``BrokerDown``."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -98,6 +98,10 @@ class Traffic:
         """See :meth:`esb.broker.port.Broker.check`."""
         return self._inner.check()
 
+    def hazard(self) -> str:
+        """See :meth:`esb.broker.port.Broker.hazard`."""
+        return self._inner.hazard()
+
     def close(self) -> None:
         """Let all connections go; the broker beneath is its owner's."""
         for consumer in self._consumers.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,8 @@ def _checks(root: str, env: str | None) -> Iterator[Check]:
     if "embedded" in (config.broker, config.database):
         yield _sqlite()
     yield _asked("broker", partial(_broker, config.broker, data))
+    if config.broker != "embedded":
+        yield from _hazard(config.broker, data)
     yield _asked("database", partial(_database, config.database, data))
     if first_masked(checked.definition.contracts):
         yield "encryption", "ok", _key(config.encryption.keys, data)
@@ -90,6 +93,15 @@ def _broker(url: str, data: Path) -> str:
         return broker.check()
     finally:
         broker.close()
+
+
+def _hazard(url: str, data: Path) -> Iterator[Check]:
+    from esb.broker import open_broker
+    from esb.errors import BrokerDown
+
+    with closing(open_broker(url, data)) as broker, suppress(BrokerDown):  # which is told already
+        if text := broker.hazard():
+            yield "queues", "warning", text
 
 
 def _database(url: str, data: Path) -> str:

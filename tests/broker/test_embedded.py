@@ -456,6 +456,15 @@ def test_the_url_picks_the_broker(tmp_path: Path) -> None:
         open_broker("kafka://host", tmp_path)
 
 
+def test_an_owner_that_was_dropped_shows_no_sign_of_life(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    """The watch, on its own thread, may still have it in hand: no error, which would make it rest."""
+    broker.declare(Topology((Queue("a"),)))
+    consumer = broker.consumer(["a"], 1)
+    owner = consumer._owner
+    consumer.close()
+    owner.beat()
+
+
 def test_files_are_for_their_owner_only(broker: EmbeddedBroker, tmp_path: Path) -> None:
     """Messages may hold personal data: nobody else on the machine reads them."""
     broker.consumer(["a"], 1)

@@ -376,6 +376,20 @@ def test_what_exists_is_left_as_it_is(url: str) -> None:
 
 
 @both_ways
+def test_queues_made_before_server_4_are_told_of(url: str) -> None:
+    """Since 4.0 they drop what comes back too often; on an older server nothing does, and what is made now does not."""
+    with kombu.Connection(bare(url)) as connection:
+        channel = connection.channel()
+        kombu.Queue(topology.UNROUTABLE, durable=True, queue_arguments={"x-queue-type": "quorum"})(channel).declare()
+        broker = RabbitMqBroker(url)
+        told = broker.hazard()
+        assert ("delivery-limit" in told) is (topology.version(broker._link.server) >= topology.UNLIMITED)
+        channel.queue_delete(topology.UNROUTABLE)
+    broker.declare(Topology(()))
+    assert broker.hazard() == ""
+    broker.close()
+
+
 def test_a_delayed_message_whose_queue_is_gone_lies_in_the_net(broker: RabbitMqBroker, url: str) -> None:
     """Many of them hold up nobody else's retries, and each says where it was to go."""
     publish(

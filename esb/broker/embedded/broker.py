@@ -137,6 +137,10 @@ class EmbeddedBroker:
             count = len(tables.queues(sql))
         return f"embedded broker, {count} queues in {self._path}, SQLite {sqlite3.sqlite_version}"
 
+    def hazard(self) -> str:
+        """See the port."""
+        return ""
+
     def close(self) -> None:
         """Close everything made here; consumers still open put back what they hold."""
         if self._closed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -24,10 +25,13 @@ class Owner:
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(self._file, f"{os.getpid()} {name}\n".encode())
+        self._guard = threading.Lock()
 
     def beat(self) -> None:
-        """Show that the process is not only there but running: the file's time moves."""
-        os.utime(self._file)
+        """Show that the process is not only there but running: the file's time moves. From any thread."""
+        with self._guard:
+            if self._file >= 0:  # else it was dropped this moment
+                os.utime(self._file)
 
     def retire(self, sql: sqlite3.Connection) -> list[int]:
         """Put back what is still held and leave no trace; the queues that got something."""
@@ -35,9 +39,10 @@ class Owner:
 
     def drop(self) -> None:
         """Close the file: the lock goes, unless a forked child or parent still has it open."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        with self._guard:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
 
 
 class Reaper:

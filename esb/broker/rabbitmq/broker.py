@@ -17,6 +17,13 @@ from esb.broker_url import PLAIN, Settings, parse
 _OLDEST = (3, 10)  # quorum queues with TTL and at-least-once dead-lettering
 _SOUND = (3, 10, 20)  # before it dead-lettering could stop, and quorum queues lost consumers
 
+_DROPS = (
+    "queues of this virtual host were made before RabbitMQ 4, which drops a message from them when it has come back "
+    "twenty times (from a stopped worker, from an endpoint whose breaker opened): give them a policy with "
+    f"delivery-limit -1. This is seen by the queue {topology.UNROUTABLE}: delete that then, while it is empty and the "
+    "bus is stopped"
+)
+
 
 class RabbitMqBroker:
     """Makes publishers and consumers; declares and counts on a connection of its own, which any thread may use.
@@ -74,6 +81,10 @@ class RabbitMqBroker:
     def check(self) -> str:
         """See the port."""
         return self._control("reach", lambda _, server: _describe(self._settings, server))
+
+    def hazard(self) -> str:
+        """See the port."""
+        return _DROPS if self._control("look at the queues of", topology.drops_returned) else ""
 
     def close(self) -> None:
         """Ends the control connection and the heartbeats; publishers and consumers are closed by their owners."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import NotFound, PreconditionFailed
 from kombu import Exchange, Queue
 
 from esb.broker import port
@@ -27,6 +27,7 @@ from esb.broker import port
 EVENTS = "esb.events"
 RETURN = "esb.return"
 UNROUTABLE = "esb.unroutable"
+UNLIMITED = (4,)  # since then a queue drops what comes back too often, unless it says that it does not
 
 Properties = dict[str, Any]  # what a server says of itself
 
@@ -86,6 +87,20 @@ def ready(channel: Any, queue: str) -> int | None:
         return None  # py-amqp has opened the channel again
 
 
+def drops_returned(channel: Any, server: Properties) -> bool:
+    """Whether the server drops what comes back for the twentieth time, as 4.0 does in queues made before it.
+
+    Told by the queue that every bus makes first: a declaration like it would be made now is refused.
+    """
+    if version(server) < UNLIMITED or not exists(channel, UNROUTABLE):
+        return False
+    try:
+        _declare(channel, UNROUTABLE, {}, server)
+    except PreconditionFailed:
+        return True  # py-amqp has opened the channel again
+    return False
+
+
 def version(server: Properties) -> tuple[int, ...]:
     """The server's version as numbers; (0,) when it does not say one."""
     text = str(server.get("version", "0"))
@@ -112,11 +127,14 @@ def _declare_queue(channel: Any, queue: port.Queue, server: Properties) -> None:
 
 
 def _queue(channel: Any, name: str, arguments: Properties, server: Properties) -> None:
-    if exists(channel, name):
-        return
+    if not exists(channel, name):
+        _declare(channel, name, arguments, server)
+
+
+def _declare(channel: Any, name: str, arguments: Properties, server: Properties) -> None:
     quorum: Properties = {"x-queue-type": "quorum", **arguments}
-    if version(server) >= (4,):
-        quorum["x-delivery-limit"] = -1  # since 4.0 there is one by default, and it drops messages
+    if version(server) >= UNLIMITED:
+        quorum["x-delivery-limit"] = -1
     Queue(name, durable=True, queue_arguments=quorum)(channel).queue_declare()
 
 

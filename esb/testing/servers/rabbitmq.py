@@ -28,6 +28,7 @@ default_pass = {password}
 disk_free_limit.absolute = 10MB
 vm_memory_high_watermark.absolute = {memory}
 log.file.level = warning
+max_message_size = 134217728
 """
 _ADD_VHOST = """\
 ok = rabbit_vhost:add(<<"{name}">>, <<"test">>),
