@@ -101,6 +101,10 @@ class MemoryBroker:
         """See :meth:`esb.broker.port.Broker.check`."""
         return "a broker in this process's memory"
 
+    def hazard(self) -> str:
+        """See :meth:`esb.broker.port.Broker.hazard`."""
+        return ""
+
     def close(self) -> None:
         """Nothing to let go: what it holds goes with the object."""
 

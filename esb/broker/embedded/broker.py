@@ -138,7 +138,7 @@ class EmbeddedBroker:
         return f"embedded broker, {count} queues in {self._path}, SQLite {sqlite3.sqlite_version}"
 
     def hazard(self) -> str:
-        """See the port."""
+        """See :meth:`esb.broker.port.Broker.hazard`."""
         return ""
 
     def close(self) -> None:

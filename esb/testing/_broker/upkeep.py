@@ -59,6 +59,10 @@ class UpkeepScenarios(Scenarios):
         """A broker that is there says so in words."""
         assert broker.check()
 
+    def test_what_was_just_made_holds_no_hazard(self, broker: Broker) -> None:
+        """Nothing that the server would lose by itself."""
+        assert broker.hazard() == ""
+
     def test_closing_twice_is_no_error(self, broker: Broker) -> None:
         """Everything may be closed again."""
         publisher, consumer = broker.publisher(), broker.consumer(["a"], 1)
