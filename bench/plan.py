@@ -15,8 +15,8 @@ class Side(msgspec.Struct, frozen=True):
     """One of those that are compared.
 
     ``measure`` is given the number of messages. ``share`` changes that number for sides that are much slower or
-    faster than the others, so that a run of each takes a comparable time: a rate does not depend on it. ``against``
-    names the side whose share is printed, where that is not the plan's yardstick.
+    faster than the others, so that a run of each takes a comparable time; only where a rate does not depend on it, or
+    that side gains by it. ``against`` names the side whose share is printed, where that is not the plan's yardstick.
     """
 
     name: str

@@ -57,8 +57,9 @@ def _checks(root: str, env: str | None) -> Iterator[Check]:
     config, data = checked.definition.config, checked.definition.data_directory
     if "embedded" in (config.broker, config.database):
         yield _sqlite()
-    yield _asked("broker", partial(_broker, config.broker, data))
-    if config.broker != "embedded":
+    found = _asked("broker", partial(_broker, config.broker, data))
+    yield found
+    if found[1] == "ok" and config.broker != "embedded":
         yield from _hazard(config.broker, data)
     yield _asked("database", partial(_database, config.database, data))
     if first_masked(checked.definition.contracts):
@@ -99,7 +100,7 @@ def _hazard(url: str, data: Path) -> Iterator[Check]:
     from esb.broker import open_broker
     from esb.errors import BrokerDown
 
-    with closing(open_broker(url, data)) as broker, suppress(BrokerDown):  # which is told already
+    with closing(open_broker(url, data)) as broker, suppress(BrokerDown):  # gone this moment: the next look tells
         if text := broker.hazard():
             yield "queues", "warning", text
 

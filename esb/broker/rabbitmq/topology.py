@@ -96,8 +96,8 @@ def drops_returned(channel: Any, server: Properties) -> bool:
         return False
     try:
         _declare(channel, UNROUTABLE, {}, server)
-    except PreconditionFailed:
-        return True  # py-amqp has opened the channel again
+    except PreconditionFailed as refused:  # py-amqp has opened the channel again
+        return "x-delivery-limit" in str(refused)  # and not because it is of another kind
     return False
 
 
