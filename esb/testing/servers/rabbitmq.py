@@ -33,7 +33,13 @@ max_message_size = 134217728
 _ADD_VHOST = """\
 ok = rabbit_vhost:add(<<"{name}">>, <<"test">>),
 rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>)"""
-_DELETE_VHOSTS = '[rabbit_vhost:delete(Name, <<"test">>) || Name <- [{names}]]'
+# The dead-letter workers of their queues end first: one that outlives its queue crashes until the supervisor of all of
+# them gives up, and then no delay queue can be made on the node any more (rabbitmq-server issue 16652, seen on 4.0.5).
+_DELETE_VHOSTS = """\
+[supervisor:terminate_child(rabbit_fifo_dlx_sup, Worker)
+ || {{_, Worker, _, _}} <- supervisor:which_children(rabbit_fifo_dlx_sup), is_pid(Worker),
+    (catch lists:member(element(2, element(2, sys:get_state(Worker))), [{names}])) =:= true],
+[rabbit_vhost:delete(Name, <<"test">>) || Name <- [{names}]]"""
 _SET_POLICY = (
     'ok = rabbit_policy:parse_set(<<"{vhost}">>, <<"test">>, <<{pattern}>>, <<{definition}>>, 0, <<"all">>, <<"test">>)'
 )
