@@ -59,9 +59,9 @@ class _Databases:
         self.execute(f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
 
     def drop_connections(self) -> None:
-        """Close every other connection from the server's side."""
+        """Close every other connection from the server's side, and wait for their ends."""
         self.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname LIKE 'esb_test_%' AND pid <> pg_backend_pid()"
         )
 
