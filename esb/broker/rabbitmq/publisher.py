@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from esb.broker.port import Outcome, Outgoing
+from esb.broker.port import Outcome, Outgoing, Topology
 from esb.broker.rabbitmq import topology
 from esb.broker.rabbitmq.confirms import Pending
 from esb.broker.rabbitmq.connection import Keeper, Link, limit_of
@@ -110,8 +110,7 @@ class RabbitMqPublisher:
         # A failing passive declare closes its channel, so this one must not be the channel that counts confirms.
         connection = self._link.channel.connection
         with self._link.exclusive(), connection.channel() as channel:
-            for delay in missing:
-                topology.declare_delay(channel, delay, connection.server_properties)
+            topology.declare(channel, Topology((), tuple(missing)), connection.server_properties)
         self._declared |= missing
         self._known |= missing
 

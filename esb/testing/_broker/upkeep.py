@@ -78,3 +78,15 @@ class UpkeepScenarios(Scenarios):
         server.kill()
         server.start()
         assert sorted(numbers(drain(opener(), "a", 50))) == list(range(50))
+
+    def test_what_was_confirmed_into_a_new_delay_outlives_the_server(
+        self, broker: Broker, request: Any, opener: Any
+    ) -> None:
+        """It is made with its first message, and the server dies the moment that it has confirmed that."""
+        if not self.features.server:
+            pytest.skip("this broker has no server")
+        assert publish(broker, Outgoing(order(1), "a", delay=2.5)) == [CONFIRMED]
+        server = request.getfixturevalue("server")
+        server.kill()
+        server.start()
+        assert numbers(drain(opener(), "a", 1)) == [1]
