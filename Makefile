@@ -10,8 +10,11 @@
 #
 # Tests start a RabbitMQ and a PostgreSQL of their own. ESB_TEST_BROKER=amqp://… and ESB_TEST_DATABASE=postgresql://…
 # name others. Their files lie in memory where there is room, else where TMPDIR says.
-PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell \
-	$(name) -c 'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(name))))
+# The first that is one of those that all dependencies have wheels for; else python3.
+pythons = $(foreach name,$(1),$(if $(shell $(name) -c 'import sys; (3, 11) <= sys.version_info$(2) and print(1)' \
+	2>/dev/null),$(name)))
+comma  := ,
+PYTHON ?= $(firstword $(call pythons,python3 python3.13 python3.12 python3.11, < (3$(comma) 14)) $(call pythons,python3))
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
@@ -21,7 +24,6 @@ MESSAGES ?= 100000
 MINUTES ?= 20
 PLACE  ?= embedded
 SEED   ?=
-comma  := ,
 CODE   := $(wildcard esb adapters migrations mappings examples bench docs tests)
 WITH   := --quiet --constraint constraints.txt
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install $(WITH)
@@ -52,6 +54,9 @@ $(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt | $(VENV)/.mad
 # Made anew when the interpreter it points to is gone.
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name one with PYTHON=…" >&2; exit 1; }
+	@command -v cc >/dev/null || $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
+		{ echo "jsonatapy has no wheels for $(PYTHON) yet: name 3.11 to 3.13 with PYTHON=…, or install a C compiler" >&2; \
+		exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@touch $@

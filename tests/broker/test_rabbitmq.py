@@ -23,6 +23,7 @@ from traffic import (
     persistently,
     port_of,
     publish,
+    take,
     through,
     with_options,
 )
@@ -135,12 +136,12 @@ def test_what_a_lost_connection_held_cannot_be_settled(broker: RabbitMqBroker, u
     publish(broker, commands(2))
     with Proxy(port_of(url)) as proxy:
         consumer = through(proxy, url).consumer(["a"], 10)
-        taken = consumer.take(10, PATIENCE)
+        taken = take(consumer, 2)
         proxy.cut()
         wait_until(lambda: broker.depths(["a"])["a"].ready == 2, PATIENCE, "the server to take its messages back")
         with pytest.raises(LeaseLost):
             consumer.settle(taken)
-        again = persistently(lambda: consumer.take(10, PATIENCE))
+        again = persistently(lambda: take(consumer, 2))
         assert [delivery.redelivered for delivery in again] == [True, True]
         with pytest.raises(LeaseLost):
             consumer.settle(taken)
@@ -155,7 +156,7 @@ def test_settling_twice_is_noticed_and_harms_nobody(broker: RabbitMqBroker) -> N
     """The second time the lease is lost, the others are still settled, and the channel lives."""
     publish(broker, commands(3))
     consumer = broker.consumer(["a"], 10)
-    taken = consumer.take(3, PATIENCE)
+    taken = take(consumer, 3)
     consumer.settle(taken[1:2])
     with pytest.raises(LeaseLost):
         consumer.settle(taken[:2])
@@ -170,9 +171,7 @@ def test_only_what_was_settled_is_gone(broker: RabbitMqBroker) -> None:
     """A gap in what is settled stays a gap: the frame that settles many never covers it."""
     publish(broker, commands(6))
     consumer = broker.consumer(["a"], 10)
-    taken = consumer.take(1, PATIENCE)
-    while len(taken) < 5:
-        taken += consumer.take(5 - len(taken), PATIENCE)
+    taken = take(consumer, 5)
     consumer.settle([taken[4], taken[0], taken[2]])
     consumer.close()
     assert sorted(drain(broker, "a", 3)) == [1, 3, 5]
@@ -397,9 +396,7 @@ def test_a_delayed_message_whose_queue_is_gone_lies_in_the_net(broker: RabbitMqB
     )
     assert drain(broker, "a", 1) == [99]
     consumer = broker.consumer([topology.UNROUTABLE], 100)
-    taken: list[Any] = []
-    while len(taken) < 40:
-        taken += consumer.take(100, PATIENCE)
+    taken = take(consumer, 40)
     assert {delivery.properties["routed-to"] for delivery in taken} == {"gone"}
     consumer.settle(taken)
     consumer.close()
@@ -419,9 +416,7 @@ def test_a_queue_deleted_under_its_consumer_is_said_and_made_again(broker: Rabbi
     publish(broker, [Outgoing(order(8), "b")])
     assert [int(d.message.headers["n"]) for d in persistently(lambda: consumer.take(1, PATIENCE))] == [8]
     publish(broker, [Outgoing(order(3), "made", event=True), Outgoing(order(4), "a")])
-    taken: list[Any] = []
-    while len(taken) < 2:
-        taken += consumer.take(2, PATIENCE)
+    taken = take(consumer, 2)
     assert sorted(int(d.message.headers["n"]) for d in taken) == [3, 4]
     consumer.close()
 
