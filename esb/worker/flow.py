@@ -166,13 +166,16 @@ class FlowWorker(Worker):
 
     def _conclude(self, begun: Begun) -> None:
         runs = begun.runs
-        begun.transfer.conclude(lambda outcomes: self._record(runs, outcomes))
+        self._transfer(begun)
         self._context.point("flow: settled")
         self._groups.publish()
         held = [run for run in runs if not run.smooth and run.refused]
         if held:
             self._hold_back(held)
         self._marks.settled([run.key for run in runs if run.delivery.redelivered])
+
+    def _transfer(self, begun: Begun) -> None:
+        begun.transfer.conclude(lambda outcomes: self._record(begun.runs, outcomes))
 
     def _handle_alone(self, delivery: Delivery) -> None:
         """A message that was under way at two deaths may be the one that brought them about."""

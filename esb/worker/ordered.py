@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from esb.broker.port import ORDER, Delivery, Outgoing, line_queue
+from esb.broker.port import ORDER, Delivery, Outcome, Outgoing, line_queue
 from esb.errors import MessageError
 from esb.flow import Result
 from esb.flow.switches import Switches
 from esb.store import Held, Hop, Stand, Transaction
 from esb.worker.context import Context
-from esb.worker.flow import TAKE, FlowWorker, Rows
+from esb.worker.flow import TAKE, Begun, FlowWorker, Rows
 from esb.worker.hold import FULL, held_hop
 from esb.worker.lines import Lines, order_key
+from esb.worker.rows import fit
 from esb.worker.run import Run
 from esb.worker.thread import commit
 
@@ -141,11 +142,26 @@ class OrderedWorker(FlowWorker):
     def _key_of(self, run: Run) -> str:
         return order_key(run.delivery) or self._keys.get(run.message.id, "")
 
+    def _transfer(self, begun: Begun) -> None:
+        """What an answer led to is in its queue before the line goes on, at the embedded broker too: the commit is all
+        that keeps back the process that serves the flow's queue, which may be another one."""
+        if not any(run.at for run in begun.runs):
+            return super()._transfer(begun)
+        outcomes: list[Outcome] = []
+
+        def settle_none(found: list[Outcome]) -> Sequence[Delivery]:
+            outcomes.extend(found)
+            return ()
+
+        begun.transfer.conclude(settle_none)
+        self._consumer.settle(self._record(begun.runs, outcomes))
+
     def _write(self, t: Transaction, runs: Sequence[Run], rows: Rows) -> None:
         super()._write(t, runs, rows)
-        stopped = [run for run in runs if self._stands(run) and self._stops(t, run)]
+        answered = self._answered(t, runs)
+        stopped = [r for r in runs if self._stands(r) and fit(r.message.id) not in answered and self._stops(t, r)]
         t.held.stop([self._set_back(run) for run in stopped], self._context.clock())
-        through = [run for run in runs if run.message.id in self._standing and run not in stopped]
+        through = [run for run in runs if (run.at or run.message.id in self._standing) and run not in stopped]
         t.held.over([(run.message.id, run.place) for run in through])
         for run in through:
             self._lines[run.flow.name].look()
@@ -157,6 +173,18 @@ class OrderedWorker(FlowWorker):
     def _stops(self, t: Transaction, run: Run) -> bool:
         """Whether those behind it have to wait: it is set aside, or waits itself."""
         return run.result.status == "waiting" or (run.error is not None and not self._is_over(t, run))
+
+    def _answered(self, t: Transaction, runs: Sequence[Run]) -> set[str]:
+        """Those whose question was out before it was written down, and which another process brought to their end.
+
+        Behind the rows of the journey, which one of the two writes first; the other one waits for its commit and sees
+        it: what is said here, or by ``through`` there.
+        """
+        asking: dict[str, list[str]] = {}
+        for run in runs:
+            if run.result.status == "waiting":
+                asking.setdefault(run.place, []).append(fit(run.message.id))
+        return {id for place, ids in asking.items() for id in t.tracking.ended(ids, place)}
 
     def _set_back(self, run: Run) -> Held:
         row = self._lines[run.flow.name].row(run.delivery, self._key_of(run), Stand.OUT)

@@ -16,6 +16,7 @@ from esb.store import Status
 from esb.worker import hold, lines, ordered
 from esb.worker.ordered import OrderedWorker
 from esb.worker.purge import Channel, Reason, purge
+from esb.worker.thread import Worker
 from tests.worker.rig import FILES, ORDER, Point, Rig, dies, drive, endpoint_worker, order, put, sweep
 
 QUEUE = flow_queue("main", ordered=True)
@@ -52,11 +53,28 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def rig(embedded_rig: Rig) -> Rig:
+    return in_order(embedded_rig)
+
+
+def in_order(rig: Rig) -> Rig:
     """One flow in order of its customers."""
     contract = ORDER | {"properties": ORDER["properties"] | {"customer": {}, "ask": {"type": "boolean"}}}
-    embedded_rig.write("contracts/order/v1.json", json.dumps(contract))
-    embedded_rig.write("flows/main.yaml", MAIN)
-    return embedded_rig
+    rig.write("contracts/order/v1.json", json.dumps(contract))
+    rig.write("flows/main.yaml", MAIN)
+    return rig
+
+
+class Meanwhile:
+    """The first time a worker comes by a point, others are at work before it goes on."""
+
+    def __init__(self, point: str, work: Callable[[], None]) -> None:
+        self.done = False
+        self._point, self._work = point, work
+
+    def __call__(self, name: str) -> None:
+        if name == self._point and not self.done:
+            self.done = True
+            self._work()
 
 
 def feed(bus: Bus, *pairs: tuple[int, str], **more: object) -> None:
@@ -64,10 +82,14 @@ def feed(bus: Bus, *pairs: tuple[int, str], **more: object) -> None:
     put(bus, QUEUE, *(order(number, customer=customer, **more) for number, customer in pairs))
 
 
-def both(bus: Bus) -> Callable[[], None]:
+def both(bus: Bus) -> Worker:
     """A round of the flow, and one of each endpoint."""
-    flow = OrderedWorker(bus.context)
-    workers = [flow, *(endpoint_worker(bus, name) for name, e in bus.definition.endpoints.items() if e.operations)]
+    endpoints = [endpoint_worker(bus, name) for name, e in bus.definition.endpoints.items() if e.operations]
+    return together(OrderedWorker(bus.context), *endpoints)
+
+
+def together(*workers: Worker) -> Worker:
+    """A round of each."""
 
     class Together:
         def cycle(self) -> None:
@@ -267,6 +289,62 @@ def test_a_death_over_an_answer_lets_nobody_pass(rig: Rig, point: str) -> None:
     dies(OrderedWorker(rig.bus(point=Point(point)).context), rounds=20)
     drive(both(bus), lambda: len(numbers(rig, "a")) == 4, "all are there")
     assert numbers(rig, "a") == [1, 2, 3, 4]
+
+
+def test_nobody_passes_a_message_whose_answer_another_process_is_slow_to_go_on_with(rig: Rig) -> None:
+    """The line goes on when the store says so, and then what the answer led to is in its queue."""
+    rig.write("flows/main.yaml", CALLING)
+    rig.write("endpoints/asked.yaml", ASKED)
+    bus = rig.bus()
+    feed(bus, (1, "a"), ask=True)
+    feed(bus, (2, "a"), (3, "a"))
+    serving = OrderedWorker(bus.context)
+    drive(serving, lambda: held(rig) == 2, "they wait")
+    asked = endpoint_worker(bus, "asked")
+    drive(asked, lambda: rig.outside("asked").sent, "it is asked")
+    drive(asked, _once(), "it is answered")
+
+    def others() -> None:
+        drive(serving, lambda: rig.hop("order-2", "flow:main").status == Status.COMPLETED, "the next one is through")
+
+    meanwhile = Meanwhile("flow: tracked", others)
+    answering = OrderedWorker(rig.bus(point=meanwhile).context)
+    drive(answering, lambda: meanwhile.done, "another goes on with the answer")
+    for worker in (serving, answering):
+        worker.finish()
+    drive(both(bus), lambda: len(numbers(rig, "a")) == 3, "all are there")
+    assert numbers(rig, "a") == [1, 2, 3]
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_no_line_is_left_by_an_answer_that_is_faster_than_the_note_that_it_is_awaited(server_rig: Rig) -> None:
+    """On RabbitMQ the question is out before it is written down; another process may be through with its answer."""
+    rig = in_order(server_rig)
+    rig.write("flows/main.yaml", CALLING)
+    rig.write("endpoints/asked.yaml", ASKED)
+    bus = rig.bus()
+    customers = "abcd"  # the broker gives the answers to both processes in turns
+
+    def through() -> list[str]:
+        return [c for n, c in enumerate(customers) if rig.hop(f"order-{n}", "flow:main")]
+
+    def others() -> None:
+        asked, second = endpoint_worker(bus, "asked"), OrderedWorker(bus.context)
+        drive(together(asked, second), through, "another goes on with some answers")
+        for worker in (asked, second):
+            worker.finish()
+
+    meanwhile = Meanwhile("flow: published", others)
+    feed(bus, *enumerate(customers), ask=True)
+    first = OrderedWorker(rig.bus(point=meanwhile).context)
+    drive(first, lambda: meanwhile.done, "it asks")
+    feed(bus, *enumerate(customers, start=len(customers)))
+    drive(first, lambda: rig.depth(QUEUE) == 0, "the others are looked at")
+    first.finish()
+    drive(both(bus), lambda: len(rig.outside("target").sent) >= 2 * len(customers), "all are there")
+    assert [numbers(rig, c) for c in customers] == [[n, n + len(customers)] for n in range(len(customers))]
+    drive(both(bus), lambda: lines_of(rig) == 0, "no line is left")
 
 
 @pytest.mark.parametrize(
