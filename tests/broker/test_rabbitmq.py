@@ -329,6 +329,19 @@ def test_a_consumer_is_gone_with_its_last_user(broker: RabbitMqBroker) -> None:
         gc.enable()
 
 
+def test_an_error_names_the_queue_that_confirms_nothing(private_rabbitmq: Any, url: str) -> None:
+    """The connection stands and other queues confirm, so nothing else would tell which one to look at."""
+    broker = RabbitMqBroker(with_options(url, "confirm_timeout=1"))
+    broker.declare(Topology((Queue("a"), Queue("b"))))
+    publisher, batch = broker.publisher(), [Outgoing(order(1), "a"), Outgoing(order(2), "b")]
+    publisher.publish(batch)  # a channel's first message to a queue waits for that queue alone
+    private_rabbitmq.suspend_queue(url.rpartition("/")[2], "a")
+    with pytest.raises(BrokerDown, match=r"1 of 2 publishes were not confirmed within 1 s: a$"):
+        publisher.publish(batch)
+    publisher.close()
+    broker.close()
+
+
 def test_a_silent_peer_is_noticed_and_closing_never_waits_for_it(broker: RabbitMqBroker, url: str) -> None:
     """Nothing comes any more though the connection stands: taking and publishing fail after two heartbeats."""
     with Proxy(port_of(url)) as proxy:

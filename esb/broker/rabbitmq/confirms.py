@@ -50,6 +50,11 @@ class Pending:
         """The first message of this batch whose body has more bytes."""
         return next((each.message for each in self._sent if len(each.message.body) > limit), None)
 
+    def silent(self) -> list[str]:
+        """The queues and events of which the broker has not said what became of what was sent there."""
+        pairs = zip(self._sent, self._outcomes, strict=True)
+        return sorted({_named(each) for each, outcome in pairs if outcome is None})
+
     def confirm(self, tag: int, multiple: bool, outcome: Outcome) -> None:
         """The broker answered for one publish, or for all up to ``tag``. Numbers of other batches are ignored."""
         index = tag - self._first
@@ -87,3 +92,8 @@ def destination(each: Outgoing) -> tuple[str, str]:
     if each.event:
         return topology.EVENTS, each.to
     return (topology.delay_name(each.delay) if each.delay else ""), each.to
+
+
+def _named(each: Outgoing) -> str:
+    exchange, key = destination(each)
+    return f"event {key}" if each.event else exchange or key

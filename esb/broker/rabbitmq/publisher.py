@@ -26,6 +26,7 @@ _HEADERS = 512  # of them, of a message, about
 # Seconds after which a channel that refused is replaced: where a queue's limit was taken away while a channel was being
 # refused, RabbitMQ (3.10) goes on refusing on that channel for as long as it lives.
 REFUSED = 5.0
+_NAMED = 3  # queues in an error, at most
 
 
 class RabbitMqPublisher:
@@ -125,7 +126,7 @@ class RabbitMqPublisher:
                 if pending.unknown and time.monotonic() > deadline:
                     raise TimeoutError(
                         f"{pending.unknown} of {len(pending)} publishes were not confirmed within "
-                        f"{self._settings.confirm_timeout:g} s"
+                        f"{self._settings.confirm_timeout:g} s: {', '.join(pending.silent()[:_NAMED])}"
                     )
         if pending in self._pending:
             self._pending.remove(pending)

@@ -47,6 +47,9 @@ _SET_POLICY = (
     'ok = rabbit_policy:parse_set(<<"{vhost}">>, <<"test">>, <<{pattern}>>, <<{definition}>>, 0, <<"all">>, <<"test">>)'
 )
 _CLEAR_POLICY = 'rabbit_policy:delete(<<"{vhost}">>, <<"test">>, <<"test">>)'
+_SUSPEND_QUEUE = """\
+{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),
+ok = sys:suspend(amqqueue:get_pid(Queue))"""
 _SET_MEMORY = "vm_memory_monitor:set_vm_memory_high_watermark({limit})"
 # What was configured, and where RabbitMQ 4 keeps it once it has read that.
 _SET_LARGEST = "application:set_env(rabbit, max_message_size, {size}), persistent_term:put(max_message_size, {size})"
@@ -176,6 +179,10 @@ class RabbitMqServer:
     def clear_policy(self, vhost: str) -> None:
         """The end of :meth:`set_policy`."""
         self._run(_CLEAR_POLICY.format(vhost=vhost))
+
+    def suspend_queue(self, vhost: str, queue: str) -> None:
+        """A quorum queue (in a virtual host, by its name) stands still: it takes messages, and confirms none."""
+        self._run(_SUSPEND_QUEUE.format(vhost=vhost, queue=queue))
 
     def memory_alarm(self, on: bool) -> None:
         """Raise or clear the memory alarm: publishing connections are blocked, consuming ones go on."""
