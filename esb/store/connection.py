@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from esb.store.seal import Seal
 Row = Sequence[Any]
 
 _LARGE = 1024**2  # bytes of one value, beyond which a connection is worth replacing
+ANYWHERE = slice(None)
 
 
 class Connection:
@@ -68,16 +70,17 @@ class Connection:
         """Carry out one statement; how many rows it touched."""
         return int(self._execute(sql, values).rowcount)
 
-    def many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """The same statement for each row, in one go."""
+    def many(self, sql: str, rows: Sequence[tuple[Any, ...]], large: slice = ANYWHERE) -> None:
+        """The same statement for each row, in one go. ``large``: where among the values large ones may be."""
         if rows:
             with handing_over():
                 self._driver.executemany(sql, rows)
-            self._note(rows)
+            self._note(rows, large)
 
     def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from. Two columns are their key."""
-        self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows)
+        """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from. Two columns are their key, and
+        the large ones come last."""
+        self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows, blobs(table, tuple(columns)))
 
     def select(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """What a composed query gives."""
@@ -112,8 +115,8 @@ class Connection:
         with handing_over():
             return self._driver.execute(sql, tuple(values))
 
-    def _note(self, rows: Sequence[Row]) -> None:
-        self.laden = self.laden or _large(rows)
+    def _note(self, rows: Sequence[Row], large: slice = ANYWHERE) -> None:
+        self.laden = self.laden or _large(rows, large)
 
 
 @contextmanager
@@ -125,10 +128,20 @@ def handing_over() -> Iterator[None]:
         raise translate(error, "the store") or error from error
 
 
-def _large(rows: Sequence[Row]) -> bool:
-    """A loop without a generator, since every value that is written comes by here."""
+@lru_cache(64)
+def blobs(table: sa.Table, columns: tuple[str, ...]) -> slice:
+    """Where the columns of bytes are, which come last."""
+    return slice(min((at for at, name in enumerate(columns) if _is_blob(table.c[name])), default=0), None)
+
+
+def _is_blob(column: sa.Column[Any]) -> bool:
+    return isinstance(column.type, sa.LargeBinary)
+
+
+def _large(rows: Sequence[Row], where: slice) -> bool:
+    """A loop without a generator, since nearly every value that is written comes by here."""
     for row in rows:
-        for value in row:
+        for value in row[where]:
             if value.__class__ is bytes and len(value) > _LARGE:
                 return True
     return False

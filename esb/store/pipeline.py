@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from esb.errors import StoreError
-from esb.store.connection import Connection, Row, handing_over
+from esb.store.connection import ANYWHERE, Connection, Row, blobs, handing_over
 from esb.store.seal import Seal
 
 _WRITING = "BEGIN"
@@ -61,13 +61,13 @@ class PipelinedConnection(Connection):
         self._pipeline.sync()
         return int(cursor.rowcount)
 
-    def many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def many(self, sql: str, rows: Sequence[tuple[Any, ...]], large: slice = ANYWHERE) -> None:
         """See :meth:`Connection.many`. What is wrong with a row is raised by a later statement, or by the commit."""
         if rows:
             self._start()
             with handing_over():
                 self._driver.cursor().executemany(_psycopg(sql), rows)
-            self._note(rows)
+            self._note(rows, large)
 
     def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """See :meth:`Connection.load`. Many rows come by COPY through a table of the session, in half the time.
@@ -78,7 +78,7 @@ class PipelinedConnection(Connection):
             super().load(sql, table, columns, rows)
         else:
             self._copy(table, columns, rows)
-            self._note(rows)
+            self._note(rows, blobs(table, tuple(columns)))
             self.many(sql.format(rows=f"SELECT {', '.join(columns)} FROM {table.name}_in"), [()])
 
     def _copy(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:

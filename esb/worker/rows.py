@@ -41,9 +41,10 @@ class Journal(msgspec.Struct, frozen=True):
         mask = self.masks.of(message.type)
         if mask is not None or more.get("error") or more.get("detail"):
             message, more = self._shown(message, mask, more)
-        whole = self.journey == "full" or status in _SET_ASIDE
+        aside = status in _SET_ASIDE
+        whole = aside or self.journey == "full"
         headed = whole or self.journey == "headers"
-        if status in _SET_ASIDE and message.is_test:
+        if aside and message.is_test:
             status = Status.DISCARDED  # nobody has to decide about it
         return Hop(
             message_id=message.id,
