@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from esb.errors import StoreDown, StoreError
 from esb.store import failures
+from esb.write_ahead_log import PRAGMAS, WRITE_BACK
 
 TIMEOUT = 10.0  # seconds to wait for a lock or a connection
 RESTED = 1.0  # seconds after which a connection may have died without anybody noticing
@@ -114,13 +115,13 @@ def _parsed(url: str) -> URL:
     )
 
 
-def checkpoint(engine: Engine) -> bool:
+def write_back(engine: Engine) -> bool:
     """Empty SQLite's write-ahead log. Call it only while nobody writes; False when a reader is in the way."""
     raw = engine.raw_connection()
     try:
         cursor = raw.cursor()
         cursor.execute("PRAGMA busy_timeout = 50")
-        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        busy = cursor.execute(WRITE_BACK).fetchone()[0]
         cursor.execute(f"PRAGMA busy_timeout = {int(TIMEOUT * 1000)}")
     except sqlite3.Error:
         return False  # the log stays; a real fault shows at the next statement, with its own error
@@ -132,9 +133,9 @@ def checkpoint(engine: Engine) -> bool:
 def _pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA page_size = 8192")  # of a new file: rows with their bodies fill smaller ones badly
-    cursor.execute("PRAGMA journal_mode = WAL")
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
     cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA wal_autocheckpoint = 0")  # see gate.py: only one may, and only while nobody writes
     cursor.execute("PRAGMA cache_size = -32000")  # kilobytes
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()

@@ -2,8 +2,7 @@
 
 SQLite's own waiting (the busy handler) starves a writer for a second and more while others keep writing; a file
 lock polled every millisecond does not. The lock is an ``flock``, so the kernel drops it when its holder dies. The
-same lock keeps writers out while the write-ahead log is emptied: SQLite 3.7.0 to 3.51.2 may damage a database when
-both happen at the same instant.
+same lock keeps writers out while the write-ahead log is written back (see :mod:`esb.write_ahead_log`).
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from esb.errors import StoreDown
-
-WAL_LIMIT = 16 * 1024**2  # bytes; beyond it the log is emptied into the database
+from esb.write_ahead_log import WriteAheadLog
 
 
 class Gate:
@@ -27,16 +25,15 @@ class Gate:
     Args:
         file: the database's file.
         timeout: seconds to wait for other writers.
-        checkpoint: empties the log; called within the gate once it has grown; says whether it succeeded.
+        write_back: of the write-ahead log; called within the gate once that has grown; says whether it succeeded.
     """
 
-    def __init__(self, file: Path, timeout: float, checkpoint: Callable[[], bool]) -> None:
+    def __init__(self, file: Path, timeout: float, write_back: Callable[[], bool]) -> None:
         self._lock_file = file.with_name(file.name + "-gate")
-        self._wal = f"{file}-wal"
+        self._log = WriteAheadLog(file)
         self._timeout = timeout
-        self._checkpoint = checkpoint
+        self._write_back = write_back
         self._threads = threading.Lock()
-        self._next = WAL_LIMIT
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -47,7 +44,7 @@ class Gate:
         try:
             with self._process(deadline):
                 yield
-                self._tend()
+                self._log.tend(self._write_back)
         finally:
             self._threads.release()
 
@@ -73,15 +70,6 @@ class Gate:
         failure = StoreDown(f"{who} has been writing to the store for {self._timeout:g} s: look for one that hangs")
         failure.transient = True
         return failure
-
-    def _tend(self) -> None:
-        """Empty a log that has grown. A reader can prevent it; then not at every commit anew."""
-        try:
-            size = os.stat(self._wal).st_size
-        except FileNotFoundError:
-            return
-        if size >= self._next:
-            self._next = WAL_LIMIT if self._checkpoint() else size + WAL_LIMIT
 
 
 def _try(descriptor: int) -> bool:

@@ -170,7 +170,7 @@ class Store:
         self._ours = engine.execution_options(**{engines.OURS: True})
         self._migrator = engine if self.embedded else engine.execution_options(isolation_level="READ COMMITTED")
         self._gate: Callable[[], Any] = (
-            Gate(file, engines.TIMEOUT, lambda: engines.checkpoint(engine)) if file else nullcontext
+            Gate(file, engines.TIMEOUT, lambda: engines.write_back(engine)) if file else nullcontext
         )
 
     @contextmanager

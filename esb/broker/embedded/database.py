@@ -16,14 +16,14 @@ from typing import Literal
 from esb.broker.embedded import tables
 from esb.broker.embedded.failures import NoTurnError, translated
 from esb.errors import BrokerDown, BrokerError
+from esb.write_ahead_log import PRAGMAS, WRITE_BACK, WriteAheadLog
 
 Synchronous = Literal["NORMAL", "FULL"]
 
 _BUSY = 10_000  # ms that SQLite waits for a lock which a foreign program holds
-_GLANCE = 1_000  # ms that a checkpoint waits for readers: all who want to write wait with it
+_GLANCE = 1_000  # ms that the log's being written back waits for readers: all who want to write wait with it
 _PATIENCE = 10.0  # seconds to wait for other writers
 _LOOK = 0.001  # seconds between two tries
-_WAL_LIMIT = 16 * 1024**2  # bytes; beyond it the log is written back and truncated
 _VACUUM_FROM = 16_384  # free pages (64 MB) that are kept for reuse before the file shrinks
 _VACUUM_STEP = 2_000  # pages given back at a time
 
@@ -80,8 +80,7 @@ class Database:
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
         self.path = path
-        self._wal = Path(f"{path}-wal")
-        self._next_checkpoint = _WAL_LIMIT
+        self._log = WriteAheadLog(path)
         self._lock = threading.RLock()
         self._closed = False
         with translated("open the embedded broker", path):
@@ -115,7 +114,8 @@ class Database:
             finally:
                 if self.sql.in_transaction:
                     self.sql.execute("ROLLBACK")
-            self._checkpoint()
+            # In the gate of the commit: one that had to be waited for could fail, and the commit would seem to have.
+            self._log.tend(self._write_back)
 
     @contextmanager
     def reading(self, attempt: str) -> Iterator[sqlite3.Connection]:
@@ -145,19 +145,10 @@ class Database:
                 raise BrokerError(f"cannot {attempt} in {self.path}: this connection is closed, open another")
             yield
 
-    def _checkpoint(self) -> None:
-        # SQLite before 3.51.3 can corrupt a database when a log is restarted while another connection writes. So
-        # nothing checkpoints by itself; it is done here, holding the gate, by which nobody writes meanwhile. It is the
-        # gate of the commit before: one that had to be waited for could fail, and the commit would seem to have failed.
-        size = _size(self._wal)
-        if size >= self._next_checkpoint:
-            # Where a reader or a full disk is in the way, the next try is when the log has grown further.
-            self._next_checkpoint = _WAL_LIMIT if self._write_back() else size + _WAL_LIMIT
-
     def _write_back(self) -> bool:
         try:
             self.sql.execute(f"PRAGMA busy_timeout={_GLANCE}")
-            busy = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            busy = self.sql.execute(WRITE_BACK).fetchone()[0]
             self._shrink()
         except sqlite3.Error as error:
             # The transaction before it is committed and must not look as if it had failed.
@@ -175,16 +166,10 @@ class Database:
 def _prepare(sql: sqlite3.Connection, synchronous: Synchronous) -> None:
     sql.execute("PRAGMA page_size=8192")  # of a new file: bodies fill smaller ones badly
     sql.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    if sql.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+    for pragma in PRAGMAS:
+        sql.execute(pragma)
+    if sql.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         raise BrokerDown("the file system does not carry SQLite's WAL mode: put the data directory on a local disk")
     sql.execute(f"PRAGMA synchronous={synchronous}")
-    sql.execute("PRAGMA wal_autocheckpoint=0")
     sql.execute("PRAGMA cache_size=-8000")
     tables.create(sql)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
