@@ -1,8 +1,9 @@
 """One writer at a time on SQLite, and one checkpointer.
 
 SQLite's own waiting (the busy handler) starves a writer for a second and more while others keep writing; a file
-lock polled every millisecond does not. The lock is an ``flock``, so the kernel drops it when its holder dies. The
-same lock keeps writers out while the write-ahead log is written back (see :mod:`esb.write_ahead_log`).
+lock that is looked at five times a millisecond does not. The lock is an ``flock``, so the kernel drops it when its
+holder dies. The same lock keeps writers out while the write-ahead log is written back (see
+:mod:`esb.write_ahead_log`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from esb.errors import StoreDown
 from esb.write_ahead_log import WriteAheadLog
+
+_LOOK = 0.0002  # seconds between two tries: a commit takes a few milliseconds, and others wait behind
 
 
 class Gate:
@@ -61,7 +64,7 @@ class Gate:
             while not _try(descriptor):
                 if time.monotonic() > deadline:
                     raise self._locked("another process")
-                time.sleep(0.001)
+                time.sleep(_LOOK)
             yield
         finally:
             os.close(descriptor)
