@@ -47,15 +47,16 @@ class WriteAheadLog:
             self._next = self._limit if write_back() else self._next + self._limit
 
     def _reaches(self, octets: int) -> bool:
-        """Whether the round under way has a frame behind so many bytes."""
-        try:
-            log = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        """Whether the round under way has a frame behind so many bytes. Fails for nothing: the commit stands."""
+        try:  # closing the file drops no lock of SQLite's, whose locks are on other files
+            with open(self.path, "rb", buffering=0) as log:
+                return _has_frame(log.fileno(), octets)
+        except OSError:
             return False
-        try:  # closing it drops no lock of SQLite's, whose locks are on other files
-            header = os.pread(log, _HEADER, 0)
-            size = _FRAME + int.from_bytes(header[_PAGE], "big")
-            salts = os.pread(log, _SALTS.stop - _SALTS.start, _HEADER + octets // size * size + _SALTS_OF_FRAME)
-        finally:
-            os.close(log)
-        return bool(salts) and salts == header[_SALTS]
+
+
+def _has_frame(log: int, octets: int) -> bool:
+    header = os.pread(log, _HEADER, 0)
+    size = _FRAME + int.from_bytes(header[_PAGE], "big")
+    salts = os.pread(log, _SALTS.stop - _SALTS.start, _HEADER + octets // size * size + _SALTS_OF_FRAME)
+    return bool(salts) and salts == header[_SALTS]

@@ -76,6 +76,8 @@ def test_a_reader_in_the_way_is_not_asked_about_at_each_commit(written: Written)
     assert set(written.rounds()) <= set(COMMITS)
 
 
-def test_what_was_not_written_has_no_log(tmp_path: Path) -> None:
-    """A database that somebody else closed, and SQLite with it the log."""
-    WriteAheadLog(tmp_path / "none.db").tend(lambda: pytest.fail("there is nothing to write back"))
+def test_a_log_that_is_away_or_cannot_be_read_fails_no_commit(tmp_path: Path) -> None:
+    """Who closed the database last took it along; and what is committed must not look as if it had failed."""
+    (tmp_path / "other.db-wal").mkdir()
+    for name in ("none.db", "other.db"):
+        WriteAheadLog(tmp_path / name).tend(lambda: pytest.fail("there is nothing to write back"))
