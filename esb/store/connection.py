@@ -77,9 +77,11 @@ class Connection:
                 self._driver.executemany(sql, rows)
             self._note(rows, large)
 
-    def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def load(
+        self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], new: bool = False
+    ) -> None:
         """Rows by an INSERT, in its order; the text has ``{rows}`` where they come from. Two columns are their key, and
-        the large ones come last."""
+        the large ones come last. ``new``: hardly ever is one of them there already, and then nothing is the worse."""
         self.many(sql.format(rows=f"VALUES ({', '.join('?' * len(columns))})"), rows, blobs(table, tuple(columns)))
 
     def select(self, statement: sa.Select[Any]) -> Sequence[Any]:

@@ -20,6 +20,7 @@ from esb.store.seal import Seal
 _WRITING = "BEGIN"
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _COPIED = 20  # rows from which on COPY is worth its three round trips
+_NOT_UNIQUE = "23505"  # PostgreSQL's code, appendix A
 
 
 class PipelinedConnection(Connection):
@@ -69,23 +70,40 @@ class PipelinedConnection(Connection):
                 self._driver.cursor().executemany(_psycopg(sql), rows)
             self._note(rows, large)
 
-    def load(self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """See :meth:`Connection.load`. Many rows come by COPY through a table of the session, in half the time.
+    def load(
+        self, sql: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], new: bool = False
+    ) -> None:
+        """See :meth:`Connection.load`. Many rows come by COPY: new ones into the table itself, which the server writes
+        page by page then; others through a table of the session, in half the time of single statements.
 
-        There no row may meet another of the same statement (``ON CONFLICT``).
+        In both no row may meet another of the same statement.
         """
         if len(rows) < _COPIED or len({row[:2] for row in rows}) < len(rows):
             super().load(sql, table, columns, rows)
-        else:
-            self._copy(table, columns, rows)
-            self._note(rows, blobs(table, tuple(columns)))
-            self.many(sql.format(rows=f"SELECT {', '.join(columns)} FROM {table.name}_in"), [()])
-
-    def _copy(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """What psycopg raises here is translated around the transaction."""
+            return
+        self._note(rows, blobs(table, tuple(columns)))
+        if new and self._straight(table, columns, rows):
+            return
         target = f"{table.name}_in"
         # The session's own; asked for each time, since one that is rolled back takes it along.
         self.many(f"CREATE TEMPORARY TABLE IF NOT EXISTS {target} (LIKE {table.name}) ON COMMIT DELETE ROWS", [()])
+        self._copy(target, table, columns, rows)
+        self.many(sql.format(rows=f"SELECT {', '.join(columns)} FROM {target}"), [()])
+
+    def _straight(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
+        """False, and nothing done, where one of them is there already: somebody else has run a copy of its message."""
+        self.many("SAVEPOINT straight", [()])
+        try:
+            self._copy(table.name, table, columns, rows)
+        except Exception as error:
+            if getattr(error, "sqlstate", None) != _NOT_UNIQUE:
+                raise
+            self._driver.execute("ROLLBACK TO SAVEPOINT straight", prepare=False)
+            return False
+        return True
+
+    def _copy(self, target: str, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """What psycopg raises here is translated around the transaction."""
         driver = self._alone()
         with driver.cursor().copy(f"COPY {target} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(_types(table, tuple(columns), self._connection.dialect))

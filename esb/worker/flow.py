@@ -46,11 +46,13 @@ _STATUS = {
 class Rows(msgspec.Struct):
     """What is written down of a batch. Made before the store is taken, since covering large messages takes its time.
 
-    ``failures``: of each run those of its parts, and its own.
+    ``failures``: of each run those of its parts, and its own. ``new``: no message came from the broker
+    before, or from people, a line or a call, which properties tell, so hardly ever is one of them recorded already.
     """
 
     hops: list[Hop]
     failures: list[tuple[Run, list[Parked], Parked | None]]
+    new: bool
 
 
 class Begun(msgspec.Struct):
@@ -248,10 +250,11 @@ class FlowWorker(Worker):
         return Rows(
             hops=[row for run in runs for row in self._hops(run, now)],
             failures=[(run, self._parts(run, now), self._failure(run, now)) for run in runs if not run.smooth],
+            new=all(run.smooth and not (run.delivery.redelivered or run.delivery.properties) for run in runs),
         )
 
     def _write(self, t: Transaction, runs: Sequence[Run], rows: Rows) -> None:
-        t.tracking.record(rows.hops)
+        t.tracking.record(rows.hops, new=rows.new)
         failures = [row for run, parts, own in rows.failures for row in (*parts, *self._still_open(t, run, own))]
         if failures:
             t.parked.add(failures)

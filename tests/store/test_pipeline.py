@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from esb.errors import RowRefused, StoreError
-from esb.store import Dispatch, Store, engine, open_store
+from esb.store import Dispatch, Hop, Status, Store, engine, open_store
 from esb.testing._store.given import hop, message
 from esb.testing.proxy import Proxy, Wire
 
@@ -78,6 +78,45 @@ def test_an_answer_that_is_read_is_one_more(watched: Store, turns: Turns) -> Non
         assert t.inbox.seen("e", [("o", "m")]) == {}
         t.tracking.record([hop("a")])
     assert turns.count == 2
+
+
+def many(first: int, last: int, **more: Any) -> list[Hop]:
+    """So many that they are copied."""
+    return [hop(f"m{number:03}", **more) for number in range(first, last)]
+
+
+def through_another_table(store: Store) -> bool:
+    """Whether the connection at rest has the one for what may be there already."""
+    with store.reading() as t:
+        return t.connection.row("SELECT to_regclass('pg_temp.hops_in')")[0] is not None
+
+
+def test_new_rows_are_written_where_they_stay(watched: Store, turns: Turns) -> None:
+    """And in no more round trips than others."""
+    with watched.transaction() as t:
+        t.tracking.record(many(0, 100), new=True)
+    straight, turns.count = turns.count, 0
+    assert not through_another_table(watched)
+    with watched.transaction() as t:
+        t.tracking.record(many(100, 200))
+    assert straight <= turns.count
+    assert through_another_table(watched)
+    with watched.reading() as t:
+        assert len(t.tracking.find(limit=500)) == 201
+
+
+def test_rows_that_were_taken_for_new_and_are_not_change_nothing_that_is_known(watched: Store) -> None:
+    """Nor what else is in the transaction; the others are written."""
+    with watched.transaction() as t:
+        t.tracking.record([hop("m050", status=Status.COMPLETED, detail="first"), hop("m051", status=Status.RETRYING)])
+    with watched.transaction() as t:
+        t.outbox.add([Dispatch(message=message("out"), to="q")])
+        t.tracking.record(many(0, 100, status=Status.COMPLETED, detail="second"), new=True)
+        t.inbox.clear([("e", "o", "m")])
+    with watched.reading() as t:
+        found = {each.message_id: each.detail for each in t.tracking.find(limit=500)}
+        assert t.outbox.count() == 1
+    assert found == {"first": None, "m050": "first"} | {f"m{n:03}": "second" for n in range(100) if n != 50}
 
 
 def test_what_is_read_is_of_one_moment(watched: Store) -> None:
