@@ -16,9 +16,7 @@ KEPT = 2 * LIMIT  # bytes of its file that stay when it is begun again
 # For every connection. SQLite 3.7.0 to 3.51.2 may damage a database where a log is begun again while another connection
 # writes or writes back, so nothing is written back by itself, and only by who keeps all others from writing.
 PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA wal_autocheckpoint = 0", f"PRAGMA journal_size_limit = {KEPT}")
-WRITE_BACK = (
-    "PRAGMA wal_checkpoint(RESTART)"  # gives 0 first where no reader is in the way; the next writer begins anew
-)
+WRITE_BACK = "PRAGMA wal_checkpoint(RESTART)"  # gives a row that begins with 0 where no reader was in the way
 _HEADER, _FRAME = 32, 24  # bytes
 _PAGE, _SALTS = slice(8, 12), slice(16, 24)  # in the log's header
 _SALTS_OF_FRAME = 8  # where they are in a frame's header

@@ -46,8 +46,8 @@ _STATUS = {
 class Rows(msgspec.Struct):
     """What is written down of a batch. Made before the store is taken, since covering large messages takes its time.
 
-    ``failures``: of each run those of its parts, and its own. ``new``: no message came from the broker
-    before, or from people, a line or a call, which properties tell, so hardly ever is one of them recorded already.
+    ``failures``: of each run those of its parts, and its own. ``new``: no message came from the broker before, or from
+    people, a line or a call, which properties tell, so hardly ever is one of them recorded already.
     """
 
     hops: list[Hop]

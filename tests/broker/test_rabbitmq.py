@@ -23,7 +23,6 @@ from traffic import (
     persistently,
     port_of,
     publish,
-    take,
     through,
     with_options,
 )
@@ -32,6 +31,7 @@ from esb.broker.port import Outgoing, Queue, Topology
 from esb.broker.rabbitmq import RabbitMqBroker, topology
 from esb.broker.rabbitmq import publisher as publishing
 from esb.errors import BrokerDown, LeaseLost, MessageError
+from esb.testing._broker.given import take
 from esb.testing.broker import BrokerFeatures, BrokerSuite
 from esb.testing.proxy import Proxy
 from esb.testing.servers import wait_until

@@ -51,16 +51,6 @@ def drain(broker: RabbitMqBroker, queue: str, count: int) -> list[int]:
     return found
 
 
-def take(consumer: Any, count: int) -> list[Any]:
-    """Exactly so many, which may come in several batches; not settled."""
-    taken: list[Any] = []
-    deadline = time.monotonic() + PATIENCE
-    while len(taken) < count and time.monotonic() < deadline:
-        taken += consumer.take(count - len(taken), 0.5)
-    assert len(taken) == count, f"{len(taken)} of {count} messages came"
-    return taken
-
-
 def persistently(work: Any) -> Any:
     """As a worker does it: try again as long as the broker is down."""
     deadline = time.monotonic() + 3 * PATIENCE
