@@ -55,17 +55,19 @@ class Leases:
             (most, most),
         )
 
-    def bury(self) -> int:
-        """End the leases of processes that are :func:`gone <esb.store.owners.is_gone>`; how many. Waits for nobody."""
+    def bury(self) -> Sequence[str]:
+        """End the leases of processes that are :func:`gone <esb.store.owners.is_gone>`; who they were.
+
+        Waits for nobody: leases that somebody has in hand are left to the next time.
+        """
         owners = self._db.rows(f"SELECT DISTINCT owner FROM leases WHERE expires_at > {self._db.now}", ())
-        gone = [row for row in owners if is_gone(row[0])]
-        return sum(
-            self._db.run(
-                f"UPDATE leases SET expires_at = {self._db.now} WHERE name IN "
-                f"(SELECT name FROM leases WHERE owner = ? AND expires_at > {self._db.now} {self._db.skip_locked})",
-                row,
-            )
-            for row in gone
+        return [owner for (owner,) in owners if is_gone(owner) and self._end(owner)]
+
+    def _end(self, owner: str) -> int:
+        return self._db.run(
+            f"UPDATE leases SET expires_at = {self._db.now} WHERE name IN "
+            f"(SELECT name FROM leases WHERE owner = ? AND expires_at > {self._db.now} {self._db.skip_locked})",
+            (owner,),
         )
 
     def release(self, name: str, owner: str, fence: int) -> None:

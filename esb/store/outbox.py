@@ -86,6 +86,14 @@ class Outbox:
             (self._db.listed(ids), owner),
         )
 
+    def inherit(self, owner: str) -> None:
+        """``owner`` is gone: what it was to publish is anybody's now. Waits for nobody."""
+        self._db.run(
+            f"UPDATE outbox SET taken_until = 0 WHERE id IN (SELECT id FROM outbox WHERE taken_until > {self._db.now} "
+            f"AND taken_by = ? {self._db.skip_locked})",
+            (owner,),
+        )
+
     def due(self) -> bool:
         """Whether :meth:`take` would find any. A look by itself is cheaper than a transaction that may write."""
         return self._db.row(f"SELECT 1 FROM outbox WHERE taken_until < {self._db.now} LIMIT 1") is not None

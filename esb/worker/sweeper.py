@@ -25,7 +25,7 @@ LEASES = 4.0  # times this process's own
 class Heartbeat(Worker):
     """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it.
 
-    It also ends the leases of those of this machine who died, and sees to it that those of all others who died run out
+    It also ends the leases of those of this machine who died, lets others publish what was in their hands, and sees to it that those of all others who died run out
     when the clock is set back.
     """
 
@@ -48,7 +48,8 @@ class Heartbeat(Worker):
             for name in self._names:
                 self._fences[name] = t.leases.acquire(name, self._home.owner, self._ttl) or 0
             # Behind our own: holding rows of others we must not wait for anybody.
-            t.leases.bury()
+            for gone in t.leases.bury():
+                t.outbox.inherit(gone)
             t.leases.shorten(max(LONGEST, LEASES * self._ttl))
 
     def finish(self) -> None:

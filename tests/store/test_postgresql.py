@@ -57,10 +57,10 @@ def test_the_dead_are_buried_without_waiting(postgresql_store: Store) -> None:
             t.leases.acquire(name, dead, 60)
     with postgresql_store.transaction() as one, postgresql_store.transaction() as other:
         assert one.leases.renew("in hand", dead, 1, 60)
-        assert other.leases.bury() == 1
+        assert other.leases.bury() == [dead]
     with postgresql_store.transaction() as t:
         assert (t.leases.holder("in hand"), t.leases.holder("free")) == (dead, None)
-        assert t.leases.bury() == 1
+        assert t.leases.bury() == [dead]
 
 
 def test_connections_closed_by_the_server_are_replaced(postgresql: Any, postgresql_store: Store) -> None:

@@ -136,6 +136,19 @@ def test_a_heartbeat_ends_the_leases_of_the_dead(rig: Rig) -> None:
     assert [_alive(one) for one in (living, bus)] == [True, True]
 
 
+def test_a_heartbeat_hands_on_what_the_dead_were_to_publish(rig: Rig) -> None:
+    """Others publish it with their next look, and not when the hold of the dead runs out."""
+    bus, dead = rig.bus(), owner_that_is_gone()
+    add(bus, order(1))
+    with bus.store.transaction() as t:
+        t.leases.acquire(f"owner:{dead}", dead, 15.0)
+        t.outbox.take(10, dead, 600)
+        assert not t.outbox.due()
+    Heartbeat(bus.context).beat()
+    with bus.store.reading() as t:
+        assert t.outbox.due()
+
+
 def test_a_clock_that_is_set_back_keeps_no_dead_alive(rig: Rig) -> None:
     """Their leases run out all the same, and others take over; whoever lives is alive at every moment."""
     dead, slow, bus = rig.bus(), rig.bus(), rig.bus()

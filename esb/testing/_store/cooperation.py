@@ -148,8 +148,8 @@ class LeaseScenarios:
         for owner in (mine, dead, elsewhere, "by another name"):
             _acquire(store, owner, 60, f"poll:{owner}")
         with store.transaction() as t:
-            assert t.leases.bury() == 1
-            assert t.leases.bury() == 0
+            assert t.leases.bury() == [dead]
+            assert t.leases.bury() == []
             alive = [t.leases.alive(owner) for owner in (mine, dead, elsewhere, "by another name")]
         assert alive == [True, False, True, True]
         assert _acquire(store, "heir", 60, f"poll:{dead}") == 2

@@ -128,6 +128,15 @@ class OutboxScenarios:
             t.outbox.give_back([other], "b")
         assert [d.message.id for d in _take(store, owner="b")] == ["m1"]
 
+    def test_what_the_dead_had_in_hand_is_given_to_all(self, store: Store) -> None:
+        """And nobody else's."""
+        _add(store, "m1", "m2")
+        with store.transaction() as t:
+            t.outbox.take(1, "dead", 60)
+            t.outbox.take(1, "living", 60)
+            t.outbox.inherit("dead")
+        assert [d.message.id for d in _take(store, owner="heir")] == ["m1"]
+
     def test_what_is_sent_is_gone(self, store: Store) -> None:
         """And only that."""
         _add(store, "m1", "m2")
