@@ -25,8 +25,8 @@ LEASES = 4.0  # times this process's own
 class Heartbeat(Worker):
     """Keeps the lease that says: this process lives. A thread of its own, so that nothing slow delays it.
 
-    It also ends the leases of those of this machine who died, lets others publish what was in their hands, and sees to it that those of all others who died run out
-    when the clock is set back.
+    It also ends the leases of those of this machine who died, lets others publish what was in their hands, and sees to
+    it that those of all others who died run out when the clock is set back.
     """
 
     def __init__(self, home: Home, role: str = "bus") -> None:
