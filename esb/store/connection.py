@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from esb.errors import StoreError
 from esb.store.failures import translate
 from esb.store.seal import Seal
 
@@ -41,13 +42,17 @@ class Connection:
     def transaction(self) -> Iterator[None]:
         """All statements within are one transaction; committed at its end, rolled back when it raises.
 
-        One that will write says so at once, or two of them could each wait for the other for ever.
+        One that will write says so at once, or two of them could each wait for the other for ever. One that only reads
+        and has written is rolled back; ``PRAGMA query_only`` would refuse the statement itself, and has all prepared
+        statements of its connection compiled anew, each time.
         """
         driver = self._driver
+        written = driver.total_changes
         try:
-            driver.execute(f"PRAGMA query_only = {self._reading:d}")
             driver.execute("BEGIN" if self._reading else "BEGIN IMMEDIATE")
             yield
+            if self._reading and driver.total_changes != written:
+                raise StoreError("a transaction that only reads has written, and is undone: please report it")
             driver.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):

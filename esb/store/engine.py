@@ -34,6 +34,7 @@ def embedded(file: Path) -> Engine:
         pool_size=5,
         max_overflow=20,
         pool_timeout=TIMEOUT,
+        pool_use_lifo=True,  # the one used last has its pages and compiled statements at hand
     )
     sa.event.listen(engine, "do_connect", lambda *_: _make(file))
     sa.event.listen(engine, "connect", _pragmas)
@@ -144,7 +145,6 @@ def _pragmas(connection: Any, _record: Any) -> None:
 def begin(connection: Connection) -> None:
     """A transaction of SQLAlchemy's own, on SQLite: a migration."""
     if not connection.get_execution_options().get(OURS):
-        connection.exec_driver_sql("PRAGMA query_only = 0")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -31,6 +31,6 @@ class MemoryStore(Store):
         """Forget everything."""
         raw = self.engine.raw_connection()
         try:
-            raw.cursor().executescript(f"PRAGMA query_only = 0; BEGIN; {self._forget} COMMIT;")
+            raw.cursor().executescript(f"BEGIN; {self._forget} COMMIT;")
         finally:
             raw.close()
