@@ -93,6 +93,8 @@ def hop(place: Place, messages: int, workers: int = 1, node: Node | None = None,
 
     Args: where; how many messages; how many processes; the broker's node, to see its CPU; whether without any flow.
     """
+    if node:
+        node.begin()
     with bus_directory(place) as (root, bus):
         fill(bus.broker, messages, orders())
         if node:

@@ -86,6 +86,7 @@ def on_postgresql(broker: Node, server: PostgresServer, workers: int = 1) -> Sid
 def measure(broker: Node, program: Program, messages: int) -> Reading:
     """Fill a peer's queue, let it empty it, and see that everything arrived."""
     warm = messages // 10
+    broker.begin()
     with Queues(broker.url) as queues:
         queues.make(IN, OUT)
         queues.fill(IN, program.body, messages, **program.properties)

@@ -37,6 +37,16 @@ class Node(RabbitMqServer):
         """Bytes of memory that the broker has."""
         return resident(self._erlang())
 
+    def begin(self) -> None:
+        """Begin a new log of quorum queues, before a run.
+
+        The old one is written away when it has grown to half a gigabyte, at the expense of whoever is at work then: it
+        cost the broker 64 to 84 instead of 45 µs of CPU a message, in every fourth or fifth run, and so, with sides in
+        turns, nearly always those of the same side.
+        """
+        self._run("ra_log_wal:force_roll_over(ra_log_wal)")
+        self.settle()
+
     def settle(self) -> None:
         """Wait until it has nothing to do: what a filled queue leaves to be written is no part of what is measured."""
         deadline = time.monotonic() + _PATIENCE

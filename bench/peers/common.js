@@ -70,4 +70,4 @@ class Clock {
   }
 }
 
-module.exports = { check, mapByHand, expression, Clock, PREFETCH: 600 };
+module.exports = { check, mapByHand, expression, Clock, PREFETCH: 1200 };

@@ -10,7 +10,7 @@ import uvloop
 from clock import arguments
 from work import convert
 
-PREFETCH = 600
+PREFETCH = 1200
 
 
 async def main() -> None:

@@ -10,7 +10,7 @@ from clock import arguments
 from kombu import Queue
 from work import convert
 
-PREFETCH = 600
+PREFETCH = 1200
 
 url, source, target, clock = arguments()
 app = Celery("bench", broker=url)

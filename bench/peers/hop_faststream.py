@@ -13,7 +13,7 @@ from faststream.rabbit.annotations import RabbitMessage
 from faststream.rabbit.schemas import QueueType
 from work import convert
 
-PREFETCH = 600
+PREFETCH = 1200
 
 
 async def main() -> None:

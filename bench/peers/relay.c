@@ -16,7 +16,7 @@
 #include <sys/time.h>
 #include <time.h>
 
-enum { PREFETCH = 600, BATCH = 100, CHANNEL = 1 };
+enum { PREFETCH = 1200, BATCH = 100, CHANNEL = 1 };
 
 struct link {
     amqp_connection_state_t connection;
