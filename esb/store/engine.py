@@ -34,7 +34,6 @@ def embedded(file: Path) -> Engine:
         pool_size=5,
         max_overflow=20,
         pool_timeout=TIMEOUT,
-        pool_use_lifo=True,  # the one used last has its pages and compiled statements at hand
     )
     sa.event.listen(engine, "do_connect", lambda *_: _make(file))
     sa.event.listen(engine, "connect", _pragmas)
