@@ -60,7 +60,7 @@ def make(kit: Kit) -> Plan:
     return Plan(kit.chosen(sides), COLUMNS, yardstick="relay", ours="bus", aims=AIMS, absent=absent)
 
 
-BENCHMARK = Benchmark("hop", "One hop over RabbitMQ", make, 20_000)
+BENCHMARK = Benchmark("hop", "One hop over RabbitMQ", make, 40_000)
 
 
 def bus(broker: Node, journey: str, workers: int = 1) -> Side:

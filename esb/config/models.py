@@ -310,7 +310,7 @@ class Worker(Settings):
     processes: int = Field(
         1, ge=1, le=64, description="How many processes `esb run` starts for the role bus. They share `concurrency`."
     )
-    batch: int = Field(300, ge=1, le=5000, description="Messages settled together at most; fewer where they take long.")
+    batch: int = Field(150, ge=1, le=5000, description="Messages settled together at most; fewer where they take long.")
     prefetch: int = Field(1200, ge=1, le=65535, description="Messages held per flow consumer, up to 64 MB of them.")
     lease: Duration = Field(15.0, description="After this long a silent process counts as dead.")
     drain: Duration = Field(30.0, description="Time to finish what is under way on a stop.")

@@ -36,7 +36,7 @@ from esb.worker.thread import Worker, commit
 
 TAKE = 1.0  # seconds to wait for messages
 DISSOLVE = 10.0  # seconds between looks for lines of flows that keep no order
-UNDER_WAY = 2  # batches whose confirms are awaited while the next is computed: a broker that syncs its disk is slow
+UNDER_WAY = 4  # batches whose confirms are awaited while the next is computed: a broker that syncs its disk is slow
 
 _STATUS = {
     "completed": Status.COMPLETED, "filtered": Status.FILTERED, "failed": Status.PARKED, "waiting": Status.WAITING,
