@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-LIMIT = 16 * 1024**2  # bytes of frames, beyond which a log is written back
+LIMIT = 32 * 1024**2  # bytes of frames, beyond which a log is written back: each time costs a wait for the disk
 KEPT = 2 * LIMIT  # bytes of its file that stay when it is begun again
 # For every connection. SQLite 3.7.0 to 3.51.2 may damage a database where a log is begun again while another connection
 # writes or writes back, so nothing is written back by itself, and only by who keeps all others from writing.
